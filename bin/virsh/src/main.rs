@@ -1,0 +1,3 @@
+//! The shell: libvirt's commands, output and exit codes.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The daemon: sockets, worker pool, and the drivers it serves.
+
+fn main() {}

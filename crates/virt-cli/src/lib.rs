@@ -1,0 +1,1 @@
+//! Command tables, grammar, completion and text tables for the shells; no drivers.

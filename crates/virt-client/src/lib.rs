@@ -1,0 +1,1 @@
+//! Blocking RPC client on virt-wire: calls, events, streams, keepalive; no runtime.

@@ -1,0 +1,1 @@
+//! The host: processes, pidfds, cgroups, CPU and memory facts; no drivers.

@@ -1,0 +1,1 @@
+//! Log filters and outputs in libvirt's syntax; no domains.

@@ -1,0 +1,1 @@
+//! Atomic files, locks and directories of persistent documents; no model.

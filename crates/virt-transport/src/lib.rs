@@ -1,0 +1,1 @@
+//! URIs and the ways to a daemon: unix sockets today; no drivers.

@@ -1,0 +1,5 @@
+//! The values of the public API: objects, records, events, typed parameters; no I/O, no wire.
+
+mod uuid;
+
+pub use uuid::Uuid;

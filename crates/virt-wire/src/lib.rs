@@ -1,0 +1,1 @@
+//! Message headers, frames, generated codec and procedure tables; no I/O, no sockets.

@@ -1,0 +1,1 @@
+//! The QEMU driver: guests as processes, driven over QMP.

@@ -1,0 +1,1 @@
+//! The remote driver: every call goes over the wire to a daemon.

@@ -1,0 +1,1 @@
+//! The test driver: libvirt's default world, in memory.

@@ -1,0 +1,1 @@
+//! Generates the checked-in code from the descriptions in `protocol/`.

@@ -1,0 +1,3 @@
+//! The project's own tasks: codegen, tidy, test, demo.
+
+fn main() {}
