@@ -1,1 +1,23 @@
 //! Command tables, grammar, completion and text tables for the shells; no drivers.
+//!
+//! A shell is a table: one [`Command`] per command, one [`Opt`] per option, both static. The parser,
+//! the help pages and the completion read that table and nothing else, so they cannot disagree.
+//! What a command does is a function of the shell's own; its type is the parameter `H` everywhere.
+//! This crate knows nothing of connections, drivers or the terminal.
+
+mod args;
+mod complete;
+mod global;
+mod grid;
+mod help;
+mod parse;
+mod table;
+mod words;
+
+pub use args::{Args, Problem, parse_scaled};
+pub use complete::{Completion, complete};
+pub use global::{GlobalOption, Takes, Typed as GlobalTyped, scan_globals};
+pub use grid::{Charset, Grid};
+pub use help::{command_help, group_help, options_overview};
+pub use parse::{Parsed, parse_line, parse_words};
+pub use table::{Command, Group, Kind, Opt, Table, Values};

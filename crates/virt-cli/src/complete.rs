@@ -1,0 +1,154 @@
+//! What may stand where the cursor is, from the same table that the parser reads.
+
+use crate::parse::Line;
+use crate::table::{Opt, Table, Values};
+use crate::words::{SplitWords, Token, Words as _};
+
+/// Candidates for the last word of a command.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Whole words that fit what was typed.
+    pub words: Vec<String>,
+    /// Values the table cannot know: files, or objects of the shell's own, with what was typed.
+    pub ask: Option<(Values, String)>,
+}
+
+impl Completion {
+    fn of(words: impl Iterator<Item = String>) -> Self {
+        Self { words: words.collect(), ask: None }
+    }
+}
+
+/// Completes the last of these words, which may be empty.
+pub fn complete<H>(table: &Table<H>, words: &[String]) -> Completion {
+    let Some((last, before)) = words.split_last() else { return Completion::of([].into_iter()) };
+    let Some((name, typed)) = before.split_first() else {
+        let names = table.commands().filter(|command| !command.hidden).map(|command| command.name);
+        return starting(names, last);
+    };
+    let Some(command) = table.find(name) else { return Completion::of([].into_iter()) };
+    let mut line = Line::new(command.name, command.options);
+    let valued = read_typed(&mut line, typed);
+    if let Some(option) = valued {
+        return values(table, option, last);
+    }
+    if last.is_empty() || last.starts_with('-') {
+        let typed = last.as_str();
+        let names = line.args.open_options().map(|option| format!("--{}", option.name));
+        return Completion::of(names.filter(|name| name.starts_with(typed)));
+    }
+    match line.args.next_positional() {
+        Some(at) => values(table, line.args.option(at), last),
+        None => Completion::of([].into_iter()),
+    }
+}
+
+/// Reads the words before the last; returns the option whose value the last word is.
+///
+/// A word that cannot be read ends the reading: what came before it still counts.
+fn read_typed(line: &mut Line, typed: &[String]) -> Option<&'static Opt> {
+    let mut rest = SplitWords(typed.iter());
+    while let Ok(Token::Word(word)) = rest.next_token() {
+        let bare = word.strip_prefix("--").filter(|name| !name.contains('='));
+        let option =
+            bare.and_then(|name| line.args.lookup(name)).filter(|(_, value)| value.is_none());
+        if let Some((at, _)) = option
+            && line.args.option(at).takes_value()
+            && rest.0.as_slice().is_empty()
+        {
+            return Some(line.args.option(at));
+        }
+        if line.take(word, &mut rest).is_err() {
+            return None;
+        }
+    }
+    None
+}
+
+fn values<H>(table: &Table<H>, option: &Opt, typed: &str) -> Completion {
+    match option.values {
+        Values::Unknown => Completion::of([].into_iter()),
+        Values::Words(words) => starting(words.iter().copied(), typed),
+        Values::WordList(words) => {
+            let (done, part) = match typed.rsplit_once(',') {
+                Some((done, part)) => (format!("{done},"), part),
+                None => (String::new(), typed),
+            };
+            let fresh = |word: &&&str| !done.split(',').any(|seen| seen == **word);
+            let fits = words.iter().filter(fresh).filter(|word| word.starts_with(part));
+            Completion::of(fits.map(|word| format!("{done}{word}")))
+        }
+        Values::Command => {
+            let names = table.commands().filter(|command| !command.hidden).map(|c| c.name);
+            let groups = table.groups.iter().map(|group| group.keyword);
+            starting(names.chain(groups), typed)
+        }
+        Values::File | Values::Object(_) => {
+            Completion { words: Vec::new(), ask: Some((option.values, typed.to_owned())) }
+        }
+    }
+}
+
+fn starting(words: impl Iterator<Item = &'static str>, typed: &str) -> Completion {
+    Completion::of(words.filter(|word| word.starts_with(typed)).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complete;
+    use crate::table::{Command, Group, Opt, Table, Values};
+
+    static TABLE: Table<()> = Table {
+        groups: &[Group {
+            title: "Tests",
+            keyword: "test",
+            commands: &[
+                Command::new(
+                    "stats",
+                    (),
+                    "",
+                    "",
+                    &[
+                        Opt::flag("raw", ""),
+                        Opt::string("mode", "").of(Values::WordList(&["acpi", "agent"])),
+                        Opt::alias("old", "raw"),
+                        Opt::argv("domain", "").at().of(Values::Object("domain")),
+                    ],
+                ),
+                Command::new("stop", (), "", "", &[]),
+                Command::new("steal", (), "", "", &[]).hidden(),
+            ],
+        }],
+    };
+
+    fn read(line: &str) -> String {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let found = complete(&TABLE, &words);
+        match found.ask {
+            Some((values, typed)) => format!("{values:?} {typed}"),
+            None => found.words.join(" "),
+        }
+    }
+
+    #[test]
+    fn candidates() {
+        for (line, want) in [
+            ("st", "stats stop"),
+            ("stop", "stop"),
+            ("stats ", "--raw --mode --domain"),
+            ("stats --raw --", "--mode --domain"),
+            ("stats --raw", "--raw"),
+            ("stats --nosuch --raw ", "--raw --mode --domain"),
+            ("stats --domain ", "Object(\"domain\") "),
+            ("stats --domain a b", "Object(\"domain\") b"),
+            ("stats a --domain c", "Object(\"domain\") c"),
+            ("stats a ", "--raw --mode --domain"),
+            ("stats --mode ac", "acpi"),
+            ("stats --mode acpi,", "acpi,agent"),
+            ("stop x", ""),
+            ("nosuch ", ""),
+        ] {
+            assert_eq!(read(line), want, "{line}");
+        }
+    }
+}

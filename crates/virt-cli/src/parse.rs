@@ -1,0 +1,253 @@
+//! The grammar: words in, commands with their typed options out. Touches nothing else.
+//!
+//! A whole line is parsed before its first command runs, and the first mistake ends it.
+
+use crate::args::Args;
+use crate::table::{Command, Kind, Opt, Table};
+use crate::words::{QuotedWords, SplitWords, Token, Words};
+
+/// A command as it was typed.
+#[derive(Debug)]
+pub struct Parsed<H: 'static> {
+    pub command: &'static Command<H>,
+    pub args: Args,
+    /// `--help` was among the options: its page is wanted, nothing is to run.
+    pub help: bool,
+}
+
+/// Reads a line of commands separated by `;` or line ends.
+pub fn parse_line<H>(table: &Table<H>, line: &str) -> Result<Vec<Parsed<H>>, String> {
+    parse_all(table, &mut QuotedWords::new(line))
+}
+
+/// Reads one command whose words were split by the calling shell.
+pub fn parse_words<H>(table: &Table<H>, words: &[String]) -> Result<Vec<Parsed<H>>, String> {
+    parse_all(table, &mut SplitWords(words.iter()))
+}
+
+fn parse_all<H>(table: &Table<H>, words: &mut dyn Words) -> Result<Vec<Parsed<H>>, String> {
+    let mut found = Vec::new();
+    loop {
+        match words.next_token()? {
+            Token::End => return Ok(found),
+            Token::EndOfCommand => {}
+            // Compat: a command that begins with '#' is skipped, even where quotes hid the '#'.
+            Token::Word(name) if name.starts_with('#') => {
+                while let Token::Word(_) = words.next_token()? {}
+            }
+            Token::Word(name) => {
+                let command =
+                    table.find(&name).ok_or_else(|| format!("unknown command: '{name}'"))?;
+                let mut line = Line::new(command.name, command.options);
+                let more = line.read(words)?;
+                line.check_required()?;
+                found.push(Parsed { command, args: line.args, help: line.help });
+                if !more {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+}
+
+/// The options of one command while they are read.
+pub(crate) struct Line {
+    pub(crate) args: Args,
+    pub(crate) help: bool,
+    /// After `--`, nothing is an option's name any more.
+    only_data: bool,
+}
+
+impl Line {
+    pub(crate) fn new(command: &'static str, options: &'static [Opt]) -> Self {
+        Self { args: Args::new(command, options), help: false, only_data: false }
+    }
+
+    /// Reads to the end of the command; says whether another may follow.
+    fn read(&mut self, words: &mut dyn Words) -> Result<bool, String> {
+        loop {
+            match words.next_token()? {
+                Token::End => return Ok(false),
+                Token::EndOfCommand => return Ok(true),
+                Token::Word(word) => self.take(word, words)?,
+            }
+        }
+    }
+
+    /// Takes one word, and the next one too where it is an option's value.
+    pub(crate) fn take(&mut self, word: String, words: &mut dyn Words) -> Result<(), String> {
+        if self.only_data {
+            return self.take_data(word);
+        }
+        match word.strip_prefix("--") {
+            Some("") => {
+                self.only_data = true;
+                Ok(())
+            }
+            Some(option) => match option.split_once('=') {
+                Some((name, value)) => self.take_option(name, Some(value), words),
+                None => self.take_option(option, None, words),
+            },
+            None => self.take_data(word),
+        }
+    }
+
+    fn take_data(&mut self, word: String) -> Result<(), String> {
+        let at = self.args.next_positional().ok_or_else(|| format!("unexpected data '{word}'"))?;
+        self.args.push(at, word);
+        Ok(())
+    }
+
+    fn take_option(
+        &mut self,
+        typed: &str,
+        value: Option<&str>,
+        words: &mut dyn Words,
+    ) -> Result<(), String> {
+        if typed == "help" {
+            self.help = true;
+            return Ok(());
+        }
+        let (at, preset) = self.args.lookup(typed).ok_or_else(|| {
+            format!("command '{}' doesn't support option --{typed}", self.args.command())
+        })?;
+        let option = self.args.option(at);
+        let misplaced = || format!("invalid '=' after option --{typed}");
+        if value.is_some() && preset.is_some() {
+            return Err(misplaced());
+        }
+        if option.kind != Kind::Argv && self.args.has(at) {
+            return Err(format!("option --{} already seen", option.name));
+        }
+        if value.is_some() && !option.takes_value() {
+            return Err(misplaced());
+        }
+        let value = match (preset.or(value), option.takes_value()) {
+            (Some(value), _) => value.to_owned(),
+            (None, false) => String::new(),
+            (None, true) => match words.next_token()? {
+                Token::Word(word) => word,
+                Token::End | Token::EndOfCommand => {
+                    let (name, kind) = (option.name, option.placeholder());
+                    return Err(format!("expected syntax: --{name} <{kind}>"));
+                }
+            },
+        };
+        self.args.push(at, value);
+        Ok(())
+    }
+
+    fn check_required(&self) -> Result<(), String> {
+        if self.help {
+            return Ok(());
+        }
+        match self.args.first_missing() {
+            None => Ok(()),
+            Some(option) => {
+                let (command, name) = (self.args.command(), option.name);
+                Err(match option.positional {
+                    true => format!("command '{command}' requires <{name}> option"),
+                    false => format!("command '{command}' requires --{name} option"),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::table::{Command, Group, Opt, Table};
+
+    const OPTIONS: &[Opt] = &[
+        Opt::string("domain", "").needed(),
+        Opt::number("count", "").needed(),
+        Opt::string("mac", "").unwanted(),
+        Opt::flag("live", ""),
+        Opt::string("mode", ""),
+        Opt::alias("shared", "mode=shared"),
+        Opt::alias("cnt", "count"),
+    ];
+    const ECHO: &[Opt] =
+        &[Opt::flag("shell", ""), Opt::argv("string", "").at(), Opt::alias("hi", "string=hello")];
+    static TABLE: Table<()> = Table {
+        groups: &[Group {
+            title: "Tests",
+            keyword: "test",
+            commands: &[
+                Command::new("set", (), "", "", OPTIONS),
+                Command::new("echo", (), "", "", ECHO),
+                Command::new("old", (), "", "", &[]).hidden().alias_of("echo"),
+            ],
+        }],
+    };
+
+    /// The options of every command, as `name=value` words, or the error.
+    fn read(line: &str) -> String {
+        match super::parse_line(&TABLE, line) {
+            Err(error) => format!("! {error}"),
+            Ok(found) => found
+                .iter()
+                .map(|parsed| {
+                    let help = if parsed.help { " help" } else { "" };
+                    format!("{}{}{help}", parsed.command.name, parsed.args.describe())
+                })
+                .collect::<Vec<_>>()
+                .join(" ; "),
+        }
+    }
+
+    #[test]
+    fn every_way_to_give_an_option() {
+        for line in [
+            "set d 2",
+            "set --domain d 2",
+            "set --domain=d 2",
+            "set d --count 2",
+            "set d --count=2",
+            "set --domain d --count 2",
+            "set --domain=d --count=2",
+            "set -- d 2",
+        ] {
+            assert_eq!(read(line), "set domain=d count=2", "{line}");
+        }
+        for line in ["set --count 2 d", "set --count=2 --domain d", "set --cnt 2 d"] {
+            assert_eq!(read(line), "set count=2 domain=d", "{line}");
+        }
+        assert_eq!(read("set d 2 m --live"), "set domain=d count=2 mac=m live=");
+        assert_eq!(read("set d 2 --shared"), "set domain=d count=2 mode=shared");
+        assert_eq!(
+            read("echo a --hi --string b c"),
+            "echo string=a string=hello string=b string=c"
+        );
+        assert_eq!(read("echo a -- --shell --"), "echo string=a string=--shell string=--");
+        assert_eq!(read("old - -x"), "echo string=- string=-x");
+        assert_eq!(read("set --help; echo"), "set help ; echo");
+
+        assert_eq!(read("'#b' c;; echo"), "echo");
+    }
+
+    #[test]
+    fn mistakes_are_named_as_the_reference_names_them() {
+        for (line, want) in [
+            ("nosuch; echo \"", "unknown command: 'nosuch'"),
+            ("echo; \"--shell\"", "unknown command: '--shell'"),
+            ("set", "command 'set' requires <domain> option"),
+            ("set d", "command 'set' requires <count> option"),
+            ("set d 2 m x", "unexpected data 'x'"),
+            ("set --dom d 2", "command 'set' doesn't support option --dom"),
+            ("set d --=x", "command 'set' doesn't support option --"),
+            ("set d --domain d 2", "option --domain already seen"),
+            ("set d 2 --shared --mode x", "option --mode already seen"),
+            ("set d 2 --shared=x", "invalid '=' after option --shared"),
+            ("set d 2 --live=yes", "invalid '=' after option --live"),
+            ("set --domain", "expected syntax: --domain <string>"),
+            ("set --count;", "expected syntax: --count <number>"),
+            ("echo --string", "expected syntax: --string <string>"),
+            ("echo \"abc", "missing \""),
+            ("echo a \\", "dangling \\"),
+            ("set --help --nosuch", "command 'set' doesn't support option --nosuch"),
+        ] {
+            assert_eq!(read(line), format!("! {want}"), "{line}");
+        }
+    }
+}
