@@ -1,0 +1,143 @@
+//! How a described type is spelled in Rust: owned, borrowed, and turned from one into the other.
+
+use super::parse::{Field, Type};
+
+/// `DOMAIN_GET_INFO` → `DomainGetInfo`.
+pub(super) fn camel(name: &str) -> String {
+    name.split('_')
+        .map(|word| {
+            let (first, rest) = word.split_at(word.len().min(1));
+            first.to_uppercase() + &rest.to_lowercase()
+        })
+        .collect()
+}
+
+/// The owned type of a field.
+pub(super) fn owned(kind: &Type) -> String {
+    match kind {
+        Type::Int(name) => (*name).to_owned(),
+        Type::Flag => "bool".into(),
+        Type::Text | Type::Chars(_) | Type::CharsFixed(_) => "String".into(),
+        Type::Name => "Arc<str>".into(),
+        Type::Uuid => "Uuid".into(),
+        Type::Bytes(_) | Type::Octets(_) => "Vec<u8>".into(),
+        Type::List(inner, _) => format!("Vec<{}>", owned(inner)),
+        Type::Optional(inner) => format!("Option<{}>", owned(inner)),
+        Type::TypedParam => "TypedParam".into(),
+        Type::Record(name) => name.clone(),
+    }
+}
+
+/// The type of a parameter that carries the field into a call.
+pub(super) fn borrowed(kind: &Type) -> String {
+    match kind {
+        Type::Int(_) | Type::Flag => owned(kind),
+        Type::Text | Type::Chars(_) | Type::CharsFixed(_) | Type::Name => "&str".into(),
+        Type::Bytes(_) | Type::Octets(_) => "&[u8]".into(),
+        Type::List(inner, _) => format!("&[{}]", owned(inner)),
+        Type::Optional(inner) => format!("Option<{}>", borrowed(inner)),
+        Type::Uuid | Type::TypedParam | Type::Record(_) => format!("&{}", owned(kind)),
+    }
+}
+
+/// An owned field `place` lent to a call.
+pub(super) fn lend(kind: &Type, place: &str) -> String {
+    match kind {
+        Type::Int(_) | Type::Flag => place.to_owned(),
+        Type::Optional(inner) => match **inner {
+            Type::Int(_) | Type::Flag => place.to_owned(),
+            Type::Text | Type::Chars(_) | Type::Bytes(_) | Type::List(..) => {
+                format!("{place}.as_deref()")
+            }
+            _ => format!("{place}.as_ref()"),
+        },
+        _ => format!("&{place}"),
+    }
+}
+
+/// A borrowed parameter made into the owned field.
+pub(super) fn keep(kind: &Type, name: &str) -> String {
+    match kind {
+        Type::Int(_) | Type::Flag => name.to_owned(),
+        Type::Text | Type::Chars(_) | Type::CharsFixed(_) => format!("{name}.to_owned()"),
+        Type::Name => format!("Arc::from({name})"),
+        Type::Uuid => format!("*{name}"),
+        Type::Bytes(_) | Type::Octets(_) | Type::List(..) => format!("{name}.to_vec()"),
+        Type::Optional(inner) => match **inner {
+            Type::Int(_) | Type::Flag => name.to_owned(),
+            Type::Text | Type::Chars(_) => format!("{name}.map(str::to_owned)"),
+            Type::Bytes(_) | Type::List(..) => format!("{name}.map(<[_]>::to_vec)"),
+            _ => format!("{name}.cloned()"),
+        },
+        Type::TypedParam | Type::Record(_) => format!("{name}.clone()"),
+    }
+}
+
+fn limit(max: &str) -> String {
+    if max.chars().all(|c| c.is_ascii_digit()) { max.to_owned() } else { format!("limits::{max}") }
+}
+
+/// A statement that writes the value at `place` (an owned place or a reference).
+pub(super) fn encode(kind: &Type, place: &str) -> String {
+    match kind {
+        Type::Int("i8" | "i16") => format!("w.i32(i32::from({place}));"),
+        Type::Int("u8" | "u16") => format!("w.u32(u32::from({place}));"),
+        Type::Int(name) => format!("w.{name}({place});"),
+        Type::Flag => format!("w.flag({place});"),
+        Type::Text | Type::Name => format!("w.string(&{place}, limits::STRING_MAX)?;"),
+        Type::Uuid => format!("w.fixed(&{place}.0);"),
+        Type::Bytes(max) => format!("w.bytes(&{place}, {})?;", limit(max)),
+        Type::Chars(max) => format!("w.octets({place}.as_bytes(), {})?;", limit(max)),
+        Type::Octets(max) => format!("w.octets(&{place}, {})?;", limit(max)),
+        Type::CharsFixed(count) => format!("w.chars_fixed(&{place}, {count});"),
+        Type::List(inner, max) => {
+            let element = match **inner {
+                Type::Int(_) | Type::Flag => encode(inner, "*item"),
+                _ => encode(inner, "item"),
+            };
+            format!(
+                "w.count({place}.len(), {})?; for item in {place}.iter() {{ {element} }}",
+                limit(max)
+            )
+        }
+        Type::Optional(inner) => {
+            let element = match **inner {
+                Type::Int(_) | Type::Flag => encode(inner, "*value"),
+                _ => encode(inner, "value"),
+            };
+            format!(
+                "w.flag({place}.is_some()); if let Some(value) = &{place} {{ {element} }}"
+            )
+        }
+        Type::TypedParam | Type::Record(_) => format!("{place}.encode(w)?;"),
+    }
+}
+
+/// An expression that reads a value.
+pub(super) fn decode(kind: &Type) -> String {
+    match kind {
+        Type::Int(name @ ("i8" | "u8" | "i16" | "u16")) => format!("r.small::<{name}>()?"),
+        Type::Int(name) => format!("r.{name}()?"),
+        Type::Flag => "r.flag()?".into(),
+        Type::Text => "r.string(limits::STRING_MAX)?".into(),
+        Type::Name => "Arc::from(r.str(limits::STRING_MAX)?)".into(),
+        Type::Uuid => "Uuid(r.fixed()?)".into(),
+        Type::Bytes(max) => format!("r.bytes({})?", limit(max)),
+        Type::Chars(max) => format!("r.chars({})?", limit(max)),
+        Type::Octets(max) => format!("r.octets({})?", limit(max)),
+        Type::CharsFixed(count) => format!("r.chars_fixed({count})?"),
+        Type::List(inner, max) => {
+            format!("r.list({}, |r| Ok({}))?", limit(max), decode(inner))
+        }
+        Type::Optional(inner) => format!("r.optional(|r| Ok({}))?", decode(inner)),
+        Type::TypedParam => "TypedParam::decode(r)?".into(),
+        Type::Record(name) => format!("{name}::decode(r)?"),
+    }
+}
+
+pub(super) fn fields_struct(fields: &[Field]) -> String {
+    fields
+        .iter()
+        .map(|field| format!("    pub {}: {},\n", field.name, owned(&field.kind)))
+        .collect()
+}

@@ -1,0 +1,197 @@
+//! Emits the seam of `virt-driver`: family traits, the table of public calls, and the façade.
+
+use std::fmt::Write as _;
+
+use super::names::{borrowed, camel, owned};
+use super::parse::{Call, Form, Program, Ret, Type, Via};
+use super::widest;
+
+const USES: &str = "use std::sync::Arc;\n\nuse virt_error::Result;\nuse virt_types::*;\n\n";
+
+/// What a trait method gives back: the answer, the stream, or both.
+pub(super) fn method_result(call: &Call, form: Form) -> String {
+    let value = match (&call.ret, form) {
+        (Ret::Nothing, _) => "()".to_owned(),
+        (Ret::Fields(fields), _) => owned(&fields[0].kind),
+        (Ret::Record(name), _) => name.clone(),
+    };
+    match (&call.stream, value.as_str()) {
+        (None, _) => value,
+        (Some(_), "()") => "Arc<dyn Stream>".into(),
+        (Some(_), _) => format!("({value}, Arc<dyn Stream>)"),
+    }
+}
+
+/// What the façade method gives back: as the trait's, or everything the wire answer holds.
+pub(super) fn facade_result(call: &Call) -> String {
+    match &call.via {
+        Via::Method { form, .. } => method_result(call, *form),
+        _ => method_result(call, Form::Plain),
+    }
+}
+
+/// All families in the order they first appear.
+pub(super) fn family_names(programs: &[Program]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for call in programs.iter().flat_map(|program| &program.calls) {
+        if let Via::Method { family, .. } = &call.via {
+            if !names.contains(family) {
+                names.push(family.clone());
+            }
+        }
+    }
+    names
+}
+
+/// The methods of one family in order: name and the widest call.
+pub(super) fn methods<'a>(
+    programs: &'a [Program],
+    family: &str,
+) -> Result<Vec<(String, &'a Call)>, String> {
+    let mut list: Vec<(String, &Call)> = Vec::new();
+    for call in programs.iter().flat_map(|program| &program.calls) {
+        let Via::Method { family: of, method, .. } = &call.via else { continue };
+        if of != family || list.iter().any(|(name, _)| name == method) {
+            continue;
+        }
+        let widest = widest(programs, family, method)
+            .ok_or_else(|| format!("{family}.{method} has no form without literals"))?;
+        list.push((method.clone(), widest));
+    }
+    Ok(list)
+}
+
+/// The arguments of the trait method, as `(name, type)`.
+pub(super) fn method_args(call: &Call) -> Vec<(&str, &Type)> {
+    let Via::Method { args, .. } = &call.via else { return Vec::new() };
+    args.iter()
+        .filter_map(|name| call.args.iter().find(|arg| arg.name == *name))
+        .map(|arg| (arg.name.as_str(), &arg.kind))
+        .collect()
+}
+
+pub(super) fn families(programs: &[Program]) -> Result<String, String> {
+    let mut out = super::header("The family traits a driver implements; every method can be refused.");
+    out.push_str(USES);
+    out.push_str("use crate::{Call, Stream, unsupported};\n\n");
+    for family in family_names(programs) {
+        let _ = writeln!(
+            out,
+            "/// The {} family of calls.\npub trait {}: Send + Sync {{",
+            family.replace('_', " "),
+            camel(&family)
+        );
+        for (method, call) in methods(programs, &family)? {
+            let Via::Method { form, .. } = &call.via else { continue };
+            for line in &call.doc {
+                let _ = writeln!(out, "/// {line}");
+            }
+            if !call.doc.is_empty() {
+                out.push_str("///\n");
+            }
+            let _ = writeln!(out, "/// Serves `{}`.", call.api);
+            let args: String = method_args(call)
+                .iter()
+                .map(|(name, kind)| format!(", _{name}: {}", borrowed(kind)))
+                .collect();
+            let result = method_result(call, *form);
+            if method_args(call).len() > 5 {
+                out.push_str("#[allow(clippy::too_many_arguments)]\n");
+            }
+            let _ = writeln!(
+                out,
+                "fn {method}(&self, _call: &Call<'_>{args}) -> Result<{result}> {{ unsupported() }}\n"
+            );
+        }
+        out.push_str("}\n\n");
+    }
+    Ok(out)
+}
+
+/// Permissions that a read-only caller has.
+fn readable(permission: &str) -> bool {
+    matches!(permission, "getattr" | "read") || permission.starts_with("search_")
+}
+
+pub(super) fn apis(programs: &[Program]) -> Result<String, String> {
+    let mut out = super::header("Every public call: its name and what it must be allowed.");
+    out.push_str("use crate::access::{Access, Api, When};\n\n");
+    for call in programs.iter().filter(|p| p.name != "admin").flat_map(|program| &program.calls) {
+        let mut write = false;
+        let mut access = String::new();
+        for rule in &call.allow {
+            let mut words = rule.split(' ');
+            let (object, permission) =
+                words.next().and_then(|word| word.split_once(':')).ok_or("object:permission")?;
+            let when = match (words.next(), words.next()) {
+                (None, _) => {
+                    write |= !readable(permission);
+                    "When::Always".to_owned()
+                }
+                (Some("if"), Some(mask)) => format!("When::AnyOf({mask})"),
+                (Some("unless"), Some(mask)) => format!("When::NoneOf({mask})"),
+                _ => return Err(format!("{}: bad rule {rule}", call.name)),
+            };
+            let _ = write!(
+                access,
+                "Access {{ object: {object:?}, permission: {permission:?}, when: {when} }},"
+            );
+        }
+        let _ = writeln!(
+            out,
+            "pub static {}: Api = Api {{ name: {:?}, write: {write}, access: &[{access}] }};",
+            call.name, call.api
+        );
+    }
+    Ok(out)
+}
+
+pub(super) fn facade(programs: &[Program]) -> Result<String, String> {
+    let mut out = super::header(
+        "The public calls as methods of a connection: access is checked, refusals get their name.",
+    );
+    out.push_str(USES);
+    out.push_str("use crate::access::Object;\nuse crate::{Connection, Stream};\nuse super::api;\n\nimpl Connection {\n");
+    for call in programs.iter().flat_map(|program| &program.calls) {
+        let Via::Method { form, family, method, args } = &call.via else { continue };
+        let dropped = |name: &str| match form {
+            Form::List => name == "need_results",
+            Form::Params => name == "nparams",
+            Form::Plain => false,
+        };
+        let params: Vec<_> = call.args.iter().filter(|arg| !dropped(&arg.name)).collect();
+        let list: String = params
+            .iter()
+            .map(|arg| format!(", {}: {}", arg.name, borrowed(&arg.kind)))
+            .collect();
+        let flags = match params.iter().find(|arg| arg.name == "flags").map(|arg| &arg.kind) {
+            Some(Type::Int("u32")) => "u64::from(flags)",
+            Some(Type::Int("u64")) => "flags",
+            _ => "0",
+        };
+        let object = params.iter().find_map(|arg| match &arg.kind {
+            Type::Record(name) if name.ends_with("Ref") => {
+                Some(format!("Object::{}({})", name.trim_end_matches("Ref"), arg.name))
+            }
+            _ => None,
+        });
+        let object = object.unwrap_or_else(|| "Object::Connect".into());
+        let passed: String = args.iter().map(|arg| format!(", {arg}")).collect();
+        let wide = widest(programs, family, method).ok_or("no widest form")?;
+        let drop_value = if call.ret == Ret::Nothing && wide.ret != Ret::Nothing { ".map(drop)" } else { "" };
+        if params.len() > 6 {
+            out.push_str("#[allow(clippy::too_many_arguments)]\n");
+        }
+        let _ = writeln!(
+            out,
+            "/// `{}`.\npub fn {}(&self{list}) -> Result<{}> {{\n\
+             self.run(&api::{}, {object}, {flags}, |call| self.{family}()?.{method}(call{passed}){drop_value})\n}}\n",
+            call.api,
+            call.name.to_lowercase(),
+            facade_result(call),
+            call.name
+        );
+    }
+    out.push_str("}\n");
+    Ok(out)
+}
