@@ -1,1 +1,39 @@
 //! The seam every hypervisor stands behind: traits, connection, jobs, events; no wire, no hypervisor.
+//!
+//! A driver answers one question per family of calls: "is it yours?" A [`Connection`] is an ordered
+//! stack of drivers, and the first that answers owns the family. Callers use the façade methods of
+//! the connection (`connection.domain_suspend(&dom)`), one per public call: they check what the
+//! caller may do and name refusals after the call. Everything here is synchronous, so a driver runs
+//! in the daemon, in a shell and in a C program alike.
+
+mod access;
+mod call;
+mod connection;
+mod driver;
+mod event;
+mod generated;
+mod job;
+mod list;
+mod open;
+mod stream;
+mod table;
+
+pub use access::{Access, AccessPolicy, Api, Caller, Object, When};
+pub use call::{Call, CallContext, Cancel};
+pub use connection::Connection;
+pub use driver::Driver;
+pub use event::{EventBus, EventFilter, EventObject, EventSink, EventSource, SubscriptionId};
+pub use generated::api;
+pub use generated::families::*;
+pub use job::{Cell, Job, Turn};
+pub use list::{DomainFacts, check_flags, domain_matches, pick};
+pub use open::{OpenRequest, Opener, Registry};
+pub use stream::{Received, Stream};
+pub use table::{Entry, Table};
+
+use virt_error::{Error, Result};
+
+/// The answer of a driver that does not serve a call.
+pub fn unsupported<T>() -> Result<T> {
+    Err(Error::unsupported())
+}

@@ -19,8 +19,11 @@ impl Uuid {
         let mut filled = 0;
         while filled < bytes.len() {
             // The kernel's generator only fails before it is seeded at boot: then it is asked again.
-            filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
-                .unwrap_or(0);
+            filled += rustix::rand::getrandom(
+                &mut bytes[filled..],
+                rustix::rand::GetRandomFlags::empty(),
+            )
+            .unwrap_or(0);
         }
         bytes[6] = (bytes[6] & 0x0f) | 0x40;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
@@ -80,7 +83,12 @@ mod tests {
         let plain = Uuid::parse("6695eb01f6a4830479aa97f2502e193f");
         assert!(plain.is_some());
         assert_eq!(plain, Uuid::parse(" 6695eb01-f6a4-8304-79aa-97f2502e193f\n"));
-        for bad in ["", "6695eb01", "6695eb01f6a4830479aa97f2502e193f0", "g695eb01f6a4830479aa97f2502e193f"] {
+        for bad in [
+            "",
+            "6695eb01",
+            "6695eb01f6a4830479aa97f2502e193f0",
+            "g695eb01f6a4830479aa97f2502e193f",
+        ] {
             assert_eq!(Uuid::parse(bad), None, "{bad}");
         }
     }

@@ -122,7 +122,9 @@ impl Header {
                 w.patch_u32(0, word);
                 Ok(w.into_vec())
             }
-            _ => Err(XdrError::TooLong { offset: 0, length: length as u64, max: MESSAGE_BYTES_MAX }),
+            _ => {
+                Err(XdrError::TooLong { offset: 0, length: length as u64, max: MESSAGE_BYTES_MAX })
+            }
         }
     }
 }
@@ -178,7 +180,11 @@ impl FrameReader {
         }
         let length = usize::try_from(Reader::new(waiting).u32()?).unwrap_or(usize::MAX);
         if !(MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&length) {
-            return Err(XdrError::TooLong { offset: 0, length: length as u64, max: MESSAGE_BYTES_MAX });
+            return Err(XdrError::TooLong {
+                offset: 0,
+                length: length as u64,
+                max: MESSAGE_BYTES_MAX,
+            });
         }
         let Some(frame) = waiting.get(LENGTH_BYTES..length) else { return Ok(None) };
         let mut r = Reader::new(frame);

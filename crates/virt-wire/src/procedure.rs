@@ -31,5 +31,8 @@ pub enum StreamWay {
 
 /// The row of a procedure in a table ordered by number.
 pub fn find(table: &'static [Procedure], number: u32) -> Option<&'static Procedure> {
-    table.binary_search_by_key(&number, |procedure| procedure.number).ok().and_then(|at| table.get(at))
+    table
+        .binary_search_by_key(&number, |procedure| procedure.number)
+        .ok()
+        .and_then(|at| table.get(at))
 }

@@ -35,7 +35,10 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
     let lines = parse::errors(&read("errors.virp")?)?;
     let files = [
         ("crates/virt-error/src/generated/mod.rs", errors::emit(&lines)),
-        ("crates/virt-types/src/generated/constants.rs", constants::emit(&read("constants.virp")?)?),
+        (
+            "crates/virt-types/src/generated/constants.rs",
+            constants::emit(&read("constants.virp")?)?,
+        ),
         ("crates/virt-types/src/generated/records.rs", types::emit(&programs)),
         ("crates/virt-wire/src/generated/records.rs", wire::records(&programs)),
         ("crates/virt-wire/src/generated/remote.rs", wire::program(&programs[0], &programs)),

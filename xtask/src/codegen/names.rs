@@ -105,9 +105,7 @@ pub(super) fn encode(kind: &Type, place: &str) -> String {
                 Type::Int(_) | Type::Flag => encode(inner, "*value"),
                 _ => encode(inner, "value"),
             };
-            format!(
-                "w.flag({place}.is_some()); if let Some(value) = &{place} {{ {element} }}"
-            )
+            format!("w.flag({place}.is_some()); if let Some(value) = &{place} {{ {element} }}")
         }
         Type::TypedParam | Type::Record(_) => format!("{place}.encode(w)?;"),
     }

@@ -130,7 +130,9 @@ fn read_line(program: &mut Program, line: &str, doc: &mut Vec<String>) -> Result
     match word {
         "program" => {
             let parts: Vec<&str> = rest.split_whitespace().collect();
-            let [name, number, version] = parts[..] else { return Err("three words expected".into()) };
+            let [name, number, version] = parts[..] else {
+                return Err("three words expected".into());
+            };
             program.name = name.to_owned();
             program.number = hex_or_decimal(number)?;
             program.version = hex_or_decimal(version)?;

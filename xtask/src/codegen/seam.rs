@@ -71,7 +71,8 @@ pub(super) fn method_args(call: &Call) -> Vec<(&str, &Type)> {
 }
 
 pub(super) fn families(programs: &[Program]) -> Result<String, String> {
-    let mut out = super::header("The family traits a driver implements; every method can be refused.");
+    let mut out =
+        super::header("The family traits a driver implements; every method can be refused.");
     out.push_str(USES);
     out.push_str("use crate::{Call, Stream, unsupported};\n\n");
     for family in family_names(programs) {
@@ -160,10 +161,8 @@ pub(super) fn facade(programs: &[Program]) -> Result<String, String> {
             Form::Plain => false,
         };
         let params: Vec<_> = call.args.iter().filter(|arg| !dropped(&arg.name)).collect();
-        let list: String = params
-            .iter()
-            .map(|arg| format!(", {}: {}", arg.name, borrowed(&arg.kind)))
-            .collect();
+        let list: String =
+            params.iter().map(|arg| format!(", {}: {}", arg.name, borrowed(&arg.kind))).collect();
         let flags = match params.iter().find(|arg| arg.name == "flags").map(|arg| &arg.kind) {
             Some(Type::Int("u32")) => "u64::from(flags)",
             Some(Type::Int("u64")) => "flags",
@@ -178,7 +177,8 @@ pub(super) fn facade(programs: &[Program]) -> Result<String, String> {
         let object = object.unwrap_or_else(|| "Object::Connect".into());
         let passed: String = args.iter().map(|arg| format!(", {arg}")).collect();
         let wide = widest(programs, family, method).ok_or("no widest form")?;
-        let drop_value = if call.ret == Ret::Nothing && wide.ret != Ret::Nothing { ".map(drop)" } else { "" };
+        let drop_value =
+            if call.ret == Ret::Nothing && wide.ret != Ret::Nothing { ".map(drop)" } else { "" };
         if params.len() > 6 {
             out.push_str("#[allow(clippy::too_many_arguments)]\n");
         }

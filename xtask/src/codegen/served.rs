@@ -7,12 +7,13 @@ use super::parse::{Call, Field, Form, Program, Ret, Type, Via};
 use super::seam::{family_names, method_args, method_result, methods};
 
 pub(super) fn dispatch(programs: &[Program]) -> Result<String, String> {
-    let mut out = super::header("Dispatch rows: decode the arguments, make the call, encode the answer.");
-    out.push_str("use virt_types::*;\nuse virt_wire::{Codec, limits};\n\nuse crate::row::{Row, read, written};\n\n");
+    let mut out =
+        super::header("Dispatch rows: decode the arguments, make the call, encode the answer.");
+    out.push_str("use virt_wire::{Codec, limits};\n\nuse crate::row::{Row, read, written};\n\n");
     for program in programs.iter().filter(|program| program.name != "admin") {
         let _ = writeln!(
             out,
-            "/// The rows of the {0} program, ordered by number.\npub static {1}: &[Row] = &[",
+            "/// The rows of the {0} program, ordered by number.\npub(crate) static {1}: &[Row] = &[",
             program.name,
             program.name.to_uppercase()
         );
@@ -116,7 +117,9 @@ fn count_word(field: &Field, name: &str) -> String {
 }
 
 pub(super) fn remote(programs: &[Program]) -> Result<String, String> {
-    let mut out = super::header("The remote driver's families: every method is the oldest call that can express it.");
+    let mut out = super::header(
+        "The remote driver's families: every method is the oldest call that can express it.",
+    );
     out.push_str("use std::sync::Arc;\n\nuse virt_driver::{Call, Stream};\nuse virt_error::Result;\nuse virt_types::*;\n#[allow(unused_imports)]\nuse virt_wire::{Codec, limits, lxc, qemu, remote};\n\nuse crate::RemoteDriver;\n\n");
     let served: Vec<Program> = Vec::new();
     let _ = served;

@@ -67,7 +67,8 @@ fn event_enum(out: &mut String, events: &[Event]) {
     out.push_str("/// The class of object and the event's number within it.\npub fn kind(&self) -> (EventClass, i32) { match self {\n");
     for event in events {
         let class = super::names::camel(&event.class);
-        let _ = writeln!(out, "Self::{} {{ .. }} => (EventClass::{class}, {}),", event.name, event.id);
+        let _ =
+            writeln!(out, "Self::{} {{ .. }} => (EventClass::{class}, {}),", event.name, event.id);
     }
     out.push_str("} }\n\n");
     for class in &classes {

@@ -9,7 +9,8 @@ use super::parse::{Event, Field, Program, Ret};
 const USES: &str = "use virt_xdr::{Reader, Writer};\n\nuse crate::{Codec, Result};\n";
 
 pub(super) fn limits(programs: &[Program]) -> String {
-    let mut out = super::header("The limits of the wire: every length is checked against one of these.");
+    let mut out =
+        super::header("The limits of the wire: every length is checked against one of these.");
     let mut all: BTreeMap<&str, u64> = BTreeMap::new();
     for (name, value) in programs.iter().flat_map(|program| &program.consts) {
         all.insert(name, *value);
@@ -39,7 +40,8 @@ fn codec(out: &mut String, name: &str, fields: &[Field]) {
     for field in fields {
         let _ = writeln!(out, "{}", encode(&field.kind, &format!("self.{}", field.name)));
     }
-    let _ = writeln!(out, "Ok(()) }}\n\nfn decode({r}: &mut Reader<'_>) -> Result<Self> {{ Ok(Self {{");
+    let _ =
+        writeln!(out, "Ok(()) }}\n\nfn decode({r}: &mut Reader<'_>) -> Result<Self> {{ Ok(Self {{");
     for field in fields {
         let _ = writeln!(out, "{}: {},", field.name, decode(&field.kind));
     }
@@ -47,11 +49,16 @@ fn codec(out: &mut String, name: &str, fields: &[Field]) {
 }
 
 pub(super) fn program(program: &Program, programs: &[Program]) -> String {
-    let mut out = super::header(&format!("The {} program: procedures and their arguments.", program.name));
+    let mut out =
+        super::header(&format!("The {} program: procedures and their arguments.", program.name));
     out.push_str("#[allow(unused_imports)]\nuse virt_types::*;\n");
     out.push_str(USES);
     out.push_str("#[allow(unused_imports)]\nuse super::limits;\nuse crate::{Lane, Procedure};\n\n");
-    let _ = writeln!(out, "pub const PROGRAM: u32 = {:#x};\npub const VERSION: u32 = {};\n", program.number, program.version);
+    let _ = writeln!(
+        out,
+        "pub const PROGRAM: u32 = {:#x};\npub const VERSION: u32 = {};\n",
+        program.number, program.version
+    );
     for call in &program.calls {
         let _ = writeln!(out, "pub const {}: u32 = {};", call.name, call.number);
     }
@@ -94,12 +101,17 @@ pub(super) fn program(program: &Program, programs: &[Program]) -> String {
 }
 
 fn arguments(out: &mut String, name: &str, fields: &[Field]) {
-    let _ = writeln!(out, "#[derive(Clone, Debug, PartialEq)]\npub struct {name} {{\n{}}}\n", fields_struct(fields));
+    let _ = writeln!(
+        out,
+        "#[derive(Clone, Debug, PartialEq)]\npub struct {name} {{\n{}}}\n",
+        fields_struct(fields)
+    );
     codec(out, name, fields);
 }
 
 pub(super) fn events(program: &Program) -> String {
-    let mut out = super::header("Event messages: with a callback id, and in the older form without.");
+    let mut out =
+        super::header("Event messages: with a callback id, and in the older form without.");
     out.push_str("use std::sync::Arc;\n\nuse virt_types::*;\nuse virt_xdr::{Reader, Writer};\n\nuse super::limits;\nuse crate::{Codec, Result};\n\n");
     let _ = writeln!(out, "const _: fn() -> Option<Arc<str>> = || None;\n");
     out.push_str("/// The procedure that carries the event to a subscriber with a callback id.\npub fn procedure(event: &Event) -> u32 { match event {\n");

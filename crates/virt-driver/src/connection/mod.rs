@@ -1,0 +1,130 @@
+//! An open connection: what stands below it, who uses it, and what they may do.
+
+mod legacy;
+
+use std::sync::Arc;
+
+use virt_error::{Code, Error, Origin, Result};
+use virt_types::feature;
+
+use crate::access::{check_policy, check_read_only};
+use crate::{
+    AccessPolicy, Api, Call, CallContext, Caller, Driver, EventFilter, EventSink, Object,
+    SubscriptionId,
+};
+
+/// A connection to one or more drivers. Cloning is cheap and gives the same connection.
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+    /// What travels with the call that this clone was made for.
+    context: Option<Arc<CallContext>>,
+}
+
+struct Shared {
+    drivers: Vec<Arc<dyn Driver>>,
+    uri: String,
+    caller: Caller,
+    read_only: bool,
+    policy: Option<Arc<dyn AccessPolicy>>,
+}
+
+impl Connection {
+    /// A connection through `drivers`: for each family the first that has it serves it.
+    pub fn new(drivers: Vec<Arc<dyn Driver>>, uri: impl Into<String>, read_only: bool) -> Self {
+        let shared =
+            Shared { drivers, uri: uri.into(), caller: Caller::default(), read_only, policy: None };
+        Self { shared: Arc::new(shared), context: None }
+    }
+
+    /// The same connection used by `caller`, under `policy` where there is one.
+    #[must_use]
+    pub fn for_caller(&self, caller: Caller, policy: Option<Arc<dyn AccessPolicy>>) -> Self {
+        let shared = Shared {
+            drivers: self.shared.drivers.clone(),
+            uri: self.shared.uri.clone(),
+            caller,
+            read_only: self.shared.read_only,
+            policy,
+        };
+        Self { shared: Arc::new(shared), context: None }
+    }
+
+    /// A clone for one call, which carries the call's descriptors and cancellation.
+    #[must_use]
+    pub fn with_context(&self, context: Arc<CallContext>) -> Self {
+        Self { shared: Arc::clone(&self.shared), context: Some(context) }
+    }
+
+    pub fn drivers(&self) -> &[Arc<dyn Driver>] {
+        &self.shared.drivers
+    }
+
+    /// The URI it was opened with.
+    pub fn uri(&self) -> &str {
+        &self.shared.uri
+    }
+
+    pub fn caller(&self) -> &Caller {
+        &self.shared.caller
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.shared.read_only
+    }
+
+    pub(crate) fn context(&self) -> Option<&CallContext> {
+        self.context.as_deref()
+    }
+
+    /// `virConnectIsAlive`.
+    pub fn is_alive(&self) -> bool {
+        self.shared.drivers.iter().all(|driver| driver.is_alive())
+    }
+
+    /// Whether a driver has a feature. Compat: every driver takes string parameters and has the
+    /// arguments of `virNetworkUpdate` in the documented order.
+    pub fn supports_feature(&self, number: i32) -> bool {
+        matches!(number, feature::TYPED_PARAM_STRING | feature::NETWORK_UPDATE_HAS_CORRECT_ORDER)
+            || self.shared.drivers.iter().any(|driver| driver.supports_feature(number))
+    }
+
+    /// Subscribes `sink` to events of the class in `filter`. The first driver with events serves it.
+    pub fn subscribe(&self, filter: EventFilter, sink: EventSink) -> Result<SubscriptionId> {
+        let source = self.shared.drivers.iter().find_map(|driver| driver.events());
+        match source {
+            Some(source) => source.subscribe(filter, sink),
+            None => Err(Error::unsupported().in_call("virConnectDomainEventRegisterAny")),
+        }
+    }
+
+    pub fn unsubscribe(&self, id: SubscriptionId) -> Result<()> {
+        match self.shared.drivers.iter().find_map(|driver| driver.events()) {
+            Some(source) => source.unsubscribe(id),
+            None => Err(Error::new(Code::InvalidArg, Origin::None, format!("no callback {id:?}"))),
+        }
+    }
+
+    /// Checks what the caller may do, makes the call, and names a refusal after it.
+    pub(crate) fn run<T>(
+        &self,
+        api: &'static Api,
+        object: Object<'_>,
+        flags: u64,
+        body: impl FnOnce(&Call<'_>) -> Result<T>,
+    ) -> Result<T> {
+        if self.shared.read_only {
+            check_read_only(api, flags)?;
+        }
+        if let Some(policy) = &self.shared.policy {
+            check_policy(policy.as_ref(), &self.shared.caller, object, api, flags)?;
+        }
+        body(&Call { connection: self, api }).map_err(|error| error.in_call(api.name))
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("uri", &self.shared.uri).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! What a driver is: families it owns, events it publishes, features it has.
+
+use crate::{
+    Bindings, Checkpoints, Connection, Domains, EventSource, Host, Interfaces, Lxc, Migration,
+    Networks, NodeDevices, Nwfilters, Pools, Ports, Qemu, Secrets, Snapshots, Volumes, unsupported,
+};
+use virt_error::Result;
+
+macro_rules! families {
+    ($($name:ident: $family:ident),* $(,)?) => {
+        /// A driver. For each family: `None` means that the family is absent.
+        pub trait Driver: Send + Sync {
+            /// The driver's own name as `virConnectGetType` gives it: `QEMU`, `TEST`.
+            fn name(&self) -> &str;
+
+            /// The events of the driver's objects.
+            fn events(&self) -> Option<&dyn EventSource> {
+                None
+            }
+
+            /// Whether the driver has a feature (`virt_types::feature`).
+            fn supports_feature(&self, _feature: i32) -> bool {
+                false
+            }
+
+            /// Whether the other side still answers (`virConnectIsAlive`).
+            fn is_alive(&self) -> bool {
+                true
+            }
+
+            $(
+                fn $name(&self) -> Option<&dyn $family> {
+                    None
+                }
+            )*
+        }
+
+        impl Connection {
+            $(
+                /// The family of the first driver that has it.
+                pub fn $name(&self) -> Result<&dyn $family> {
+                    match self.drivers().iter().find_map(|driver| driver.$name()) {
+                        Some(family) => Ok(family),
+                        None => unsupported(),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+families! {
+    host: Host,
+    domains: Domains,
+    snapshots: Snapshots,
+    checkpoints: Checkpoints,
+    migration: Migration,
+    networks: Networks,
+    ports: Ports,
+    pools: Pools,
+    volumes: Volumes,
+    interfaces: Interfaces,
+    node_devices: NodeDevices,
+    secrets: Secrets,
+    nwfilters: Nwfilters,
+    bindings: Bindings,
+    qemu: Qemu,
+    lxc: Lxc,
+}
