@@ -1,1 +1,12 @@
 //! Domain, network, pool and the other documents, to and from XML; no I/O, no drivers.
+//!
+//! Every element is described once, by [`element!`]: its fields in libvirt's print order, each with
+//! its kind and its name in XML. The struct, the reader, the writer and the table of known names
+//! come from that description. What nobody acts on yet is kept as a tree in its place.
+
+#[macro_use]
+pub mod schema;
+pub mod domain;
+
+pub use schema::text::{Mac, NumberSet, OnOff, YesNo};
+pub use schema::{Flags, Out, ParseFlags, PrintFlags, Row, Text};

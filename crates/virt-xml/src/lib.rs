@@ -22,4 +22,4 @@ pub use error::{Error, ErrorKind};
 pub use parse::{Limits, parse, parse_bytes, parse_with};
 pub use peek::{Head, peek};
 pub use tree::{Attr, Element, Node};
-pub use write::{Writer, escape_into, to_string};
+pub use write::{Mark, Writer, escape_into, to_string};

@@ -45,6 +45,14 @@ pub struct Writer {
     inline: bool,
 }
 
+/// A point in what a [`Writer`] printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    len: usize,
+    depth: usize,
+    tag_open: bool,
+}
+
 impl Writer {
     pub fn new() -> Self {
         Self::default()
@@ -53,6 +61,19 @@ impl Writer {
     /// A writer whose elements stand `depth` levels deep.
     pub fn at_depth(depth: usize) -> Self {
         Self { depth, ..Self::default() }
+    }
+
+    /// A point to come back to.
+    pub fn mark(&self) -> Mark {
+        Mark { len: self.out.len(), depth: self.depth, tag_open: self.tag_open }
+    }
+
+    /// Forgets what was printed since the mark.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.out.truncate(mark.len);
+        self.depth = mark.depth;
+        self.tag_open = mark.tag_open;
+        self.inline = false;
     }
 
     /// Everything printed so far.

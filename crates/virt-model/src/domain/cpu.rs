@@ -1,0 +1,144 @@
+//! The guest's CPU: model, features, topology, NUMA cells.
+
+use crate::schema::text::{NumberSet, OnOff, YesNo};
+use virt_xml::Element;
+
+words! {
+    pub enum Mode {
+        Custom = "custom",
+        HostModel = "host-model",
+        HostPassthrough = "host-passthrough",
+        Maximum = "maximum",
+    }
+}
+
+words! {
+    pub enum Match {
+        Minimum = "minimum",
+        Exact = "exact",
+        Strict = "strict",
+    }
+}
+
+words! {
+    pub enum Check {
+        None = "none",
+        Partial = "partial",
+        Full = "full",
+    }
+}
+
+element! {
+    pub struct Cpu {
+        mode: Option<Mode> = attr("mode"),
+        match_: Option<Match> = attr("match"),
+        check: Option<Check> = attr("check"),
+        migratable: Option<OnOff> = attr("migratable"),
+        deprecated_features: Option<OnOff> = attr("deprecated_features"),
+        model: Option<Model> = child_some("model"),
+        vendor: Option<String> = text("vendor"),
+        topology: Option<Topology> = child("topology"),
+        cache: Option<Cache> = child("cache"),
+        maxphysaddr: Option<MaxPhysAddr> = child("maxphysaddr"),
+        features: Vec<Feature> = list("feature"),
+        numa: Option<Numa> = child("numa"),
+    }
+}
+
+words! {
+    pub enum Fallback {
+        Allow = "allow",
+        Forbid = "forbid",
+    }
+}
+
+element! {
+    pub struct Model {
+        fallback: Option<Fallback> = attr("fallback"),
+        vendor_id: Option<String> = attr("vendor_id"),
+        name: Option<String> = content(),
+    }
+}
+
+element! {
+    pub struct Topology {
+        sockets: u32 = attr_req("sockets"),
+        dies: Option<u32> = attr_or_one("dies"),
+        clusters: Option<u32> = attr_or_one("clusters"),
+        cores: u32 = attr_req("cores"),
+        threads: u32 = attr_req("threads"),
+    }
+}
+
+words! {
+    pub enum CacheMode {
+        Emulate = "emulate",
+        Passthrough = "passthrough",
+        Disable = "disable",
+    }
+}
+
+element! {
+    pub struct Cache {
+        level: Option<u32> = attr("level"),
+        mode: CacheMode = attr_req("mode"),
+    }
+}
+
+words! {
+    pub enum MaxPhysAddrMode {
+        Emulate = "emulate",
+        Passthrough = "passthrough",
+    }
+}
+
+element! {
+    pub struct MaxPhysAddr {
+        mode: MaxPhysAddrMode = attr_req("mode"),
+        bits: Option<u32> = attr("bits"),
+        limit: Option<u32> = attr("limit"),
+    }
+}
+
+words! {
+    pub enum Policy {
+        Force = "force",
+        Require = "require",
+        Optional = "optional",
+        Disable = "disable",
+        Forbid = "forbid",
+    }
+}
+
+element! {
+    pub struct Feature {
+        policy: Option<Policy> = attr_policy("policy"),
+        name: String = attr_req("name"),
+    }
+}
+
+element! {
+    pub struct Numa {
+        cells: Vec<Cell> = list("cell"),
+        interconnects: Option<Element<'static>> = tree("interconnects"),
+    }
+}
+
+element! {
+    pub struct Cell {
+        id: Option<u32> = attr("id"),
+        cpus: Option<NumberSet> = cpuset("cpus"),
+        memory_kib: u64 = kib_attr("memory"),
+        mem_access: Option<super::memory::Access> = attr("memAccess"),
+        discard: Option<YesNo> = attr("discard"),
+        distances: Vec<Distance> = wrapped("distances", "sibling"),
+        caches: Vec<Element<'static>> = trees("cache"),
+    }
+}
+
+element! {
+    pub struct Distance {
+        id: u32 = attr_req("id"),
+        value: u32 = attr_req("value"),
+    }
+}

@@ -1,0 +1,366 @@
+//! The list of devices, in print order, and the smaller ones.
+
+use virt_xml::Element;
+
+use crate::domain::chardev::{Channel, Console, Parallel, Serial};
+use crate::domain::controller::Controller;
+use crate::domain::disk::Disk;
+use crate::domain::graphics::{Graphics, Video};
+use crate::domain::hostdev::{Hostdev, Redirdev};
+use crate::domain::interface::Interface;
+use crate::domain::misc::VirtioOptions;
+use crate::domain::{Address, DeviceInfo};
+use crate::schema::text::OnOff;
+
+element! {
+    pub struct Devices {
+        emulator: Option<String> = text("emulator"),
+        disks: Vec<Disk> = list("disk"),
+        controllers: Vec<Controller> = list("controller"),
+        leases: Vec<Element<'static>> = trees("lease"),
+        filesystems: Vec<Filesystem> = list("filesystem"),
+        interfaces: Vec<Interface> = list("interface"),
+        smartcards: Vec<Element<'static>> = devices("smartcard"),
+        serials: Vec<Serial> = list("serial"),
+        parallels: Vec<Parallel> = list("parallel"),
+        consoles: Vec<Console> = list("console"),
+        channels: Vec<Channel> = list("channel"),
+        inputs: Vec<Input> = list("input"),
+        tpms: Vec<Element<'static>> = devices("tpm"),
+        graphics: Vec<Graphics> = list("graphics"),
+        sounds: Vec<Sound> = list("sound"),
+        audios: Vec<Audio> = list("audio"),
+        videos: Vec<Video> = list("video"),
+        hostdevs: Vec<Hostdev> = list("hostdev"),
+        redirdevs: Vec<Redirdev> = list("redirdev"),
+        redirfilter: Option<Element<'static>> = tree("redirfilter"),
+        hubs: Vec<Hub> = list("hub"),
+        watchdogs: Vec<Watchdog> = list("watchdog"),
+        memballoon: Option<Memballoon> = child("memballoon"),
+        rngs: Vec<Rng> = list("rng"),
+        nvram: Option<Element<'static>> = tree("nvram"),
+        panics: Vec<Panic> = list("panic"),
+        shmems: Vec<Element<'static>> = devices("shmem"),
+        memories: Vec<Element<'static>> = devices("memory"),
+        cryptos: Vec<Element<'static>> = devices("crypto"),
+        iommus: Vec<Iommu> = list("iommu"),
+        vsock: Option<Vsock> = child("vsock"),
+        pstore: Option<Element<'static>> = tree("pstore"),
+    }
+}
+
+element! {
+    pub struct Filesystem {
+        kind: FilesystemType = attr_def("type"),
+        accessmode: Option<String> = attr("accessmode"),
+        fmode: Option<String> = attr("fmode"),
+        dmode: Option<String> = attr("dmode"),
+        multidevs: Option<String> = attr("multidevs"),
+        model: Option<String> = attr("model"),
+        driver: Option<Element<'static>> = tree("driver"),
+        binary: Option<Element<'static>> = tree("binary"),
+        idmap: Option<Element<'static>> = tree("idmap"),
+        source: Option<Element<'static>> = tree("source"),
+        target: Option<FilesystemTarget> = child("target"),
+        readonly: bool = flag("readonly"),
+        space_hard_limit: Option<Element<'static>> = tree("space_hard_limit"),
+        space_soft_limit: Option<Element<'static>> = tree("space_soft_limit"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+words! {
+    pub enum FilesystemType {
+        Mount = "mount",
+        Block = "block",
+        File = "file",
+        Template = "template",
+        Ram = "ram",
+        Bind = "bind",
+        Volume = "volume",
+    }
+}
+
+element! {
+    pub struct FilesystemTarget {
+        dir: String = attr_req("dir"),
+    }
+}
+
+words! {
+    pub enum InputType {
+        Mouse = "mouse",
+        Tablet = "tablet",
+        Keyboard = "keyboard",
+        Passthrough = "passthrough",
+        Evdev = "evdev",
+    }
+}
+
+words! {
+    pub enum InputBus {
+        Ps2 = "ps2",
+        Usb = "usb",
+        Xen = "xen",
+        Parallels = "parallels",
+        Virtio = "virtio",
+        None = "none",
+    }
+}
+
+element! {
+    pub struct Input {
+        kind: InputType = attr_req("type"),
+        bus: Option<InputBus> = attr("bus"),
+        model: Option<String> = attr("model"),
+        driver: Option<VirtioOptions> = child_some("driver"),
+        source: Option<Element<'static>> = tree("source"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+words! {
+    pub enum SoundModel {
+        Sb16 = "sb16",
+        Es1370 = "es1370",
+        Pcspk = "pcspk",
+        Ac97 = "ac97",
+        Ich6 = "ich6",
+        Ich9 = "ich9",
+        Usb = "usb",
+        Ich7 = "ich7",
+        Virtio = "virtio",
+    }
+}
+
+element! {
+    pub struct Sound {
+        model: SoundModel = attr_req("model"),
+        multichannel: Option<crate::schema::text::YesNo> = attr("multichannel"),
+        streams: Option<u32> = attr("streams"),
+        codecs: Vec<Element<'static>> = trees("codec"),
+        audio: Option<Element<'static>> = tree("audio"),
+        driver: Option<VirtioOptions> = child_some("driver"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+words! {
+    pub enum AudioType {
+        None = "none",
+        Alsa = "alsa",
+        CoreAudio = "coreaudio",
+        Jack = "jack",
+        Oss = "oss",
+        PulseAudio = "pulseaudio",
+        Sdl = "sdl",
+        Spice = "spice",
+        File = "file",
+        Dbus = "dbus",
+        PipeWire = "pipewire",
+    }
+}
+
+element! {
+    /// A backend that sound devices play to.
+    pub struct Audio {
+        id: u32 = attr_req("id"),
+        kind: AudioType = attr_req("type"),
+        timer_period_us: Option<u32> = attr("timerPeriod"),
+        path: Option<String> = attr("path"),
+        try_mmap: Option<String> = attr("tryMMap"),
+        exclusive: Option<String> = attr("exclusive"),
+        dsp_policy: Option<i32> = attr("dspPolicy"),
+        server_name: Option<String> = attr("serverName"),
+        runtime_dir: Option<String> = attr("runtimeDir"),
+        driver: Option<String> = attr("driver"),
+        input: Option<Element<'static>> = tree("input"),
+        output: Option<Element<'static>> = tree("output"),
+    }
+}
+
+element! {
+    pub struct Hub {
+        kind: String = attr_req("type"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+words! {
+    pub enum WatchdogModel {
+        I6300esb = "i6300esb",
+        Ib700 = "ib700",
+        Diag288 = "diag288",
+        Itco = "itco",
+    }
+}
+
+words! {
+    pub enum WatchdogAction {
+        Reset = "reset",
+        Shutdown = "shutdown",
+        Poweroff = "poweroff",
+        Pause = "pause",
+        Dump = "dump",
+        None = "none",
+        InjectNmi = "inject-nmi",
+    }
+}
+
+element! {
+    pub struct Watchdog {
+        model: WatchdogModel = attr_req("model"),
+        action: WatchdogAction = attr_def("action"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+words! {
+    pub enum BalloonModel {
+        Virtio = "virtio",
+        Xen = "xen",
+        None = "none",
+        VirtioTransitional = "virtio-transitional",
+        VirtioNonTransitional = "virtio-non-transitional",
+    }
+}
+
+element! {
+    pub struct Memballoon {
+        model: BalloonModel = attr_req("model"),
+        autodeflate: Option<OnOff> = attr("autodeflate"),
+        free_page_reporting: Option<OnOff> = attr("freePageReporting"),
+        stats: Option<Stats> = child("stats"),
+        driver: Option<VirtioOptions> = child_some("driver"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+element! {
+    pub struct Stats {
+        period_s: u32 = attr_req("period"),
+    }
+}
+
+words! {
+    pub enum RngModel {
+        Virtio = "virtio",
+        VirtioTransitional = "virtio-transitional",
+        VirtioNonTransitional = "virtio-non-transitional",
+    }
+}
+
+element! {
+    pub struct Rng {
+        model: RngModel = attr_req("model"),
+        rate: Option<Rate> = child("rate"),
+        backend: Option<RngBackend> = child("backend"),
+        driver: Option<VirtioOptions> = child_some("driver"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+element! {
+    pub struct Rate {
+        bytes: u32 = attr_req("bytes"),
+        period_ms: Option<u32> = attr("period"),
+    }
+}
+
+words! {
+    pub enum RngBackendModel {
+        Random = "random",
+        Egd = "egd",
+        Builtin = "builtin",
+    }
+}
+
+element! {
+    pub struct RngBackend {
+        model: RngBackendModel = attr_req("model"),
+        /// Of `random`.
+        device: Option<String> = own_text(),
+        /// Of `egd`.
+        chardev: Option<super::chardev::ChardevSource> = egd_source(),
+    }
+}
+
+words! {
+    pub enum PanicModel {
+        Default = "default",
+        Isa = "isa",
+        Pseries = "pseries",
+        Hyperv = "hyperv",
+        S390 = "s390",
+        Pvpanic = "pvpanic",
+    }
+}
+
+element! {
+    pub struct Panic {
+        model: Option<PanicModel> = attr("model"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+element! {
+    pub struct Iommu {
+        model: String = attr_req("model"),
+        driver: Option<Element<'static>> = tree("driver"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+element! {
+    pub struct Vsock {
+        model: Option<String> = attr("model"),
+        cid: Cid = child_def("cid"),
+        driver: Option<VirtioOptions> = child_some("driver"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+element! {
+    /// The guest's address for sockets between guest and host.
+    pub struct Cid {
+        auto: Option<crate::schema::text::YesNo> = attr("auto"),
+        address: Option<u32> = attr("address"),
+    }
+}
+
+impl Devices {
+    /// Every typed device's address and alias, in print order.
+    pub fn infos(&self) -> Vec<&DeviceInfo> {
+        let mut all = Vec::new();
+        self.visit(&mut |info| all.push(info));
+        all
+    }
+
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a DeviceInfo)) {
+        self.disks.iter().for_each(|d| f(&d.info));
+        self.controllers.iter().for_each(|d| f(&d.info));
+        self.filesystems.iter().for_each(|d| f(&d.info));
+        self.interfaces.iter().for_each(|d| f(&d.info));
+        self.serials.iter().for_each(|d| f(&d.info));
+        self.parallels.iter().for_each(|d| f(&d.info));
+        self.consoles.iter().for_each(|d| f(&d.info));
+        self.channels.iter().for_each(|d| f(&d.info));
+        self.inputs.iter().for_each(|d| f(&d.info));
+        self.sounds.iter().for_each(|d| f(&d.info));
+        self.videos.iter().for_each(|d| f(&d.info));
+        self.hostdevs.iter().for_each(|d| f(&d.info));
+        self.redirdevs.iter().for_each(|d| f(&d.info));
+        self.hubs.iter().for_each(|d| f(&d.info));
+        self.watchdogs.iter().for_each(|d| f(&d.info));
+        self.memballoon.iter().for_each(|d| f(&d.info));
+        self.rngs.iter().for_each(|d| f(&d.info));
+        self.panics.iter().for_each(|d| f(&d.info));
+        self.iommus.iter().for_each(|d| f(&d.info));
+        self.vsock.iter().for_each(|d| f(&d.info));
+    }
+
+    /// The addresses of all typed devices.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.infos().into_iter().map(|info| &info.address)
+    }
+}

@@ -1,0 +1,216 @@
+//! Disks.
+
+use crate::domain::DeviceInfo;
+use crate::domain::misc::VirtioOptions;
+use crate::domain::source::{BackingStore, StorageSource};
+use crate::schema::text::{OnOff, YesNo};
+use virt_xml::Element;
+
+words! {
+    /// What a disk's content is.
+    pub enum DiskType {
+        File = "file",
+        Block = "block",
+        Dir = "dir",
+        Network = "network",
+        Volume = "volume",
+        Nvme = "nvme",
+        VhostUser = "vhostuser",
+        VhostVdpa = "vhostvdpa",
+    }
+}
+
+words! {
+    pub enum DiskDevice {
+        Disk = "disk",
+        Cdrom = "cdrom",
+        Floppy = "floppy",
+        Lun = "lun",
+    }
+}
+
+words! {
+    pub enum DiskBus {
+        Ide = "ide",
+        Fdc = "fdc",
+        Scsi = "scsi",
+        Virtio = "virtio",
+        Xen = "xen",
+        Usb = "usb",
+        Uml = "uml",
+        Sata = "sata",
+        Sd = "sd",
+    }
+}
+
+words! {
+    pub enum Cache {
+        Default = "default",
+        None = "none",
+        Writethrough = "writethrough",
+        Writeback = "writeback",
+        Directsync = "directsync",
+        Unsafe = "unsafe",
+    }
+}
+
+words! {
+    pub enum ErrorPolicy {
+        Default = "default",
+        Stop = "stop",
+        Report = "report",
+        Ignore = "ignore",
+        Enospace = "enospace",
+    }
+}
+
+words! {
+    pub enum Io {
+        Default = "default",
+        Native = "native",
+        Threads = "threads",
+        IoUring = "io_uring",
+    }
+}
+
+words! {
+    pub enum Discard {
+        Default = "default",
+        Unmap = "unmap",
+        Ignore = "ignore",
+    }
+}
+
+words! {
+    pub enum DetectZeroes {
+        Default = "default",
+        Off = "off",
+        On = "on",
+        Unmap = "unmap",
+    }
+}
+
+words! {
+    pub enum SnapshotMode {
+        No = "no",
+        Internal = "internal",
+        External = "external",
+        Manual = "manual",
+    }
+}
+
+element! {
+    pub struct Disk {
+        kind: DiskType = attr_def("type"),
+        device: DiskDevice = attr_def("device"),
+        model: Option<String> = attr("model"),
+        rawio: Option<YesNo> = attr("rawio"),
+        sgio: Option<String> = attr("sgio"),
+        snapshot: Option<SnapshotMode> = attr("snapshot"),
+        driver: Option<DiskDriver> = child_some("driver"),
+        auth: Option<Element<'static>> = tree("auth"),
+        source: Option<StorageSource> = disk_source("source"),
+        backing_store: Option<BackingStore> = backing_store("backingStore"),
+        backenddomain: Option<Element<'static>> = tree("backenddomain"),
+        geometry: Option<Element<'static>> = tree("geometry"),
+        blockio: Option<Element<'static>> = tree("blockio"),
+        mirror: Option<Element<'static>> = tree("mirror") when live,
+        target: DiskTarget = child_always("target"),
+        throttlefilters: Option<Element<'static>> = tree("throttlefilters"),
+        iotune: Option<Iotune> = child_some("iotune"),
+        readonly: bool = flag("readonly"),
+        shareable: bool = flag("shareable"),
+        transient: Option<Element<'static>> = tree("transient"),
+        serial: Option<String> = text("serial"),
+        wwn: Option<String> = text("wwn"),
+        vendor: Option<String> = text("vendor"),
+        product: Option<String> = text("product"),
+        encryption: Option<Element<'static>> = tree("encryption"),
+        info: DeviceInfo = flat(),
+    }
+}
+
+element! {
+    pub struct DiskDriver {
+        name: Option<String> = attr("name"),
+        format: Option<String> = attr("type"),
+        cache: Option<Cache> = attr("cache"),
+        error_policy: Option<ErrorPolicy> = attr("error_policy"),
+        rerror_policy: Option<ErrorPolicy> = attr("rerror_policy"),
+        io: Option<Io> = attr("io"),
+        ioeventfd: Option<OnOff> = attr("ioeventfd"),
+        event_idx: Option<OnOff> = attr("event_idx"),
+        copy_on_read: Option<OnOff> = attr("copy_on_read"),
+        discard: Option<Discard> = attr("discard"),
+        discard_no_unref: Option<OnOff> = attr("discard_no_unref"),
+        iothread: Option<u32> = attr("iothread"),
+        detect_zeroes: Option<DetectZeroes> = attr("detect_zeroes"),
+        queues: Option<u32> = attr("queues"),
+        queue_size: Option<u32> = attr("queue_size"),
+        virtio: VirtioOptions = flat(),
+        iothreads: Option<Element<'static>> = tree("iothreads"),
+        metadata_cache: Option<Element<'static>> = tree("metadata_cache"),
+    }
+}
+
+words! {
+    pub enum Tray {
+        Closed = "closed",
+        Open = "open",
+    }
+}
+
+words! {
+    pub enum RemovableState {
+        On = "on",
+        Off = "off",
+    }
+}
+
+element! {
+    pub struct DiskTarget {
+        dev: String = attr_odd("dev"),
+        bus: Option<DiskBus> = attr("bus"),
+        tray: Option<Tray> = tray("tray"),
+        removable: Option<RemovableState> = attr("removable"),
+        rotation_rate_rpm: Option<u32> = attr("rotation_rate"),
+    }
+}
+
+element! {
+    /// Limits on the disk's throughput.
+    pub struct Iotune {
+        total_bytes_sec: Option<u64> = text("total_bytes_sec"),
+        read_bytes_sec: Option<u64> = text("read_bytes_sec"),
+        write_bytes_sec: Option<u64> = text("write_bytes_sec"),
+        total_iops_sec: Option<u64> = text("total_iops_sec"),
+        read_iops_sec: Option<u64> = text("read_iops_sec"),
+        write_iops_sec: Option<u64> = text("write_iops_sec"),
+        total_bytes_sec_max: Option<u64> = text("total_bytes_sec_max"),
+        read_bytes_sec_max: Option<u64> = text("read_bytes_sec_max"),
+        write_bytes_sec_max: Option<u64> = text("write_bytes_sec_max"),
+        total_iops_sec_max: Option<u64> = text("total_iops_sec_max"),
+        read_iops_sec_max: Option<u64> = text("read_iops_sec_max"),
+        write_iops_sec_max: Option<u64> = text("write_iops_sec_max"),
+        size_iops_sec: Option<u64> = text("size_iops_sec"),
+        group_name: Option<String> = text("group_name"),
+        total_bytes_sec_max_length: Option<u64> = text("total_bytes_sec_max_length"),
+        read_bytes_sec_max_length: Option<u64> = text("read_bytes_sec_max_length"),
+        write_bytes_sec_max_length: Option<u64> = text("write_bytes_sec_max_length"),
+        total_iops_sec_max_length: Option<u64> = text("total_iops_sec_max_length"),
+        read_iops_sec_max_length: Option<u64> = text("read_iops_sec_max_length"),
+        write_iops_sec_max_length: Option<u64> = text("write_iops_sec_max_length"),
+    }
+}
+
+impl Disk {
+    /// The file or block device behind the disk, where it is one.
+    pub fn path(&self) -> Option<&str> {
+        self.source.as_ref().and_then(StorageSource::path)
+    }
+
+    /// The image format; raw where nothing is said.
+    pub fn format(&self) -> Option<&str> {
+        self.driver.as_ref().and_then(|driver| driver.format.as_deref())
+    }
+}

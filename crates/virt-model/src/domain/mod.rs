@@ -1,0 +1,258 @@
+//! The domain document: its top, and how it is read and printed.
+
+pub mod address;
+pub mod boot;
+pub mod chardev;
+pub mod clock;
+pub mod controller;
+pub mod cpu;
+pub mod devices;
+pub mod disk;
+pub mod features;
+pub mod graphics;
+pub mod hostdev;
+pub mod interface;
+pub mod memory;
+pub mod misc;
+pub mod rules;
+pub mod source;
+pub mod tune;
+
+use virt_error::{Code, Error, Origin, Result};
+use virt_types::Uuid;
+use virt_xml::Element;
+
+pub use address::{Address, DeviceInfo};
+pub use boot::Os;
+pub use clock::Clock;
+pub use cpu::Cpu;
+pub use devices::Devices;
+pub use disk::Disk;
+pub use features::Features;
+pub use interface::Interface;
+pub use memory::MemoryBacking;
+pub use rules::{DomainRules, DriverFeatures};
+
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, error};
+
+words! {
+    /// The hypervisor a domain is for.
+    pub enum VirtType {
+        None = "none",
+        Qemu = "qemu",
+        Kqemu = "kqemu",
+        Kvm = "kvm",
+        Xen = "xen",
+        Lxc = "lxc",
+        Uml = "uml",
+        OpenVz = "openvz",
+        Test = "test",
+        VMware = "vmware",
+        HyperV = "hyperv",
+        VBox = "vbox",
+        Phyp = "phyp",
+        Parallels = "parallels",
+        Bhyve = "bhyve",
+        Vz = "vz",
+        Hvf = "hvf",
+        Ldoms = "ldoms",
+        Kvmtool = "kvmtool",
+    }
+}
+
+words! {
+    /// What to do when the guest powers off, reboots or crashes.
+    pub enum LifecycleAction {
+        Destroy = "destroy",
+        Restart = "restart",
+        RenameRestart = "rename-restart",
+        Preserve = "preserve",
+        CoredumpDestroy = "coredump-destroy",
+        CoredumpRestart = "coredump-restart",
+    }
+}
+
+words! {
+    pub enum LockFailure {
+        Poweroff = "poweroff",
+        Restart = "restart",
+        Pause = "pause",
+        Ignore = "ignore",
+    }
+}
+
+element! {
+    /// A domain.
+    pub struct Domain {
+        virt_type: VirtType = attr_req("type"),
+        /// Absent, or -1, for a domain that does not run.
+        id: Option<i32> = domain_id("id") when live,
+        namespaces: Vec<Namespace> = namespaces(),
+        name: String = domain_name("name"),
+        uuid: Option<Uuid> = domain_uuid("uuid"),
+        hwuuid: Option<Uuid> = text("hwuuid"),
+        genid: Option<Genid> = child("genid"),
+        title: Option<String> = text("title"),
+        description: Option<String> = text("description"),
+        /// Kept as it came.
+        metadata: Option<Element<'static>> = metadata("metadata"),
+        max_memory: Option<memory::MaxMemory> = child("maxMemory"),
+        memory: memory::Memory = child_always("memory"),
+        /// What the balloon leaves the guest; all of it where absent.
+        current_memory_kib: Option<u64> = kib_text("currentMemory"),
+        blkiotune: Option<Element<'static>> = tree("blkiotune"),
+        memtune: Option<memory::Memtune> = child_some("memtune"),
+        memory_backing: Option<MemoryBacking> = child_some("memoryBacking"),
+        vcpu: Vcpu = child_always("vcpu"),
+        vcpus: Vec<VcpuState> = wrapped("vcpus", "vcpu"),
+        iothreads: Option<u32> = text("iothreads"),
+        iothread_ids: Vec<IothreadId> = wrapped("iothreadids", "iothread"),
+        default_iothread: Option<DefaultIothread> = child_some("defaultiothread"),
+        cputune: Option<tune::Cputune> = child_some("cputune"),
+        numatune: Option<tune::Numatune> = child_some("numatune"),
+        resource: Option<Element<'static>> = tree("resource"),
+        throttle_groups: Option<Element<'static>> = tree("throttlegroups"),
+        sysinfo: Vec<Element<'static>> = trees("sysinfo"),
+        bootloader: Option<String> = text("bootloader"),
+        bootloader_args: Option<String> = text("bootloader_args"),
+        os: Os = child_always("os"),
+        idmap: Option<Element<'static>> = tree("idmap"),
+        features: Features = child_def("features"),
+        cpu: Option<Cpu> = child_some("cpu"),
+        clock: Clock = child_always("clock"),
+        on_poweroff: Option<LifecycleAction> = lifecycle("on_poweroff"),
+        on_reboot: Option<LifecycleAction> = lifecycle("on_reboot"),
+        on_crash: Option<LifecycleAction> = lifecycle("on_crash"),
+        on_lockfailure: Option<LockFailure> = text("on_lockfailure"),
+        pm: Option<Pm> = child_some("pm"),
+        perf: Option<Element<'static>> = tree("perf"),
+        devices: Devices = child_long("devices"),
+        seclabels: Vec<Seclabel> = list("seclabel"),
+        keywrap: Option<Element<'static>> = tree("keywrap"),
+        launch_security: Option<Element<'static>> = tree("launchSecurity"),
+        /// Elements of the hypervisors' own namespaces, as `qemu:commandline`.
+        foreign: Vec<Element<'static>> = foreign(),
+    }
+}
+
+/// A namespace declared on the root, as `xmlns:qemu='...'`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    pub prefix: String,
+    pub uri: String,
+}
+
+element! {
+    /// An identifier that changes when the guest goes back in time; random where it has no text.
+    pub struct Genid {
+        uuid: Option<Uuid> = content(),
+    }
+}
+
+words! {
+    pub enum Placement {
+        Static = "static",
+        Auto = "auto",
+    }
+}
+
+element! {
+    /// The number of virtual CPUs.
+    pub struct Vcpu {
+        placement: Placement = attr_def("placement"),
+        cpuset: Option<crate::schema::text::NumberSet> = cpuset("cpuset"),
+        /// How many are there at start, where fewer than all.
+        current: Option<u32> = vcpu_current("current"),
+        count: u32 = vcpu_count(),
+    }
+}
+
+element! {
+    pub struct VcpuState {
+        id: u32 = attr_req("id"),
+        enabled: crate::schema::text::YesNo = attr_req("enabled"),
+        hotpluggable: Option<crate::schema::text::YesNo> = attr("hotpluggable"),
+        order: Option<u32> = attr("order"),
+    }
+}
+
+element! {
+    pub struct IothreadId {
+        id: u32 = attr_req("id"),
+        thread_pool_min: Option<i32> = attr("thread_pool_min"),
+        thread_pool_max: Option<i32> = attr("thread_pool_max"),
+        poll: Option<IothreadPoll> = child_some("poll"),
+    }
+}
+
+element! {
+    pub struct IothreadPoll {
+        max_ns: Option<u64> = attr("max"),
+        grow: Option<u64> = attr("grow"),
+        shrink: Option<u64> = attr("shrink"),
+    }
+}
+
+element! {
+    pub struct DefaultIothread {
+        thread_pool_min: Option<i32> = attr("thread_pool_min"),
+        thread_pool_max: Option<i32> = attr("thread_pool_max"),
+    }
+}
+
+element! {
+    /// Which sleep states the guest sees.
+    pub struct Pm {
+        suspend_to_mem: Option<misc::Enabled> = child("suspend-to-mem"),
+        suspend_to_disk: Option<misc::Enabled> = child("suspend-to-disk"),
+    }
+}
+
+words! {
+    pub enum SeclabelType {
+        Dynamic = "dynamic",
+        Static = "static",
+        None = "none",
+    }
+}
+
+element! {
+    pub struct Seclabel {
+        kind: Option<SeclabelType> = attr("type"),
+        model: Option<String> = attr("model"),
+        relabel: Option<crate::schema::text::YesNo> = attr("relabel"),
+        label: Option<String> = text("label"),
+        imagelabel: Option<String> = text("imagelabel") when live,
+        baselabel: Option<String> = text("baselabel"),
+    }
+}
+
+impl Domain {
+    /// Reads a domain document. Defaults that depend on the driver come after, by
+    /// [`crate::domain::Domain`]'s post-parse step.
+    pub fn parse(xml: &str, flags: ParseFlags) -> Result<Self> {
+        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, None))?;
+        Self::from_tree(&tree, flags)
+    }
+
+    /// The same from a tree.
+    pub fn from_tree(tree: &Element<'_>, flags: ParseFlags) -> Result<Self> {
+        if tree.name != "domain" {
+            let text = format!("unexpected root element <{}>, expecting <domain>", tree.name);
+            return Err(Error::new(Code::XmlError, Origin::Domain, text));
+        }
+        Self::read(tree, flags)
+    }
+
+    /// Prints the document.
+    pub fn to_xml(&self, flags: PrintFlags) -> String {
+        let mut out = Out::new(flags);
+        out.element("domain", self);
+        out.w.finish()
+    }
+
+    /// The current memory, which is all of it unless said otherwise.
+    pub fn current_memory_kib(&self) -> u64 {
+        self.current_memory_kib.unwrap_or(self.memory.kib)
+    }
+}

@@ -1,0 +1,242 @@
+//! Where a disk's bytes are: files, block devices, network storage, volumes, and their chains.
+
+use virt_error::Result;
+use virt_xml::Element;
+
+use crate::domain::disk::DiskType;
+use crate::schema::text::YesNo;
+use crate::schema::{Body, Out, ParseFlags, error, kinds};
+
+/// A storage source. Which fields are there depends on [`StorageSource::kind`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StorageSource {
+    pub kind: DiskType,
+    /// `file`, `dev`, `dir`, or the socket of a vhost-user disk.
+    pub path: Option<String>,
+    /// Network storage.
+    pub protocol: Option<String>,
+    pub name: Option<String>,
+    pub query: Option<String>,
+    pub tls: Option<YesNo>,
+    pub tls_hostname: Option<String>,
+    pub hosts: Vec<Host>,
+    /// A volume of a pool.
+    pub pool: Option<String>,
+    pub volume: Option<String>,
+    pub mode: Option<String>,
+    pub startup_policy: Option<String>,
+    /// The number the driver knows this image by.
+    pub index: Option<u32>,
+    /// A passed file descriptor group.
+    pub fdgroup: Option<String>,
+    /// Further attributes of rarer kinds, in order.
+    pub attrs: Vec<(String, String)>,
+    /// Further children (`auth`, `cookies`, `encryption`, `slices`, ...), in print order.
+    pub rest: Vec<Element<'static>>,
+}
+
+element! {
+    pub struct Host {
+        name: Option<String> = attr("name"),
+        port: Option<String> = attr("port"),
+        transport: Option<String> = attr("transport"),
+        socket: Option<String> = attr("socket"),
+    }
+}
+
+impl StorageSource {
+    /// The order in which the children other than `host` are printed.
+    const REST_ORDER: &'static [&'static str] = &[
+        "snapshot",
+        "config",
+        "auth",
+        "seclabel",
+        "encryption",
+        "reservations",
+        "initiator",
+        "ssl",
+        "cookies",
+        "readahead",
+        "timeout",
+        "reconnect",
+        "identity",
+        "knownHosts",
+        "address",
+        "slices",
+        "dataStore",
+    ];
+
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Whether there is nothing to read from: an empty drive.
+    pub fn is_empty(&self) -> bool {
+        self.path.is_none()
+            && self.protocol.is_none()
+            && self.pool.is_none()
+            && self.attrs.is_empty()
+    }
+
+    fn path_attr(kind: DiskType) -> Option<&'static str> {
+        match kind {
+            DiskType::File => Some("file"),
+            DiskType::Block | DiskType::VhostVdpa => Some("dev"),
+            DiskType::Dir => Some("dir"),
+            DiskType::VhostUser => Some("path"),
+            DiskType::Network | DiskType::Volume | DiskType::Nvme => None,
+        }
+    }
+
+    /// Reads a `<source>` of the kind that its owner's `type` names.
+    pub fn read(element: &Element<'_>, kind: DiskType, flags: ParseFlags) -> Result<Self> {
+        let text = |name: &str| element.attr(name).map(str::to_owned);
+        let mut source = Self { kind, ..Self::default() };
+        source.path = Self::path_attr(kind)
+            .and_then(|name| element.attr(name))
+            .filter(|p| !p.is_empty())
+            .map(str::to_owned);
+        match kind {
+            DiskType::File => source.fdgroup = text("fdgroup"),
+            DiskType::Network => {
+                source.protocol = Some(
+                    text("protocol")
+                        .ok_or_else(|| error::missing_attribute(element, "protocol"))?,
+                );
+                source.name = text("name");
+                source.query = text("query");
+                source.tls = kinds::read_value(element, "tls")?;
+                source.tls_hostname = text("tlsHostname");
+                source.hosts = element
+                    .children_named("host")
+                    .map(|host| Host::read(host, flags))
+                    .collect::<Result<_>>()?;
+            }
+            DiskType::Volume => {
+                source.pool = text("pool");
+                source.volume = text("volume");
+                source.mode = text("mode");
+            }
+            DiskType::Nvme => {
+                for name in ["type", "managed", "namespace"] {
+                    source.attrs.extend(text(name).map(|value| (name.to_owned(), value)));
+                }
+            }
+            DiskType::VhostUser => source.attrs.push(("type".to_owned(), "unix".to_owned())),
+            DiskType::Block | DiskType::Dir | DiskType::VhostVdpa => {}
+        }
+        source.startup_policy = text("startupPolicy");
+        if !flags.inactive {
+            source.index = kinds::read_value::<u32>(element, "index")?.filter(|index| *index > 0);
+        }
+        for name in Self::REST_ORDER {
+            source.rest.extend(element.children_named(name).map(Element::to_static));
+        }
+        Ok(source)
+    }
+
+    fn write_attrs(&self, out: &mut Out) {
+        let w = &mut out.w;
+        let mut text = |name: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                w.attr(name, value);
+            }
+        };
+        text("protocol", &self.protocol);
+        text("name", &self.name);
+        text("query", &self.query);
+        text("tls", &self.tls.map(|tls| tls.as_str().to_owned()));
+        text("tlsHostname", &self.tls_hostname);
+        for (name, value) in &self.attrs {
+            w.attr(name, value);
+        }
+        let mut text = |name: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                w.attr(name, value);
+            }
+        };
+        if let Some(name) = Self::path_attr(self.kind) {
+            text(name, &self.path);
+        }
+        text("fdgroup", &self.fdgroup);
+        text("pool", &self.pool);
+        text("volume", &self.volume);
+        text("mode", &self.mode);
+        text("startupPolicy", &self.startup_policy);
+        if !out.flags.inactive
+            && let Some(index) = self.index
+        {
+            out.w.attr("index", &index.to_string());
+        }
+    }
+
+    /// Prints `<source>` unless there is nothing to say.
+    pub fn write(&self, name: &str, out: &mut Out) {
+        let mark = out.w.mark();
+        out.w.open(name);
+        let opened = out.w.len();
+        self.write_attrs(out);
+        for host in &self.hosts {
+            out.element("host", host);
+        }
+        for element in &self.rest {
+            out.w.element(element);
+        }
+        if out.w.len() == opened { out.w.rewind(mark) } else { out.w.close(name) }
+    }
+}
+
+/// One image further down a chain; an empty one ends the chain.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BackingStore {
+    /// `None` marks the end of the chain.
+    pub image: Option<Box<BackingImage>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BackingImage {
+    pub kind: DiskType,
+    pub index: Option<u32>,
+    pub format: Option<Element<'static>>,
+    pub source: StorageSource,
+    pub backing_store: Option<BackingStore>,
+}
+
+impl BackingStore {
+    pub(crate) fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self> {
+        let Some(kind) = kinds::read_value::<DiskType>(element, "type")? else {
+            return Ok(Self::default());
+        };
+        let source = match element.child("source") {
+            Some(source) => StorageSource::read(source, kind, flags)?,
+            None => return Err(error::xml("missing disk source")),
+        };
+        let index = if flags.inactive { None } else { kinds::read_value(element, "index")? };
+        let format = element.child("format").map(Element::to_static);
+        let backing_store =
+            element.child("backingStore").map(|below| Self::read(below, flags)).transpose()?;
+        Ok(Self {
+            image: Some(Box::new(BackingImage { kind, index, format, source, backing_store })),
+        })
+    }
+
+    pub(crate) fn write(&self, out: &mut Out) {
+        out.w.open("backingStore");
+        if let Some(image) = &self.image {
+            out.w.attr("type", image.kind.as_str());
+            if !out.flags.inactive
+                && let Some(index) = image.index
+            {
+                out.w.attr("index", &index.to_string());
+            }
+            if let Some(format) = &image.format {
+                out.w.element(format);
+            }
+            image.source.write("source", out);
+            if let Some(below) = &image.backing_store {
+                below.write(out);
+            }
+        }
+        out.w.close("backingStore");
+    }
+}

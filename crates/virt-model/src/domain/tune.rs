@@ -1,0 +1,110 @@
+//! Scheduling and NUMA placement of the guest's threads.
+
+use crate::domain::Placement;
+use crate::schema::text::NumberSet;
+use virt_xml::Element;
+
+element! {
+    pub struct Cputune {
+        shares: Option<u64> = text("shares"),
+        period_us: Option<u64> = text("period"),
+        quota_us: Option<i64> = text("quota"),
+        global_period_us: Option<u64> = text("global_period"),
+        global_quota_us: Option<i64> = text("global_quota"),
+        emulator_period_us: Option<u64> = text("emulator_period"),
+        emulator_quota_us: Option<i64> = text("emulator_quota"),
+        iothread_period_us: Option<u64> = text("iothread_period"),
+        iothread_quota_us: Option<i64> = text("iothread_quota"),
+        vcpupins: Vec<VcpuPin> = list("vcpupin"),
+        emulatorpin: Option<Pin> = child("emulatorpin"),
+        iothreadpins: Vec<IothreadPin> = list("iothreadpin"),
+        vcpuscheds: Vec<VcpuSched> = list("vcpusched"),
+        iothreadscheds: Vec<IothreadSched> = list("iothreadsched"),
+        emulatorsched: Option<Sched> = child("emulatorsched"),
+        cachetunes: Vec<Element<'static>> = trees("cachetune"),
+        memorytunes: Vec<Element<'static>> = trees("memorytune"),
+    }
+}
+
+element! {
+    pub struct Pin {
+        cpuset: NumberSet = attr_req("cpuset"),
+    }
+}
+
+element! {
+    pub struct VcpuPin {
+        vcpu: u32 = attr_req("vcpu"),
+        cpuset: NumberSet = attr_req("cpuset"),
+    }
+}
+
+element! {
+    pub struct IothreadPin {
+        iothread: u32 = attr_req("iothread"),
+        cpuset: NumberSet = attr_req("cpuset"),
+    }
+}
+
+words! {
+    pub enum Scheduler {
+        Other = "other",
+        Batch = "batch",
+        Idle = "idle",
+        Fifo = "fifo",
+        Rr = "rr",
+    }
+}
+
+element! {
+    pub struct Sched {
+        scheduler: Scheduler = attr_req("scheduler"),
+        priority: Option<i32> = attr("priority"),
+    }
+}
+
+element! {
+    pub struct VcpuSched {
+        vcpus: NumberSet = attr_req("vcpus"),
+        sched: Sched = flat(),
+    }
+}
+
+element! {
+    pub struct IothreadSched {
+        iothreads: NumberSet = attr_req("iothreads"),
+        sched: Sched = flat(),
+    }
+}
+
+words! {
+    pub enum NumaMode {
+        Strict = "strict",
+        Preferred = "preferred",
+        Interleave = "interleave",
+        Restrictive = "restrictive",
+    }
+}
+
+element! {
+    pub struct Numatune {
+        memory: Option<NumaMemory> = child("memory"),
+        memnodes: Vec<Memnode> = list("memnode"),
+    }
+}
+
+element! {
+    pub struct NumaMemory {
+        mode: Option<NumaMode> = attr("mode"),
+        nodeset: Option<NumberSet> = attr("nodeset"),
+        placement: Option<Placement> = attr("placement"),
+    }
+}
+
+element! {
+    pub struct Memnode {
+        cellid: u32 = attr_req("cellid"),
+        mode: Option<NumaMode> = attr("mode"),
+        nodeset: Option<NumberSet> = attr("nodeset"),
+    }
+}

@@ -1,0 +1,368 @@
+//! Shapes of single fields of the domain document that libvirt reads in a way of their own.
+
+use virt_error::{Code, Error, Origin, Result};
+use virt_types::Uuid;
+use virt_xml::Element;
+
+use super::kinds::{kib, kind, read_kib, read_value};
+use crate::domain::address::Address;
+use crate::domain::boot::OsType;
+use crate::domain::chardev::ChardevSource;
+use crate::domain::clock::Offset;
+use crate::domain::cpu::Policy;
+use crate::domain::disk::{DiskType, Tray};
+use crate::domain::features::State;
+use crate::domain::interface::{InterfaceSource, InterfaceTarget};
+use crate::domain::source::{BackingStore, StorageSource};
+use crate::domain::{LifecycleAction, Namespace};
+use crate::schema::text::{Mac, NumberSet, YesNo};
+use crate::schema::{Body, Out, ParseFlags, Text, error};
+
+kind! {
+    /// The id of a running domain; -1 and none are the same.
+    domain_id [] (Option<i32>; name: &str)
+    read |element, flags| Ok(read_value::<i32>(element, name)?.filter(|id| *id >= 0));
+    attrs |field, out| if let Some(id) = field { out.w.attr(name, &id.to_string()) };
+}
+
+kind! {
+    /// Namespaces declared on the root, other than the default one.
+    namespaces [] (Vec<Namespace>;)
+    read |element, flags| Ok(element.attrs.iter().filter_map(|attr| {
+        let prefix = attr.name.strip_prefix("xmlns:")?;
+        Some(Namespace { prefix: prefix.to_owned(), uri: attr.value.clone().into_owned() })
+    }).filter(|namespace| element.elements().any(|child| child.prefix() == Some(&namespace.prefix))).collect());
+    attrs |field, out| for namespace in field { out.w.attr(&format!("xmlns:{}", namespace.prefix), &namespace.uri) };
+}
+
+kind! {
+    /// Children of hypervisors' namespaces.
+    foreign [] (Vec<Element<'static>>;)
+    read |element, flags| Ok(element.elements().filter(|child| child.prefix().is_some()).map(Element::to_static).collect());
+    children |field, out| for tree in field { out.w.element(tree) };
+}
+
+kind! {
+    domain_name [] (String; name: &str)
+    read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
+        Some(text) => Ok(text.into_owned()),
+        None => Err(Error::bare(Code::NoName, Origin::Domain)),
+    };
+    children |field, out| out.w.text_element(name, field);
+}
+
+kind! {
+    domain_uuid [] (Option<Uuid>; name: &str)
+    read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => match Uuid::parse(&text) {
+            Some(uuid) => Ok(Some(uuid)),
+            None => Err(error::internal("malformed uuid element")),
+        },
+    };
+    children |field, out| if let Some(uuid) = field { out.w.text_element(name, &uuid.to_string()) };
+}
+
+kind! {
+    /// Kept as it came, printed as libvirt keeps foreign trees.
+    metadata [] (Option<Element<'static>>; name: &str)
+    read |element, flags| Ok(element.child(name).map(Element::to_static));
+    children |field, out| if let Some(tree) = field {
+        let depth = out.w.depth();
+        let text = virt_xml::dump_foreign(tree, depth);
+        out.w.raw(&format!("{}{text}\n", "  ".repeat(depth)));
+    };
+}
+
+kind! {
+    /// A child that is always printed, and read from nothing where absent.
+    child_always [T: Body] (T; name: &str)
+    read |element, flags| match element.child(name) {
+        Some(child) => T::read(child, flags),
+        None => T::read(&Element::new(name), flags),
+    };
+    children |field, out| out.element(name, field);
+}
+
+kind! {
+    /// The same, never printed in the short form.
+    child_long [T: Body] (T; name: &str)
+    read |element, flags| child_always::read(element, flags, name);
+    children |field, out| {
+        out.w.open(name);
+        field.attrs(out);
+        field.children(out);
+        out.w.close_long(name);
+    };
+}
+
+kind! {
+    kib_content [] (u64;)
+    read |element, flags| read_kib(element);
+    attrs |field, out| out.w.attr("unit", "KiB");
+    children |field, out| out.w.text(&field.to_string());
+}
+
+kind! {
+    /// A memory size as an attribute, its unit in another.
+    kib_attr [] (u64; name: &str)
+    read |element, flags| match read_value::<u64>(element, name)? {
+        Some(number) => kib(number, element.attr("unit")),
+        None => Err(error::missing_attribute(element, name)),
+    };
+    attrs |field, out| {
+        out.w.attr(name, &field.to_string());
+        out.w.attr("unit", "KiB");
+    };
+}
+
+kind! {
+    cpuset [] (Option<NumberSet>; name: &str)
+    read |element, flags| match element.attr(name) {
+        None => Ok(None),
+        Some(text) => match NumberSet::parse(text) {
+            Some(set) => Ok(Some(set)),
+            None => Err(error::invalid_arg(format!("Failed to parse bitmap '{text}'"))),
+        },
+    };
+    attrs |field, out| if let Some(set) = field { out.w.attr(name, &set.print()) };
+}
+
+kind! {
+    /// Absent counts as one; always printed.
+    attr_or_one [] (Option<u32>; name: &str)
+    read |element, flags| read_value(element, name);
+    attrs |field, out| out.w.attr(name, &field.unwrap_or(1).to_string());
+}
+
+kind! {
+    hex_opt [] (Option<u32>; name: &str)
+    read |element, flags| crate::domain::address::any_base(element, name);
+    attrs |field, out| if let Some(value) = field { out.w.attr(name, &format!("0x{value:x}")) };
+}
+
+kind! {
+    /// A feature's policy; `require` in a guest's CPU where absent.
+    attr_policy [] (Option<Policy>; name: &str)
+    read |element, flags| read_value(element, name).map(|policy| policy.or(Some(Policy::Require)));
+    attrs |field, out| if let Some(policy) = field { out.w.attr(name, policy.as_str()) };
+}
+
+kind! {
+    vcpu_current [] (Option<u32>; name: &str)
+    read |element, flags| read_value::<u32>(element, name);
+    attrs |field, out| if let Some(current) = field { out.w.attr(name, &current.to_string()) };
+}
+
+kind! {
+    vcpu_count [] (u32;)
+    read |element, flags| {
+        let text = element.text();
+        if text.is_empty() {
+            return Ok(1);
+        }
+        u32::parse(&text).ok_or_else(|| error::xml("maximum vcpus count must be an integer"))
+    };
+    children |field, out| out.w.text(&field.to_string());
+}
+
+kind! {
+    lifecycle [] (Option<LifecycleAction>; name: &str)
+    read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(word) => match LifecycleAction::from_word(&word) {
+            Some(action) => Ok(Some(action)),
+            None => Err(error::unsupported(format!("unknown {name} action: {word}"))),
+        },
+    };
+    children |field, out| if let Some(action) = field { out.w.text_element(name, action.as_str()) };
+}
+
+kind! {
+    clock_offset [] (Offset; name: &str)
+    read |element, flags| match element.attr(name) {
+        None => Ok(Offset::Utc),
+        Some(word) => Offset::from_word(word)
+            .ok_or_else(|| error::unsupported(format!("unknown clock offset '{word}'"))),
+    };
+    attrs |field, out| out.w.attr(name, field.as_str());
+}
+
+kind! {
+    os_type [] (Option<OsType>;)
+    read |element, flags| {
+        let word = element.text();
+        if word.is_empty() {
+            return Ok(None);
+        }
+        match OsType::from_word(&word) {
+            Some(kind) => Ok(Some(kind)),
+            None => Err(error::unsupported(format!("unknown OS type '{word}'"))),
+        }
+    };
+    children |field, out| if let Some(kind) = field { out.w.text(kind.as_str()) };
+}
+
+kind! {
+    /// The path of an NVRAM file: the text, where there is no source.
+    nvram_path [] (Option<String>;)
+    read |element, flags| {
+        let text = if element.child("source").is_some() { "".into() } else { element.text() };
+        Ok((!text.is_empty()).then(|| text.into_owned()))
+    };
+    children |field, out| if let Some(path) = field { out.w.text(path) };
+}
+
+kind! {
+    /// A feature with a state; on where it says nothing.
+    state [] (Option<State>; name: &str)
+    read |element, flags| element.child(name).map(|child| State::read(child, flags)).transpose();
+    children |field, out| if let Some(state) = field { out.element(name, state) };
+}
+
+kind! {
+    boot_order [] (u32; name: &str)
+    read |element, flags| {
+        let text = element.attr(name).ok_or_else(|| error::missing_attribute(element, name))?;
+        u32::parse(text).filter(|order| *order > 0)
+            .ok_or_else(|| error::invalid_value(element, name, text, "positive integer"))
+    };
+    attrs |field, out| out.w.attr(name, &field.to_string());
+}
+
+kind! {
+    /// A device's name. A definition keeps only names that users give.
+    alias [] (Option<String>; name: &str)
+    read |element, flags| Ok(element.child(name).and_then(|child| child.attr("name"))
+        .filter(|alias| !flags.inactive || is_user_alias(alias)).map(str::to_owned));
+    children |field, out| if let Some(alias) = field && (!out.flags.inactive || is_user_alias(alias)) {
+        out.w.open(name);
+        out.w.attr("name", alias);
+        out.w.close(name);
+    };
+}
+
+fn is_user_alias(alias: &str) -> bool {
+    alias.starts_with("ua-")
+}
+
+kind! {
+    address [] (Address;)
+    read |element, flags| element.child("address").map_or(Ok(Address::None), Address::read);
+    children |field, out| field.write(out);
+}
+
+kind! {
+    /// Devices kept as trees. A definition keeps only names that users give.
+    devices [] (Vec<Element<'static>>; name: &str)
+    read |element, flags| Ok(element.children_named(name).map(Element::to_static).collect());
+    children |field, out| for tree in field {
+        let has_driver_alias = tree.child("alias").and_then(|a| a.attr("name")).is_some_and(|a| !is_user_alias(a));
+        if out.flags.inactive && has_driver_alias {
+            let mut plain = tree.clone();
+            plain.children.retain(|node| !matches!(node, virt_xml::Node::Element(e) if e.name == "alias"));
+            out.w.element(&plain);
+        } else {
+            out.w.element(tree);
+        }
+    };
+}
+
+kind! {
+    /// A disk's source, of the kind that the disk's type names.
+    disk_source [] (Option<StorageSource>; name: &str)
+    read |element, flags| {
+        let kind = read_value::<DiskType>(element, "type")?.unwrap_or_default();
+        element.child(name).map(|child| StorageSource::read(child, kind, flags)).transpose()
+    };
+    children |field, out| if let Some(source) = field { source.write(name, out) };
+}
+
+kind! {
+    backing_store [] (Option<BackingStore>; name: &str)
+    read |element, flags| element.child(name).map(|child| BackingStore::read(child, flags)).transpose();
+    children |field, out| if let Some(store) = field { store.write(out) };
+}
+
+kind! {
+    /// Closed is not printed.
+    tray [] (Option<Tray>; name: &str)
+    read |element, flags| read_value(element, name);
+    attrs |field, out| if *field == Some(Tray::Open) { out.w.attr(name, "open") };
+}
+
+kind! {
+    controller_index [] (Option<u32>; name: &str)
+    read |element, flags| match element.attr(name) {
+        None => Ok(None),
+        Some(text) => match virt_xml::parse_number(text, 10).map(u32::try_from) {
+            Some(Ok(index)) => Ok(Some(index)),
+            Some(Err(_)) => Err(error::invalid_value(element, name, text, "non-negative value")),
+            None => Err(error::invalid_value(element, name, text, "integer value")),
+        },
+    };
+    attrs |field, out| if let Some(index) = field { out.w.attr(name, &index.to_string()) };
+}
+
+kind! {
+    mac [] (Mac; name: &str)
+    read |element, flags| {
+        let text = element.attr(name).ok_or_else(|| error::missing_attribute(element, name))?;
+        let mac = Mac::parse(text).ok_or_else(|| error::xml(format!("unable to parse mac address '{text}'")))?;
+        if mac.is_multicast() {
+            return Err(error::xml(format!("expected unicast mac address, found multicast '{text}'")));
+        }
+        Ok(mac)
+    };
+    attrs |field, out| out.w.attr(name, &field.to_string());
+}
+
+kind! {
+    interface_source [] (Option<InterfaceSource>; name: &str)
+    read |element, flags| element.child(name).map(InterfaceSource::read).transpose();
+    children |field, out| if let Some(source) = field { out.element_if_any(name, source) };
+}
+
+kind! {
+    /// A definition does not keep names that the driver makes up.
+    interface_target [] (Option<InterfaceTarget>; name: &str)
+    read |element, flags| {
+        let target = element.child(name).map(|child| InterfaceTarget::read(child, flags)).transpose()?;
+        Ok(target.map(|mut target| {
+            let made_up = |dev: &String| ["vnet", "vif", "macvtap", "macvlan"].iter().any(|p| dev.starts_with(p));
+            if flags.inactive && target.dev.as_ref().is_some_and(made_up) {
+                target.dev = None;
+            }
+            target
+        }))
+    };
+    children |field, out| if let Some(target) = field { out.element_if_any(name, target) };
+}
+
+kind! {
+    /// Always printed; no where absent.
+    hostdev_managed [] (Option<YesNo>; name: &str)
+    read |element, flags| read_value(element, name);
+    attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
+}
+
+kind! {
+    /// The element's own text, that of its children not counted.
+    own_text [] (Option<String>;)
+    read |element, flags| {
+        let text = if element.elements().next().is_some() { "".into() } else { element.text() };
+        Ok((!text.is_empty()).then(|| text.into_owned()))
+    };
+    children |field, out| if let Some(text) = field { out.w.text(text) };
+}
+
+kind! {
+    /// The character device of an EGD backend: its type is an attribute of the backend.
+    egd_source [] (Option<ChardevSource>;)
+    read |element, flags| match element.attr("type") {
+        None => Ok(None),
+        Some(_) => ChardevSource::read(element, flags).map(Some),
+    };
+    attrs |field, out| if let Some(source) = field { source.attrs(out) };
+    children |field, out| if let Some(source) = field { source.children(out) };
+}
