@@ -25,7 +25,7 @@ pub use driver::Driver;
 pub use event::{EventBus, EventFilter, EventObject, EventSink, EventSource, SubscriptionId};
 pub use generated::api;
 pub use generated::families::*;
-pub use job::{Cell, Job, Turn};
+pub use job::{AsyncJob, Cell, Job, Turn};
 pub use list::{DomainFacts, check_flags, domain_matches, pick};
 pub use open::{OpenRequest, Opener, Registry};
 pub use stream::{Received, Stream};

@@ -77,36 +77,40 @@ fn limit(max: &str) -> String {
     if max.chars().all(|c| c.is_ascii_digit()) { max.to_owned() } else { format!("limits::{max}") }
 }
 
-/// A statement that writes the value at `place` (an owned place or a reference).
+/// A statement that writes the value at `place`, an owned place such as `self.field`.
 pub(super) fn encode(kind: &Type, place: &str) -> String {
+    encode_from(kind, place, &format!("&{place}"))
+}
+
+/// A statement that writes the value that the variable `name` refers to.
+pub(super) fn encode_ref(kind: &Type, name: &str) -> String {
+    match kind {
+        Type::Int(_) | Type::Flag => encode(kind, &format!("*{name}")),
+        _ => encode_from(kind, name, name),
+    }
+}
+
+fn encode_from(kind: &Type, place: &str, reference: &str) -> String {
     match kind {
         Type::Int("i8" | "i16") => format!("w.i32(i32::from({place}));"),
         Type::Int("u8" | "u16") => format!("w.u32(u32::from({place}));"),
         Type::Int(name) => format!("w.{name}({place});"),
         Type::Flag => format!("w.flag({place});"),
-        Type::Text | Type::Name => format!("w.string(&{place}, limits::STRING_MAX)?;"),
+        Type::Text | Type::Name => format!("w.string({reference}, limits::STRING_MAX)?;"),
         Type::Uuid => format!("w.fixed(&{place}.0);"),
-        Type::Bytes(max) => format!("w.bytes(&{place}, {})?;", limit(max)),
+        Type::Bytes(max) => format!("w.bytes({reference}, {})?;", limit(max)),
         Type::Chars(max) => format!("w.octets({place}.as_bytes(), {})?;", limit(max)),
-        Type::Octets(max) => format!("w.octets(&{place}, {})?;", limit(max)),
-        Type::CharsFixed(count) => format!("w.chars_fixed(&{place}, {count});"),
-        Type::List(inner, max) => {
-            let element = match **inner {
-                Type::Int(_) | Type::Flag => encode(inner, "*item"),
-                _ => encode(inner, "item"),
-            };
-            format!(
-                "w.count({place}.len(), {})?; for item in {place}.iter() {{ {element} }}",
-                limit(max)
-            )
-        }
-        Type::Optional(inner) => {
-            let element = match **inner {
-                Type::Int(_) | Type::Flag => encode(inner, "*value"),
-                _ => encode(inner, "value"),
-            };
-            format!("w.flag({place}.is_some()); if let Some(value) = &{place} {{ {element} }}")
-        }
+        Type::Octets(max) => format!("w.octets({reference}, {})?;", limit(max)),
+        Type::CharsFixed(count) => format!("w.chars_fixed({reference}, {count});"),
+        Type::List(inner, max) => format!(
+            "w.count({place}.len(), {})?; for item in {reference} {{ {} }}",
+            limit(max),
+            encode_ref(inner, "item")
+        ),
+        Type::Optional(inner) => format!(
+            "w.flag({place}.is_some()); if let Some(value) = {reference} {{ {} }}",
+            encode_ref(inner, "value")
+        ),
         Type::TypedParam | Type::Record(_) => format!("{place}.encode(w)?;"),
     }
 }
@@ -124,12 +128,19 @@ pub(super) fn decode(kind: &Type) -> String {
         Type::Chars(max) => format!("r.chars({})?", limit(max)),
         Type::Octets(max) => format!("r.octets({})?", limit(max)),
         Type::CharsFixed(count) => format!("r.chars_fixed({count})?"),
-        Type::List(inner, max) => {
-            format!("r.list({}, |r| Ok({}))?", limit(max), decode(inner))
-        }
-        Type::Optional(inner) => format!("r.optional(|r| Ok({}))?", decode(inner)),
+        Type::List(inner, max) => format!("r.list({}, {})?", limit(max), decoder(inner)),
+        Type::Optional(inner) => format!("r.optional({})?", decoder(inner)),
         Type::TypedParam => "TypedParam::decode(r)?".into(),
         Type::Record(name) => format!("{name}::decode(r)?"),
+    }
+}
+
+/// A function of the reader that reads a value.
+pub(super) fn decoder(kind: &Type) -> String {
+    match kind {
+        Type::TypedParam | Type::Record(_) => format!("{}::decode", owned(kind)),
+        Type::Name | Type::Uuid => format!("|r| Ok({})", decode(kind)),
+        _ => format!("|r| {}", decode(kind).trim_end_matches('?')),
     }
 }
 

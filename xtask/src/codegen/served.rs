@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{borrowed, camel, decode, encode, keep, lend};
+use super::names::{borrowed, camel, decoder, encode, keep, lend};
 use super::parse::{Call, Field, Form, Program, Ret, Type, Via};
 use super::seam::{family_names, method_args, method_result, methods};
 
@@ -121,8 +121,6 @@ pub(super) fn remote(programs: &[Program]) -> Result<String, String> {
         "The remote driver's families: every method is the oldest call that can express it.",
     );
     out.push_str("use std::sync::Arc;\n\nuse virt_driver::{Call, Stream};\nuse virt_error::Result;\nuse virt_types::*;\n#[allow(unused_imports)]\nuse virt_wire::{Codec, limits, lxc, qemu, remote};\n\nuse crate::RemoteDriver;\n\n");
-    let served: Vec<Program> = Vec::new();
-    let _ = served;
     for family in family_names(programs) {
         let _ = writeln!(out, "impl virt_driver::{} for RemoteDriver {{", camel(&family));
         for (method, wide) in methods(programs, &family)? {
@@ -228,7 +226,7 @@ fn invocation(
     let read = match &call.ret {
         Ret::Nothing => "|_| Ok(())".to_owned(),
         Ret::Record(name) => format!("{name}::decode"),
-        Ret::Fields(fields) => format!("|r| Ok({})", decode(&fields[0].kind)),
+        Ret::Fields(fields) => decoder(&fields[0].kind),
     };
     let verb = match (&call.stream, &call.ret) {
         (None, _) => "call",

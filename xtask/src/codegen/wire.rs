@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::names::{camel, decode, encode, fields_struct};
+use super::names::{camel, decode, encode, encode_ref, fields_struct};
 use super::parse::{Event, Field, Program, Ret};
 
 const USES: &str = "use virt_xdr::{Reader, Writer};\n\nuse crate::{Codec, Result};\n";
@@ -129,7 +129,7 @@ pub(super) fn events(program: &Program) -> String {
         let names: Vec<&str> = event.fields.iter().map(|field| field.name.as_str()).collect();
         let _ = writeln!(out, "Event::{} {{ {} }} => {{", event.name, names.join(", "));
         for field in &event.fields {
-            let _ = writeln!(out, "{}", encode_borrowed(field));
+            let _ = writeln!(out, "{}", encode_ref(&field.kind, &field.name));
         }
         out.push_str("}\n");
     }
@@ -139,18 +139,6 @@ pub(super) fn events(program: &Program) -> String {
     }
     out.push_str("_ => return Ok(None), })) }\n");
     out
-}
-
-/// In the match arm every field is a reference already.
-fn encode_borrowed(field: &Field) -> String {
-    use super::parse::Type;
-    let place = match field.kind {
-        Type::Int(_) | Type::Flag => format!("*{}", field.name),
-        _ => field.name.clone(),
-    };
-    encode(&field.kind, &place)
-        .replace(&format!("&{},", field.name), &format!("{},", field.name))
-        .replace(&format!("= &{} ", field.name), &format!("= {} ", field.name))
 }
 
 fn decode_arm(out: &mut String, event: &Event) {

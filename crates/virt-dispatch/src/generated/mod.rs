@@ -202,8 +202,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_defined_domains(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -344,8 +344,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_defined_networks(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::NETWORK_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -359,7 +359,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_domains(a.maxids)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     w.i32(*item);
                 }
                 Ok(())
@@ -374,8 +374,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_networks(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::NETWORK_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -575,7 +575,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_SCHEDULER_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -680,8 +680,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_storage_pools(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::STORAGE_POOL_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -706,8 +706,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_defined_storage_pools(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::STORAGE_POOL_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -895,8 +895,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.storage_pool_list_volumes(&a.pool, a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::STORAGE_VOL_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -999,7 +999,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.node_get_cells_free_memory(a.start_cell, a.maxcells)?;
             written((|| {
                 w.count(value.len(), limits::NODE_MAX_CELLS)?;
-                for item in value.iter() {
+                for item in &value {
                     w.u64(*item);
                 }
                 Ok(())
@@ -1100,8 +1100,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.node_list_devices(a.cap.as_deref(), a.maxnames, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::NODE_DEVICE_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1140,7 +1140,7 @@ pub(crate) static REMOTE: &[Row] = &[
             written((|| {
                 w.flag(value.is_some());
                 if let Some(value) = &value {
-                    w.string(&value, limits::STRING_MAX)?;
+                    w.string(value, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1166,8 +1166,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.node_device_list_caps(&a.name, a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::NODE_DEVICE_CAPS_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1265,8 +1265,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_interfaces(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::INTERFACE_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1388,8 +1388,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_defined_interfaces(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::INTERFACE_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1414,8 +1414,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_secrets(a.maxuuids)?;
             written((|| {
                 w.count(value.len(), limits::SECRET_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1625,7 +1625,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_memory_stats(&a.dom, a.max_stats, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_MEMORY_STATS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -1756,8 +1756,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_nwfilters(a.maxnames)?;
             written((|| {
                 w.count(value.len(), limits::NWFILTER_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1855,8 +1855,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_snapshot_list_names(&a.dom, a.maxnames, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -1955,7 +1955,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_MEMORY_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2043,7 +2043,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_BLKIO_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2092,7 +2092,7 @@ pub(crate) static REMOTE: &[Row] = &[
             written((|| {
                 w.flag(value.is_some());
                 if let Some(value) = &value {
-                    w.string(&value, limits::STRING_MAX)?;
+                    w.string(value, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -2245,7 +2245,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_SCHEDULER_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2281,7 +2281,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::NODE_CPU_STATS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2301,7 +2301,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::NODE_MEMORY_STATS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2436,7 +2436,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2484,8 +2484,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_snapshot_list_children_names(&a.snap, a.maxnames, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -2535,7 +2535,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2563,7 +2563,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_NUMA_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2591,7 +2591,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_INTERFACE_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2726,7 +2726,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2744,7 +2744,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2762,7 +2762,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2818,7 +2818,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::STORAGE_POOL_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2836,7 +2836,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::STORAGE_VOL_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2854,7 +2854,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::NETWORK_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2872,7 +2872,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::INTERFACE_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2890,7 +2890,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::NODE_DEVICE_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2908,7 +2908,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::NWFILTER_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2926,7 +2926,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::SECRET_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -2954,7 +2954,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::NODE_MEMORY_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3182,8 +3182,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::CONNECT_CPU_MODELS_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -3247,7 +3247,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.node_get_free_pages(&a.pages, a.start_cell, a.cell_count, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::NODE_MAX_CELLS)?;
-                for item in value.iter() {
+                for item in &value {
                     w.u64(*item);
                 }
                 Ok(())
@@ -3264,7 +3264,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::NETWORK_DHCP_LEASES_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3306,7 +3306,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_get_all_domain_stats(&a.doms, a.stats, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3385,7 +3385,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_interface_addresses(&a.dom, a.source, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_INTERFACE_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3444,7 +3444,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_get_perf_events(&a.dom, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_PERF_EVENTS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3467,7 +3467,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_get_guest_vcpus(&a.dom, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_GUEST_VCPU_PARAMS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3617,7 +3617,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::NODE_SEV_INFO_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3633,7 +3633,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_get_launch_security_info(&a.dom, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_LAUNCH_SECURITY_INFO_PARAMS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3694,7 +3694,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::NWFILTER_BINDING_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3732,7 +3732,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::NETWORK_PORT_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3776,7 +3776,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = if value.is_empty() { count } else { value.len() };
             written((|| {
                 w.count(value.len(), limits::NETWORK_PORT_PARAMETERS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3846,7 +3846,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_CHECKPOINT_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3864,7 +3864,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = if a.need_results == 0 { Vec::new() } else { value };
             written((|| {
                 w.count(value.len(), limits::DOMAIN_CHECKPOINT_LIST_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3912,7 +3912,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_get_guest_info(&a.dom, a.types, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_GUEST_INFO_PARAMS_MAX)?;
-                for item in value.iter() {
+                for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
@@ -3959,8 +3959,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_authorized_ssh_keys_get(&a.dom, &a.user, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -3982,8 +3982,8 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_get_messages(&a.dom, a.flags)?;
             written((|| {
                 w.count(value.len(), limits::DOMAIN_MESSAGES_MAX)?;
-                for item in value.iter() {
-                    w.string(&item, limits::STRING_MAX)?;
+                for item in &value {
+                    w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;
@@ -4261,7 +4261,7 @@ pub(crate) static QEMU: &[Row] = &[
             written((|| {
                 w.flag(value.is_some());
                 if let Some(value) = &value {
-                    w.string(&value, limits::STRING_MAX)?;
+                    w.string(value, limits::STRING_MAX)?;
                 }
                 Ok(())
             })())?;

@@ -260,7 +260,7 @@ impl Codec for ServerSetThreadpoolParametersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.srv.encode(w)?;
         w.count(self.params.len(), limits::SERVER_THREADPOOL_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -270,8 +270,7 @@ impl Codec for ServerSetThreadpoolParametersArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             srv: ServerRef::decode(r)?,
-            params: r
-                .list(limits::SERVER_THREADPOOL_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::SERVER_THREADPOOL_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -382,7 +381,7 @@ impl Codec for ServerSetClientLimitsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.srv.encode(w)?;
         w.count(self.params.len(), limits::SERVER_CLIENT_LIMITS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -392,7 +391,7 @@ impl Codec for ServerSetClientLimitsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             srv: ServerRef::decode(r)?,
-            params: r.list(limits::SERVER_CLIENT_LIMITS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::SERVER_CLIENT_LIMITS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -440,14 +439,14 @@ impl Codec for ConnectSetLoggingOutputsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.outputs.is_some());
         if let Some(value) = &self.outputs {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { outputs: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?, flags: r.u32()? })
+        Ok(Self { outputs: r.optional(|r| r.string(limits::STRING_MAX))?, flags: r.u32()? })
     }
 }
 
@@ -461,14 +460,14 @@ impl Codec for ConnectSetLoggingFiltersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.filters.is_some());
         if let Some(value) = &self.filters {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { filters: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?, flags: r.u32()? })
+        Ok(Self { filters: r.optional(|r| r.string(limits::STRING_MAX))?, flags: r.u32()? })
     }
 }
 

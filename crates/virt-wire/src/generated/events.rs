@@ -109,7 +109,7 @@ pub fn encode(event: &Event, w: &mut Writer) -> Result<()> {
             remote.encode(w)?;
             w.string(auth_scheme, limits::STRING_MAX)?;
             w.count(subject.len(), limits::DOMAIN_EVENT_GRAPHICS_IDENTITY_MAX)?;
-            for item in subject.iter() {
+            for item in subject {
                 item.encode(w)?;
             }
         }
@@ -133,11 +133,11 @@ pub fn encode(event: &Event, w: &mut Writer) -> Result<()> {
             dom.encode(w)?;
             w.flag(old_src_path.is_some());
             if let Some(value) = old_src_path {
-                w.string(&value, limits::STRING_MAX)?;
+                w.string(value, limits::STRING_MAX)?;
             }
             w.flag(new_src_path.is_some());
             if let Some(value) = new_src_path {
-                w.string(&value, limits::STRING_MAX)?;
+                w.string(value, limits::STRING_MAX)?;
             }
             w.string(dev_alias, limits::STRING_MAX)?;
             w.i32(*reason);
@@ -176,7 +176,7 @@ pub fn encode(event: &Event, w: &mut Writer) -> Result<()> {
         Event::DomainTunable { dom, params } => {
             dom.encode(w)?;
             w.count(params.len(), limits::DOMAIN_EVENT_TUNABLE_MAX)?;
-            for item in params.iter() {
+            for item in params {
                 item.encode(w)?;
             }
         }
@@ -196,7 +196,7 @@ pub fn encode(event: &Event, w: &mut Writer) -> Result<()> {
         Event::DomainJobCompleted { dom, params } => {
             dom.encode(w)?;
             w.count(params.len(), limits::DOMAIN_JOB_STATS_MAX)?;
-            for item in params.iter() {
+            for item in params {
                 item.encode(w)?;
             }
         }
@@ -209,7 +209,7 @@ pub fn encode(event: &Event, w: &mut Writer) -> Result<()> {
             w.i32(*kind);
             w.flag(nsuri.is_some());
             if let Some(value) = nsuri {
-                w.string(&value, limits::STRING_MAX)?;
+                w.string(value, limits::STRING_MAX)?;
             }
         }
         Event::DomainBlockThreshold { dom, dev, path, threshold, excess } => {
@@ -217,7 +217,7 @@ pub fn encode(event: &Event, w: &mut Writer) -> Result<()> {
             w.string(dev, limits::STRING_MAX)?;
             w.flag(path.is_some());
             if let Some(value) = path {
-                w.string(&value, limits::STRING_MAX)?;
+                w.string(value, limits::STRING_MAX)?;
             }
             w.u64(*threshold);
             w.u64(*excess);
@@ -249,7 +249,7 @@ pub fn encode(event: &Event, w: &mut Writer) -> Result<()> {
             w.i32(*kind);
             w.flag(nsuri.is_some());
             if let Some(value) = nsuri {
-                w.string(&value, limits::STRING_MAX)?;
+                w.string(value, limits::STRING_MAX)?;
             }
         }
         Event::StoragePoolLifecycle { pool, event, detail } => {
@@ -301,9 +301,10 @@ pub fn decode(number: u32, r: &mut Reader<'_>) -> Result<Option<Event>> {
             local: DomainEventGraphicsAddress::decode(r)?,
             remote: DomainEventGraphicsAddress::decode(r)?,
             auth_scheme: r.string(limits::STRING_MAX)?,
-            subject: r.list(limits::DOMAIN_EVENT_GRAPHICS_IDENTITY_MAX, |r| {
-                Ok(DomainEventGraphicsIdentity::decode(r)?)
-            })?,
+            subject: r.list(
+                limits::DOMAIN_EVENT_GRAPHICS_IDENTITY_MAX,
+                DomainEventGraphicsIdentity::decode,
+            )?,
         },
         324 | 195 => Event::DomainIoErrorReason {
             dom: DomainRef::decode(r)?,
@@ -321,8 +322,8 @@ pub fn decode(number: u32, r: &mut Reader<'_>) -> Result<Option<Event>> {
         },
         327 | 248 => Event::DomainDiskChange {
             dom: DomainRef::decode(r)?,
-            old_src_path: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            new_src_path: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            old_src_path: r.optional(|r| r.string(limits::STRING_MAX))?,
+            new_src_path: r.optional(|r| r.string(limits::STRING_MAX))?,
             dev_alias: r.string(limits::STRING_MAX)?,
             reason: r.i32()?,
         },
@@ -347,7 +348,7 @@ pub fn decode(number: u32, r: &mut Reader<'_>) -> Result<Option<Event>> {
         },
         346 => Event::DomainTunable {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_EVENT_TUNABLE_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_EVENT_TUNABLE_MAX, TypedParam::decode)?,
         },
         348 => Event::DomainAgentLifecycle {
             dom: DomainRef::decode(r)?,
@@ -361,7 +362,7 @@ pub fn decode(number: u32, r: &mut Reader<'_>) -> Result<Option<Event>> {
         359 => Event::DomainMigrationIteration { dom: DomainRef::decode(r)?, iteration: r.i32()? },
         363 => Event::DomainJobCompleted {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_JOB_STATS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_JOB_STATS_MAX, TypedParam::decode)?,
         },
         367 => Event::DomainDeviceRemovalFailed {
             dom: DomainRef::decode(r)?,
@@ -370,12 +371,12 @@ pub fn decode(number: u32, r: &mut Reader<'_>) -> Result<Option<Event>> {
         379 => Event::DomainMetadataChange {
             dom: DomainRef::decode(r)?,
             kind: r.i32()?,
-            nsuri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            nsuri: r.optional(|r| r.string(limits::STRING_MAX))?,
         },
         385 => Event::DomainBlockThreshold {
             dom: DomainRef::decode(r)?,
             dev: r.string(limits::STRING_MAX)?,
-            path: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            path: r.optional(|r| r.string(limits::STRING_MAX))?,
             threshold: r.u64()?,
             excess: r.u64()?,
         },
@@ -404,7 +405,7 @@ pub fn decode(number: u32, r: &mut Reader<'_>) -> Result<Option<Event>> {
         446 => Event::NetworkMetadataChange {
             net: NetworkRef::decode(r)?,
             kind: r.i32()?,
-            nsuri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            nsuri: r.optional(|r| r.string(limits::STRING_MAX))?,
         },
         370 => Event::StoragePoolLifecycle {
             pool: StoragePoolRef::decode(r)?,

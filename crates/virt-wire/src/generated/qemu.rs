@@ -148,7 +148,7 @@ impl Codec for ConnectDomainMonitorEventRegisterArgs {
         }
         w.flag(self.event.is_some());
         if let Some(value) = &self.event {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -156,8 +156,8 @@ impl Codec for ConnectDomainMonitorEventRegisterArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            dom: r.optional(|r| Ok(DomainRef::decode(r)?))?,
-            event: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dom: r.optional(DomainRef::decode)?,
+            event: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -218,7 +218,7 @@ impl Codec for DomainMonitorEventMsg {
         w.u32(self.micros);
         w.flag(self.details.is_some());
         if let Some(value) = &self.details {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Codec for DomainMonitorEventMsg {
             event: r.string(limits::STRING_MAX)?,
             seconds: r.i64()?,
             micros: r.u32()?,
-            details: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            details: r.optional(|r| r.string(limits::STRING_MAX))?,
         })
     }
 }

@@ -281,21 +281,21 @@ impl Codec for NetworkDhcpLease {
         w.i32(self.kind);
         w.flag(self.mac.is_some());
         if let Some(value) = &self.mac {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.iaid.is_some());
         if let Some(value) = &self.iaid {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.string(&self.ipaddr, limits::STRING_MAX)?;
         w.u32(self.prefix);
         w.flag(self.hostname.is_some());
         if let Some(value) = &self.hostname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.clientid.is_some());
         if let Some(value) = &self.clientid {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         Ok(())
     }
@@ -305,12 +305,12 @@ impl Codec for NetworkDhcpLease {
             iface: r.string(limits::STRING_MAX)?,
             expirytime: r.i64()?,
             kind: r.i32()?,
-            mac: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            iaid: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            mac: r.optional(|r| r.string(limits::STRING_MAX))?,
+            iaid: r.optional(|r| r.string(limits::STRING_MAX))?,
             ipaddr: r.string(limits::STRING_MAX)?,
             prefix: r.u32()?,
-            hostname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            clientid: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            hostname: r.optional(|r| r.string(limits::STRING_MAX))?,
+            clientid: r.optional(|r| r.string(limits::STRING_MAX))?,
         })
     }
 }
@@ -319,7 +319,7 @@ impl Codec for DomainStatsRecord {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::CONNECT_GET_ALL_DOMAIN_STATS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         Ok(())
@@ -328,8 +328,7 @@ impl Codec for DomainStatsRecord {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r
-                .list(limits::CONNECT_GET_ALL_DOMAIN_STATS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::CONNECT_GET_ALL_DOMAIN_STATS_MAX, TypedParam::decode)?,
         })
     }
 }
@@ -340,8 +339,8 @@ impl Codec for DomainFsInfo {
         w.string(&self.name, limits::STRING_MAX)?;
         w.string(&self.fstype, limits::STRING_MAX)?;
         w.count(self.dev_aliases.len(), limits::DOMAIN_FSINFO_DISKS_MAX)?;
-        for item in self.dev_aliases.iter() {
-            w.string(&item, limits::STRING_MAX)?;
+        for item in &self.dev_aliases {
+            w.string(item, limits::STRING_MAX)?;
         }
         Ok(())
     }
@@ -352,7 +351,7 @@ impl Codec for DomainFsInfo {
             name: r.string(limits::STRING_MAX)?,
             fstype: r.string(limits::STRING_MAX)?,
             dev_aliases: r
-                .list(limits::DOMAIN_FSINFO_DISKS_MAX, |r| Ok(r.string(limits::STRING_MAX)?))?,
+                .list(limits::DOMAIN_FSINFO_DISKS_MAX, |r| r.string(limits::STRING_MAX))?,
         })
     }
 }
@@ -375,10 +374,10 @@ impl Codec for DomainInterface {
         w.string(&self.name, limits::STRING_MAX)?;
         w.flag(self.hwaddr.is_some());
         if let Some(value) = &self.hwaddr {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.count(self.addrs.len(), limits::DOMAIN_IP_ADDR_MAX)?;
-        for item in self.addrs.iter() {
+        for item in &self.addrs {
             item.encode(w)?;
         }
         Ok(())
@@ -387,8 +386,8 @@ impl Codec for DomainInterface {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             name: r.string(limits::STRING_MAX)?,
-            hwaddr: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            addrs: r.list(limits::DOMAIN_IP_ADDR_MAX, |r| Ok(DomainIpAddr::decode(r)?))?,
+            hwaddr: r.optional(|r| r.string(limits::STRING_MAX))?,
+            addrs: r.list(limits::DOMAIN_IP_ADDR_MAX, DomainIpAddr::decode)?,
         })
     }
 }
@@ -456,7 +455,7 @@ impl Codec for DomainInfo {
 impl Codec for DomainVcpus {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.info.len(), limits::VCPUINFO_MAX)?;
-        for item in self.info.iter() {
+        for item in &self.info {
             item.encode(w)?;
         }
         w.bytes(&self.cpumaps, limits::CPUMAPS_MAX)?;
@@ -465,7 +464,7 @@ impl Codec for DomainVcpus {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            info: r.list(limits::VCPUINFO_MAX, |r| Ok(VcpuInfo::decode(r)?))?,
+            info: r.list(limits::VCPUINFO_MAX, VcpuInfo::decode)?,
             cpumaps: r.bytes(limits::CPUMAPS_MAX)?,
         })
     }
@@ -488,7 +487,7 @@ impl Codec for DomainMigratePrepare {
         w.bytes(&self.cookie, limits::MIGRATE_COOKIE_MAX)?;
         w.flag(self.uri_out.is_some());
         if let Some(value) = &self.uri_out {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         Ok(())
     }
@@ -496,7 +495,7 @@ impl Codec for DomainMigratePrepare {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             cookie: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
-            uri_out: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri_out: r.optional(|r| r.string(limits::STRING_MAX))?,
         })
     }
 }
@@ -612,7 +611,7 @@ impl Codec for DomainMigratePrepare2 {
         w.bytes(&self.cookie, limits::MIGRATE_COOKIE_MAX)?;
         w.flag(self.uri_out.is_some());
         if let Some(value) = &self.uri_out {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         Ok(())
     }
@@ -620,7 +619,7 @@ impl Codec for DomainMigratePrepare2 {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             cookie: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
-            uri_out: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri_out: r.optional(|r| r.string(limits::STRING_MAX))?,
         })
     }
 }
@@ -720,7 +719,7 @@ impl Codec for DomainMigratePrepare3 {
         w.bytes(&self.cookie_out, limits::MIGRATE_COOKIE_MAX)?;
         w.flag(self.uri_out.is_some());
         if let Some(value) = &self.uri_out {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         Ok(())
     }
@@ -728,7 +727,7 @@ impl Codec for DomainMigratePrepare3 {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             cookie_out: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
-            uri_out: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri_out: r.optional(|r| r.string(limits::STRING_MAX))?,
         })
     }
 }
@@ -794,7 +793,7 @@ impl Codec for DomainBlockJobInfo {
 impl Codec for DomainGetCpuStats {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_GET_CPU_STATS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -803,7 +802,7 @@ impl Codec for DomainGetCpuStats {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::DOMAIN_GET_CPU_STATS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_GET_CPU_STATS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -812,7 +811,7 @@ impl Codec for DomainGetCpuStats {
 impl Codec for DomainGetDiskErrors {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.errors.len(), limits::DOMAIN_DISK_ERRORS_MAX)?;
-        for item in self.errors.iter() {
+        for item in &self.errors {
             item.encode(w)?;
         }
         w.i32(self.nerrors);
@@ -821,7 +820,7 @@ impl Codec for DomainGetDiskErrors {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            errors: r.list(limits::DOMAIN_DISK_ERRORS_MAX, |r| Ok(DomainDiskError::decode(r)?))?,
+            errors: r.list(limits::DOMAIN_DISK_ERRORS_MAX, DomainDiskError::decode)?,
             nerrors: r.i32()?,
         })
     }
@@ -830,7 +829,7 @@ impl Codec for DomainGetDiskErrors {
 impl Codec for DomainGetSecurityLabelList {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.labels.len(), limits::SECURITY_LABEL_LIST_MAX)?;
-        for item in self.labels.iter() {
+        for item in &self.labels {
             item.encode(w)?;
         }
         w.i32(self.ret);
@@ -839,8 +838,7 @@ impl Codec for DomainGetSecurityLabelList {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            labels: r
-                .list(limits::SECURITY_LABEL_LIST_MAX, |r| Ok(DomainSecurityLabel::decode(r)?))?,
+            labels: r.list(limits::SECURITY_LABEL_LIST_MAX, DomainSecurityLabel::decode)?,
             ret: r.i32()?,
         })
     }
@@ -875,7 +873,7 @@ impl Codec for DomainGetJobStats {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.i32(self.kind);
         w.count(self.params.len(), limits::DOMAIN_JOB_STATS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         Ok(())
@@ -884,7 +882,7 @@ impl Codec for DomainGetJobStats {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             kind: r.i32()?,
-            params: r.list(limits::DOMAIN_JOB_STATS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_JOB_STATS_MAX, TypedParam::decode)?,
         })
     }
 }
@@ -909,7 +907,7 @@ impl Codec for DomainMigratePrepare3Params {
         w.bytes(&self.cookie_out, limits::MIGRATE_COOKIE_MAX)?;
         w.flag(self.uri_out.is_some());
         if let Some(value) = &self.uri_out {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         Ok(())
     }
@@ -917,7 +915,7 @@ impl Codec for DomainMigratePrepare3Params {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             cookie_out: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
-            uri_out: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri_out: r.optional(|r| r.string(limits::STRING_MAX))?,
         })
     }
 }
@@ -949,7 +947,7 @@ impl Codec for DomainTime {
 impl Codec for DomainGetFsinfo {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.info.len(), limits::DOMAIN_FSINFO_MAX)?;
-        for item in self.info.iter() {
+        for item in &self.info {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -957,17 +955,14 @@ impl Codec for DomainGetFsinfo {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            info: r.list(limits::DOMAIN_FSINFO_MAX, |r| Ok(DomainFsInfo::decode(r)?))?,
-            ret: r.u32()?,
-        })
+        Ok(Self { info: r.list(limits::DOMAIN_FSINFO_MAX, DomainFsInfo::decode)?, ret: r.u32()? })
     }
 }
 
 impl Codec for DomainGetIothreadInfo {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.info.len(), limits::IOTHREAD_INFO_MAX)?;
-        for item in self.info.iter() {
+        for item in &self.info {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -976,7 +971,7 @@ impl Codec for DomainGetIothreadInfo {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            info: r.list(limits::IOTHREAD_INFO_MAX, |r| Ok(DomainIothreadInfo::decode(r)?))?,
+            info: r.list(limits::IOTHREAD_INFO_MAX, DomainIothreadInfo::decode)?,
             ret: r.u32()?,
         })
     }
@@ -1015,7 +1010,7 @@ impl Codec for ClientRef {
 impl Codec for ConnectListServers {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.servers.len(), limits::SERVER_LIST_MAX)?;
-        for item in self.servers.iter() {
+        for item in &self.servers {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -1023,17 +1018,14 @@ impl Codec for ConnectListServers {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            servers: r.list(limits::SERVER_LIST_MAX, |r| Ok(ServerRef::decode(r)?))?,
-            ret: r.u32()?,
-        })
+        Ok(Self { servers: r.list(limits::SERVER_LIST_MAX, ServerRef::decode)?, ret: r.u32()? })
     }
 }
 
 impl Codec for ServerListClients {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.clients.len(), limits::CLIENT_LIST_MAX)?;
-        for item in self.clients.iter() {
+        for item in &self.clients {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -1041,10 +1033,7 @@ impl Codec for ServerListClients {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            clients: r.list(limits::CLIENT_LIST_MAX, |r| Ok(ClientRef::decode(r)?))?,
-            ret: r.u32()?,
-        })
+        Ok(Self { clients: r.list(limits::CLIENT_LIST_MAX, ClientRef::decode)?, ret: r.u32()? })
     }
 }
 
@@ -1064,13 +1053,13 @@ impl Codec for ConnectGetLoggingFilters {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.filters.is_some());
         if let Some(value) = &self.filters {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.nfilters);
         Ok(())
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { filters: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?, nfilters: r.u32()? })
+        Ok(Self { filters: r.optional(|r| r.string(limits::STRING_MAX))?, nfilters: r.u32()? })
     }
 }

@@ -3230,14 +3230,14 @@ impl Codec for ConnectOpenArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.name.is_some());
         if let Some(value) = &self.name {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { name: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?, flags: r.u32()? })
+        Ok(Self { name: r.optional(|r| r.string(limits::STRING_MAX))?, flags: r.u32()? })
     }
 }
 
@@ -3250,13 +3250,13 @@ impl Codec for ConnectGetMaxVcpusArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.kind.is_some());
         if let Some(value) = &self.kind {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         Ok(())
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { kind: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))? })
+        Ok(Self { kind: r.optional(|r| r.string(limits::STRING_MAX))? })
     }
 }
 
@@ -4048,7 +4048,7 @@ impl Codec for DomainSetSchedulerParametersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_SCHEDULER_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         Ok(())
@@ -4057,8 +4057,7 @@ impl Codec for DomainSetSchedulerParametersArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r
-                .list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, TypedParam::decode)?,
         })
     }
 }
@@ -4091,12 +4090,12 @@ impl Codec for DomainMigratePrepareArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.uri_in.is_some());
         if let Some(value) = &self.uri_in {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         Ok(())
@@ -4104,9 +4103,9 @@ impl Codec for DomainMigratePrepareArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            uri_in: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri_in: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
         })
     }
@@ -4130,7 +4129,7 @@ impl Codec for DomainMigratePerformArgs {
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         Ok(())
@@ -4142,7 +4141,7 @@ impl Codec for DomainMigratePerformArgs {
             cookie: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
             uri: r.string(limits::STRING_MAX)?,
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
         })
     }
@@ -4297,7 +4296,7 @@ impl Codec for ConnectFindStoragePoolSourcesArgs {
         w.string(&self.kind, limits::STRING_MAX)?;
         w.flag(self.src_spec.is_some());
         if let Some(value) = &self.src_spec {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -4306,7 +4305,7 @@ impl Codec for ConnectFindStoragePoolSourcesArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             kind: r.string(limits::STRING_MAX)?,
-            src_spec: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            src_spec: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -4827,12 +4826,12 @@ impl Codec for DomainMigratePrepare2Args {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.uri_in.is_some());
         if let Some(value) = &self.uri_in {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         w.string(&self.dom_xml, limits::STRING_MAX)?;
@@ -4841,9 +4840,9 @@ impl Codec for DomainMigratePrepare2Args {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            uri_in: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri_in: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
             dom_xml: r.string(limits::STRING_MAX)?,
         })
@@ -4890,14 +4889,14 @@ impl Codec for NodeNumOfDevicesArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.cap.is_some());
         if let Some(value) = &self.cap {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { cap: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?, flags: r.u32()? })
+        Ok(Self { cap: r.optional(|r| r.string(limits::STRING_MAX))?, flags: r.u32()? })
     }
 }
 
@@ -4912,7 +4911,7 @@ impl Codec for NodeListDevicesArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.cap.is_some());
         if let Some(value) = &self.cap {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.i32(self.maxnames);
         w.u32(self.flags);
@@ -4921,7 +4920,7 @@ impl Codec for NodeListDevicesArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            cap: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            cap: r.optional(|r| r.string(limits::STRING_MAX))?,
             maxnames: r.i32()?,
             flags: r.u32()?,
         })
@@ -5494,7 +5493,7 @@ impl Codec for DomainMigratePrepareTunnelArgs {
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         w.string(&self.dom_xml, limits::STRING_MAX)?;
@@ -5504,7 +5503,7 @@ impl Codec for DomainMigratePrepareTunnelArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
             dom_xml: r.string(limits::STRING_MAX)?,
         })
@@ -5710,8 +5709,8 @@ pub struct ConnectBaselineCpuArgs {
 impl Codec for ConnectBaselineCpuArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.xml_cpus.len(), limits::CPU_BASELINE_MAX)?;
-        for item in self.xml_cpus.iter() {
-            w.string(&item, limits::STRING_MAX)?;
+        for item in &self.xml_cpus {
+            w.string(item, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -5719,7 +5718,7 @@ impl Codec for ConnectBaselineCpuArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            xml_cpus: r.list(limits::CPU_BASELINE_MAX, |r| Ok(r.string(limits::STRING_MAX)?))?,
+            xml_cpus: r.list(limits::CPU_BASELINE_MAX, |r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -6228,7 +6227,7 @@ impl Codec for DomainSetMemoryParametersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_MEMORY_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -6238,7 +6237,7 @@ impl Codec for DomainSetMemoryParametersArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -6273,7 +6272,7 @@ pub struct DomainGetMemoryParametersRet {
 impl Codec for DomainGetMemoryParametersRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_MEMORY_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -6282,7 +6281,7 @@ impl Codec for DomainGetMemoryParametersRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -6338,7 +6337,7 @@ impl Codec for DomainOpenConsoleArgs {
         self.dom.encode(w)?;
         w.flag(self.dev_name.is_some());
         if let Some(value) = &self.dev_name {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -6347,7 +6346,7 @@ impl Codec for DomainOpenConsoleArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            dev_name: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dev_name: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -6416,7 +6415,7 @@ impl Codec for DomainSetBlkioParametersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_BLKIO_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -6426,7 +6425,7 @@ impl Codec for DomainSetBlkioParametersArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -6461,7 +6460,7 @@ pub struct DomainGetBlkioParametersRet {
 impl Codec for DomainGetBlkioParametersRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_BLKIO_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -6470,7 +6469,7 @@ impl Codec for DomainGetBlkioParametersRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -6620,12 +6619,12 @@ impl Codec for DomainMigrateBegin3Args {
         self.dom.encode(w)?;
         w.flag(self.xmlin.is_some());
         if let Some(value) = &self.xmlin {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         Ok(())
@@ -6634,9 +6633,9 @@ impl Codec for DomainMigrateBegin3Args {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            xmlin: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            xmlin: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
         })
     }
@@ -6657,12 +6656,12 @@ impl Codec for DomainMigratePrepare3Args {
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
         w.flag(self.uri_in.is_some());
         if let Some(value) = &self.uri_in {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         w.string(&self.dom_xml, limits::STRING_MAX)?;
@@ -6672,9 +6671,9 @@ impl Codec for DomainMigratePrepare3Args {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
-            uri_in: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri_in: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
             dom_xml: r.string(limits::STRING_MAX)?,
         })
@@ -6696,7 +6695,7 @@ impl Codec for DomainMigratePrepareTunnel3Args {
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         w.string(&self.dom_xml, limits::STRING_MAX)?;
@@ -6707,7 +6706,7 @@ impl Codec for DomainMigratePrepareTunnel3Args {
         Ok(Self {
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
             dom_xml: r.string(limits::STRING_MAX)?,
         })
@@ -6731,21 +6730,21 @@ impl Codec for DomainMigratePerform3Args {
         self.dom.encode(w)?;
         w.flag(self.xmlin.is_some());
         if let Some(value) = &self.xmlin {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
         w.flag(self.dconnuri.is_some());
         if let Some(value) = &self.dconnuri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.uri.is_some());
         if let Some(value) = &self.uri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.flags);
         w.flag(self.dname.is_some());
         if let Some(value) = &self.dname {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.resource);
         Ok(())
@@ -6754,12 +6753,12 @@ impl Codec for DomainMigratePerform3Args {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            xmlin: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            xmlin: r.optional(|r| r.string(limits::STRING_MAX))?,
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
-            dconnuri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            uri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dconnuri: r.optional(|r| r.string(limits::STRING_MAX))?,
+            uri: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u64()?,
-            dname: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dname: r.optional(|r| r.string(limits::STRING_MAX))?,
             resource: r.u64()?,
         })
     }
@@ -6781,11 +6780,11 @@ impl Codec for DomainMigrateFinish3Args {
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
         w.flag(self.dconnuri.is_some());
         if let Some(value) = &self.dconnuri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.uri.is_some());
         if let Some(value) = &self.uri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.flags);
         w.i32(self.cancelled);
@@ -6796,8 +6795,8 @@ impl Codec for DomainMigrateFinish3Args {
         Ok(Self {
             dname: r.string(limits::STRING_MAX)?,
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
-            dconnuri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            uri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dconnuri: r.optional(|r| r.string(limits::STRING_MAX))?,
+            uri: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u64()?,
             cancelled: r.i32()?,
         })
@@ -6842,7 +6841,7 @@ impl Codec for DomainSetSchedulerParametersFlagsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_SCHEDULER_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -6852,8 +6851,7 @@ impl Codec for DomainSetSchedulerParametersFlagsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r
-                .list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -6969,7 +6967,7 @@ impl Codec for DomainSendKeyArgs {
         w.u32(self.codeset);
         w.u32(self.holdtime);
         w.count(self.keycodes.len(), limits::DOMAIN_SEND_KEY_MAX)?;
-        for item in self.keycodes.iter() {
+        for item in &self.keycodes {
             w.u32(*item);
         }
         w.u32(self.flags);
@@ -6981,7 +6979,7 @@ impl Codec for DomainSendKeyArgs {
             dom: DomainRef::decode(r)?,
             codeset: r.u32()?,
             holdtime: r.u32()?,
-            keycodes: r.list(limits::DOMAIN_SEND_KEY_MAX, |r| Ok(r.u32()?))?,
+            keycodes: r.list(limits::DOMAIN_SEND_KEY_MAX, |r| r.u32())?,
             flags: r.u32()?,
         })
     }
@@ -7016,7 +7014,7 @@ pub struct NodeGetCpuStatsRet {
 impl Codec for NodeGetCpuStatsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::NODE_CPU_STATS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -7025,7 +7023,7 @@ impl Codec for NodeGetCpuStatsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::NODE_CPU_STATS_MAX, |r| Ok(NodeCpuStat::decode(r)?))?,
+            params: r.list(limits::NODE_CPU_STATS_MAX, NodeCpuStat::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -7060,7 +7058,7 @@ pub struct NodeGetMemoryStatsRet {
 impl Codec for NodeGetMemoryStatsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::NODE_MEMORY_STATS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -7069,7 +7067,7 @@ impl Codec for NodeGetMemoryStatsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::NODE_MEMORY_STATS_MAX, |r| Ok(NodeMemoryStat::decode(r)?))?,
+            params: r.list(limits::NODE_MEMORY_STATS_MAX, NodeMemoryStat::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -7152,7 +7150,7 @@ impl Codec for DomainSaveFlagsArgs {
         w.string(&self.to, limits::STRING_MAX)?;
         w.flag(self.dxml.is_some());
         if let Some(value) = &self.dxml {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -7162,7 +7160,7 @@ impl Codec for DomainSaveFlagsArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             to: r.string(limits::STRING_MAX)?,
-            dxml: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dxml: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -7180,7 +7178,7 @@ impl Codec for DomainRestoreFlagsArgs {
         w.string(&self.from, limits::STRING_MAX)?;
         w.flag(self.dxml.is_some());
         if let Some(value) = &self.dxml {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -7189,7 +7187,7 @@ impl Codec for DomainRestoreFlagsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             from: r.string(limits::STRING_MAX)?,
-            dxml: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dxml: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -7411,7 +7409,7 @@ pub struct DomainBlockStatsFlagsRet {
 impl Codec for DomainBlockStatsFlagsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -7420,8 +7418,7 @@ impl Codec for DomainBlockStatsFlagsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r
-                .list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -7581,7 +7578,7 @@ impl Codec for DomainSetBlockIoTuneArgs {
         self.dom.encode(w)?;
         w.string(&self.disk, limits::STRING_MAX)?;
         w.count(self.params.len(), limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -7592,9 +7589,7 @@ impl Codec for DomainSetBlockIoTuneArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             disk: r.string(limits::STRING_MAX)?,
-            params: r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, |r| {
-                Ok(TypedParam::decode(r)?)
-            })?,
+            params: r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -7613,7 +7608,7 @@ impl Codec for DomainGetBlockIoTuneArgs {
         self.dom.encode(w)?;
         w.flag(self.disk.is_some());
         if let Some(value) = &self.disk {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.i32(self.nparams);
         w.u32(self.flags);
@@ -7623,7 +7618,7 @@ impl Codec for DomainGetBlockIoTuneArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            disk: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            disk: r.optional(|r| r.string(limits::STRING_MAX))?,
             nparams: r.i32()?,
             flags: r.u32()?,
         })
@@ -7639,7 +7634,7 @@ pub struct DomainGetBlockIoTuneRet {
 impl Codec for DomainGetBlockIoTuneRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -7648,9 +7643,7 @@ impl Codec for DomainGetBlockIoTuneRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, |r| {
-                Ok(TypedParam::decode(r)?)
-            })?,
+            params: r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -7667,7 +7660,7 @@ impl Codec for DomainSetNumaParametersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_NUMA_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -7677,7 +7670,7 @@ impl Codec for DomainSetNumaParametersArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -7712,7 +7705,7 @@ pub struct DomainGetNumaParametersRet {
 impl Codec for DomainGetNumaParametersRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_NUMA_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -7721,7 +7714,7 @@ impl Codec for DomainGetNumaParametersRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -7740,7 +7733,7 @@ impl Codec for DomainSetInterfaceParametersArgs {
         self.dom.encode(w)?;
         w.string(&self.device, limits::STRING_MAX)?;
         w.count(self.params.len(), limits::DOMAIN_INTERFACE_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -7751,8 +7744,7 @@ impl Codec for DomainSetInterfaceParametersArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             device: r.string(limits::STRING_MAX)?,
-            params: r
-                .list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -7794,7 +7786,7 @@ pub struct DomainGetInterfaceParametersRet {
 impl Codec for DomainGetInterfaceParametersRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_INTERFACE_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -7803,8 +7795,7 @@ impl Codec for DomainGetInterfaceParametersRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r
-                .list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -7961,15 +7952,15 @@ impl Codec for DomainSetMetadataArgs {
         w.i32(self.kind);
         w.flag(self.metadata.is_some());
         if let Some(value) = &self.metadata {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.key.is_some());
         if let Some(value) = &self.key {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.uri.is_some());
         if let Some(value) = &self.uri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -7979,9 +7970,9 @@ impl Codec for DomainSetMetadataArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             kind: r.i32()?,
-            metadata: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            key: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            uri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            metadata: r.optional(|r| r.string(limits::STRING_MAX))?,
+            key: r.optional(|r| r.string(limits::STRING_MAX))?,
+            uri: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -8001,7 +7992,7 @@ impl Codec for DomainGetMetadataArgs {
         w.i32(self.kind);
         w.flag(self.uri.is_some());
         if let Some(value) = &self.uri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -8011,7 +8002,7 @@ impl Codec for DomainGetMetadataArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             kind: r.i32()?,
-            uri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -8032,7 +8023,7 @@ impl Codec for DomainBlockRebaseArgs {
         w.string(&self.path, limits::STRING_MAX)?;
         w.flag(self.base.is_some());
         if let Some(value) = &self.base {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.bandwidth);
         w.u32(self.flags);
@@ -8043,7 +8034,7 @@ impl Codec for DomainBlockRebaseArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             path: r.string(limits::STRING_MAX)?,
-            base: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            base: r.optional(|r| r.string(limits::STRING_MAX))?,
             bandwidth: r.u64()?,
             flags: r.u32()?,
         })
@@ -8131,7 +8122,7 @@ pub struct ConnectListAllDomainsRet {
 impl Codec for ConnectListAllDomainsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.domains.len(), limits::DOMAIN_LIST_MAX)?;
-        for item in self.domains.iter() {
+        for item in &self.domains {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8139,10 +8130,7 @@ impl Codec for ConnectListAllDomainsRet {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            domains: r.list(limits::DOMAIN_LIST_MAX, |r| Ok(DomainRef::decode(r)?))?,
-            ret: r.u32()?,
-        })
+        Ok(Self { domains: r.list(limits::DOMAIN_LIST_MAX, DomainRef::decode)?, ret: r.u32()? })
     }
 }
 
@@ -8175,7 +8163,7 @@ pub struct DomainListAllSnapshotsRet {
 impl Codec for DomainListAllSnapshotsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.snapshots.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
-        for item in self.snapshots.iter() {
+        for item in &self.snapshots {
             item.encode(w)?;
         }
         w.i32(self.ret);
@@ -8184,8 +8172,7 @@ impl Codec for DomainListAllSnapshotsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            snapshots: r
-                .list(limits::DOMAIN_SNAPSHOT_LIST_MAX, |r| Ok(DomainSnapshotRef::decode(r)?))?,
+            snapshots: r.list(limits::DOMAIN_SNAPSHOT_LIST_MAX, DomainSnapshotRef::decode)?,
             ret: r.i32()?,
         })
     }
@@ -8224,7 +8211,7 @@ pub struct DomainSnapshotListAllChildrenRet {
 impl Codec for DomainSnapshotListAllChildrenRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.snapshots.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
-        for item in self.snapshots.iter() {
+        for item in &self.snapshots {
             item.encode(w)?;
         }
         w.i32(self.ret);
@@ -8233,8 +8220,7 @@ impl Codec for DomainSnapshotListAllChildrenRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            snapshots: r
-                .list(limits::DOMAIN_SNAPSHOT_LIST_MAX, |r| Ok(DomainSnapshotRef::decode(r)?))?,
+            snapshots: r.list(limits::DOMAIN_SNAPSHOT_LIST_MAX, DomainSnapshotRef::decode)?,
             ret: r.i32()?,
         })
     }
@@ -8345,7 +8331,7 @@ pub struct ConnectListAllStoragePoolsRet {
 impl Codec for ConnectListAllStoragePoolsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.pools.len(), limits::STORAGE_POOL_LIST_MAX)?;
-        for item in self.pools.iter() {
+        for item in &self.pools {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8354,7 +8340,7 @@ impl Codec for ConnectListAllStoragePoolsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            pools: r.list(limits::STORAGE_POOL_LIST_MAX, |r| Ok(StoragePoolRef::decode(r)?))?,
+            pools: r.list(limits::STORAGE_POOL_LIST_MAX, StoragePoolRef::decode)?,
             ret: r.u32()?,
         })
     }
@@ -8389,7 +8375,7 @@ pub struct StoragePoolListAllVolumesRet {
 impl Codec for StoragePoolListAllVolumesRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.vols.len(), limits::STORAGE_VOL_LIST_MAX)?;
-        for item in self.vols.iter() {
+        for item in &self.vols {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8398,7 +8384,7 @@ impl Codec for StoragePoolListAllVolumesRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            vols: r.list(limits::STORAGE_VOL_LIST_MAX, |r| Ok(StorageVolRef::decode(r)?))?,
+            vols: r.list(limits::STORAGE_VOL_LIST_MAX, StorageVolRef::decode)?,
             ret: r.u32()?,
         })
     }
@@ -8431,7 +8417,7 @@ pub struct ConnectListAllNetworksRet {
 impl Codec for ConnectListAllNetworksRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.nets.len(), limits::NETWORK_LIST_MAX)?;
-        for item in self.nets.iter() {
+        for item in &self.nets {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8439,10 +8425,7 @@ impl Codec for ConnectListAllNetworksRet {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            nets: r.list(limits::NETWORK_LIST_MAX, |r| Ok(NetworkRef::decode(r)?))?,
-            ret: r.u32()?,
-        })
+        Ok(Self { nets: r.list(limits::NETWORK_LIST_MAX, NetworkRef::decode)?, ret: r.u32()? })
     }
 }
 
@@ -8473,7 +8456,7 @@ pub struct ConnectListAllInterfacesRet {
 impl Codec for ConnectListAllInterfacesRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.ifaces.len(), limits::INTERFACE_LIST_MAX)?;
-        for item in self.ifaces.iter() {
+        for item in &self.ifaces {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8482,7 +8465,7 @@ impl Codec for ConnectListAllInterfacesRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            ifaces: r.list(limits::INTERFACE_LIST_MAX, |r| Ok(InterfaceRef::decode(r)?))?,
+            ifaces: r.list(limits::INTERFACE_LIST_MAX, InterfaceRef::decode)?,
             ret: r.u32()?,
         })
     }
@@ -8515,7 +8498,7 @@ pub struct ConnectListAllNodeDevicesRet {
 impl Codec for ConnectListAllNodeDevicesRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.devices.len(), limits::NODE_DEVICE_LIST_MAX)?;
-        for item in self.devices.iter() {
+        for item in &self.devices {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8524,7 +8507,7 @@ impl Codec for ConnectListAllNodeDevicesRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            devices: r.list(limits::NODE_DEVICE_LIST_MAX, |r| Ok(NodeDeviceRef::decode(r)?))?,
+            devices: r.list(limits::NODE_DEVICE_LIST_MAX, NodeDeviceRef::decode)?,
             ret: r.u32()?,
         })
     }
@@ -8557,7 +8540,7 @@ pub struct ConnectListAllNwfiltersRet {
 impl Codec for ConnectListAllNwfiltersRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.filters.len(), limits::NWFILTER_LIST_MAX)?;
-        for item in self.filters.iter() {
+        for item in &self.filters {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8565,10 +8548,7 @@ impl Codec for ConnectListAllNwfiltersRet {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            filters: r.list(limits::NWFILTER_LIST_MAX, |r| Ok(NwfilterRef::decode(r)?))?,
-            ret: r.u32()?,
-        })
+        Ok(Self { filters: r.list(limits::NWFILTER_LIST_MAX, NwfilterRef::decode)?, ret: r.u32()? })
     }
 }
 
@@ -8599,7 +8579,7 @@ pub struct ConnectListAllSecretsRet {
 impl Codec for ConnectListAllSecretsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.secrets.len(), limits::SECRET_LIST_MAX)?;
-        for item in self.secrets.iter() {
+        for item in &self.secrets {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -8607,10 +8587,7 @@ impl Codec for ConnectListAllSecretsRet {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            secrets: r.list(limits::SECRET_LIST_MAX, |r| Ok(SecretRef::decode(r)?))?,
-            ret: r.u32()?,
-        })
+        Ok(Self { secrets: r.list(limits::SECRET_LIST_MAX, SecretRef::decode)?, ret: r.u32()? })
     }
 }
 
@@ -8623,7 +8600,7 @@ pub struct NodeSetMemoryParametersArgs {
 impl Codec for NodeSetMemoryParametersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::NODE_MEMORY_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -8632,7 +8609,7 @@ impl Codec for NodeSetMemoryParametersArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::NODE_MEMORY_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::NODE_MEMORY_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -8665,7 +8642,7 @@ pub struct NodeGetMemoryParametersRet {
 impl Codec for NodeGetMemoryParametersRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::NODE_MEMORY_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -8674,7 +8651,7 @@ impl Codec for NodeGetMemoryParametersRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::NODE_MEMORY_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::NODE_MEMORY_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -8696,11 +8673,11 @@ impl Codec for DomainBlockCommitArgs {
         w.string(&self.disk, limits::STRING_MAX)?;
         w.flag(self.base.is_some());
         if let Some(value) = &self.base {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.top.is_some());
         if let Some(value) = &self.top {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.bandwidth);
         w.u32(self.flags);
@@ -8711,8 +8688,8 @@ impl Codec for DomainBlockCommitArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             disk: r.string(limits::STRING_MAX)?,
-            base: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            top: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            base: r.optional(|r| r.string(limits::STRING_MAX))?,
+            top: r.optional(|r| r.string(limits::STRING_MAX))?,
             bandwidth: r.u64()?,
             flags: r.u32()?,
         })
@@ -8785,7 +8762,7 @@ impl Codec for DomainFstrimArgs {
         self.dom.encode(w)?;
         w.flag(self.mount_point.is_some());
         if let Some(value) = &self.mount_point {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u64(self.minimum);
         w.u32(self.flags);
@@ -8795,7 +8772,7 @@ impl Codec for DomainFstrimArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            mount_point: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            mount_point: r.optional(|r| r.string(limits::STRING_MAX))?,
             minimum: r.u64()?,
             flags: r.u32()?,
         })
@@ -8841,7 +8818,7 @@ impl Codec for DomainOpenChannelArgs {
         self.dom.encode(w)?;
         w.flag(self.name.is_some());
         if let Some(value) = &self.name {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -8850,7 +8827,7 @@ impl Codec for DomainOpenChannelArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            name: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            name: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -8948,7 +8925,7 @@ impl Codec for NodeDeviceDetachFlagsArgs {
         w.string(&self.name, limits::STRING_MAX)?;
         w.flag(self.driver_name.is_some());
         if let Some(value) = &self.driver_name {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -8957,7 +8934,7 @@ impl Codec for NodeDeviceDetachFlagsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             name: r.string(limits::STRING_MAX)?,
-            driver_name: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            driver_name: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -8974,7 +8951,7 @@ impl Codec for DomainMigrateBegin3ParamsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_MIGRATE_PARAM_LIST_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -8984,8 +8961,7 @@ impl Codec for DomainMigrateBegin3ParamsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r
-                .list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -9001,7 +8977,7 @@ pub struct DomainMigratePrepare3ParamsArgs {
 impl Codec for DomainMigratePrepare3ParamsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_MIGRATE_PARAM_LIST_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
@@ -9011,8 +8987,7 @@ impl Codec for DomainMigratePrepare3ParamsArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r
-                .list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, TypedParam::decode)?,
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
             flags: r.u32()?,
         })
@@ -9029,7 +9004,7 @@ pub struct DomainMigratePrepareTunnel3ParamsArgs {
 impl Codec for DomainMigratePrepareTunnel3ParamsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_MIGRATE_PARAM_LIST_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
@@ -9039,8 +9014,7 @@ impl Codec for DomainMigratePrepareTunnel3ParamsArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r
-                .list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, TypedParam::decode)?,
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
             flags: r.u32()?,
         })
@@ -9061,10 +9035,10 @@ impl Codec for DomainMigratePerform3ParamsArgs {
         self.dom.encode(w)?;
         w.flag(self.dconnuri.is_some());
         if let Some(value) = &self.dconnuri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.count(self.params.len(), limits::DOMAIN_MIGRATE_PARAM_LIST_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
@@ -9075,9 +9049,8 @@ impl Codec for DomainMigratePerform3ParamsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            dconnuri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            params: r
-                .list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            dconnuri: r.optional(|r| r.string(limits::STRING_MAX))?,
+            params: r.list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, TypedParam::decode)?,
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
             flags: r.u32()?,
         })
@@ -9095,7 +9068,7 @@ pub struct DomainMigrateFinish3ParamsArgs {
 impl Codec for DomainMigrateFinish3ParamsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_MIGRATE_PARAM_LIST_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
@@ -9106,8 +9079,7 @@ impl Codec for DomainMigrateFinish3ParamsArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r
-                .list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, TypedParam::decode)?,
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
             flags: r.u32()?,
             cancelled: r.i32()?,
@@ -9128,7 +9100,7 @@ impl Codec for DomainMigrateConfirm3ParamsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_MIGRATE_PARAM_LIST_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.bytes(&self.cookie_in, limits::MIGRATE_COOKIE_MAX)?;
@@ -9140,8 +9112,7 @@ impl Codec for DomainMigrateConfirm3ParamsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r
-                .list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_MIGRATE_PARAM_LIST_MAX, TypedParam::decode)?,
             cookie_in: r.bytes(limits::MIGRATE_COOKIE_MAX)?,
             flags: r.u32()?,
             cancelled: r.i32()?,
@@ -9234,8 +9205,8 @@ pub struct ConnectGetCpuModelNamesRet {
 impl Codec for ConnectGetCpuModelNamesRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.models.len(), limits::CONNECT_CPU_MODELS_MAX)?;
-        for item in self.models.iter() {
-            w.string(&item, limits::STRING_MAX)?;
+        for item in &self.models {
+            w.string(item, limits::STRING_MAX)?;
         }
         w.i32(self.ret);
         Ok(())
@@ -9243,8 +9214,7 @@ impl Codec for ConnectGetCpuModelNamesRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            models: r
-                .list(limits::CONNECT_CPU_MODELS_MAX, |r| Ok(r.string(limits::STRING_MAX)?))?,
+            models: r.list(limits::CONNECT_CPU_MODELS_MAX, |r| r.string(limits::STRING_MAX))?,
             ret: r.i32()?,
         })
     }
@@ -9267,7 +9237,7 @@ impl Codec for ConnectNetworkEventRegisterAnyArgs {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { event_id: r.i32()?, net: r.optional(|r| Ok(NetworkRef::decode(r)?))? })
+        Ok(Self { event_id: r.i32()?, net: r.optional(NetworkRef::decode)? })
     }
 }
 
@@ -9304,7 +9274,7 @@ impl Codec for ConnectDomainEventCallbackRegisterAnyArgs {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { event_id: r.i32()?, dom: r.optional(|r| Ok(DomainRef::decode(r)?))? })
+        Ok(Self { event_id: r.i32()?, dom: r.optional(DomainRef::decode)? })
     }
 }
 
@@ -9362,8 +9332,8 @@ impl Codec for DomainFsfreezeArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.mountpoints.len(), limits::DOMAIN_FSFREEZE_MOUNTPOINTS_MAX)?;
-        for item in self.mountpoints.iter() {
-            w.string(&item, limits::STRING_MAX)?;
+        for item in &self.mountpoints {
+            w.string(item, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -9372,9 +9342,8 @@ impl Codec for DomainFsfreezeArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            mountpoints: r.list(limits::DOMAIN_FSFREEZE_MOUNTPOINTS_MAX, |r| {
-                Ok(r.string(limits::STRING_MAX)?)
-            })?,
+            mountpoints: r
+                .list(limits::DOMAIN_FSFREEZE_MOUNTPOINTS_MAX, |r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -9391,8 +9360,8 @@ impl Codec for DomainFsthawArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.mountpoints.len(), limits::DOMAIN_FSFREEZE_MOUNTPOINTS_MAX)?;
-        for item in self.mountpoints.iter() {
-            w.string(&item, limits::STRING_MAX)?;
+        for item in &self.mountpoints {
+            w.string(item, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -9401,9 +9370,8 @@ impl Codec for DomainFsthawArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            mountpoints: r.list(limits::DOMAIN_FSFREEZE_MOUNTPOINTS_MAX, |r| {
-                Ok(r.string(limits::STRING_MAX)?)
-            })?,
+            mountpoints: r
+                .list(limits::DOMAIN_FSFREEZE_MOUNTPOINTS_MAX, |r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -9465,7 +9433,7 @@ pub struct NodeGetFreePagesArgs {
 impl Codec for NodeGetFreePagesArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.pages.len(), limits::NODE_MAX_CELLS)?;
-        for item in self.pages.iter() {
+        for item in &self.pages {
             w.u32(*item);
         }
         w.i32(self.start_cell);
@@ -9476,7 +9444,7 @@ impl Codec for NodeGetFreePagesArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            pages: r.list(limits::NODE_MAX_CELLS, |r| Ok(r.u32()?))?,
+            pages: r.list(limits::NODE_MAX_CELLS, |r| r.u32())?,
             start_cell: r.i32()?,
             cell_count: r.u32()?,
             flags: r.u32()?,
@@ -9497,7 +9465,7 @@ impl Codec for NetworkGetDhcpLeasesArgs {
         self.net.encode(w)?;
         w.flag(self.mac.is_some());
         if let Some(value) = &self.mac {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.i32(self.need_results);
         w.u32(self.flags);
@@ -9507,7 +9475,7 @@ impl Codec for NetworkGetDhcpLeasesArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             net: NetworkRef::decode(r)?,
-            mac: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            mac: r.optional(|r| r.string(limits::STRING_MAX))?,
             need_results: r.i32()?,
             flags: r.u32()?,
         })
@@ -9523,7 +9491,7 @@ pub struct NetworkGetDhcpLeasesRet {
 impl Codec for NetworkGetDhcpLeasesRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.leases.len(), limits::NETWORK_DHCP_LEASES_MAX)?;
-        for item in self.leases.iter() {
+        for item in &self.leases {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -9532,8 +9500,7 @@ impl Codec for NetworkGetDhcpLeasesRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            leases: r
-                .list(limits::NETWORK_DHCP_LEASES_MAX, |r| Ok(NetworkDhcpLease::decode(r)?))?,
+            leases: r.list(limits::NETWORK_DHCP_LEASES_MAX, NetworkDhcpLease::decode)?,
             ret: r.u32()?,
         })
     }
@@ -9552,19 +9519,19 @@ impl Codec for ConnectGetDomainCapabilitiesArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.emulatorbin.is_some());
         if let Some(value) = &self.emulatorbin {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.arch.is_some());
         if let Some(value) = &self.arch {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.machine.is_some());
         if let Some(value) = &self.machine {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.virttype.is_some());
         if let Some(value) = &self.virttype {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -9572,10 +9539,10 @@ impl Codec for ConnectGetDomainCapabilitiesArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            emulatorbin: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            arch: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            machine: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            virttype: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            emulatorbin: r.optional(|r| r.string(limits::STRING_MAX))?,
+            arch: r.optional(|r| r.string(limits::STRING_MAX))?,
+            machine: r.optional(|r| r.string(limits::STRING_MAX))?,
+            virttype: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -9611,7 +9578,7 @@ pub struct ConnectGetAllDomainStatsArgs {
 impl Codec for ConnectGetAllDomainStatsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.doms.len(), limits::DOMAIN_LIST_MAX)?;
-        for item in self.doms.iter() {
+        for item in &self.doms {
             item.encode(w)?;
         }
         w.u32(self.stats);
@@ -9621,7 +9588,7 @@ impl Codec for ConnectGetAllDomainStatsArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            doms: r.list(limits::DOMAIN_LIST_MAX, |r| Ok(DomainRef::decode(r)?))?,
+            doms: r.list(limits::DOMAIN_LIST_MAX, DomainRef::decode)?,
             stats: r.u32()?,
             flags: r.u32()?,
         })
@@ -9643,7 +9610,7 @@ impl Codec for DomainBlockCopyArgs {
         w.string(&self.path, limits::STRING_MAX)?;
         w.string(&self.destxml, limits::STRING_MAX)?;
         w.count(self.params.len(), limits::DOMAIN_BLOCK_COPY_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -9655,8 +9622,7 @@ impl Codec for DomainBlockCopyArgs {
             dom: DomainRef::decode(r)?,
             path: r.string(limits::STRING_MAX)?,
             destxml: r.string(limits::STRING_MAX)?,
-            params: r
-                .list(limits::DOMAIN_BLOCK_COPY_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_BLOCK_COPY_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -9674,11 +9640,11 @@ pub struct NodeAllocPagesArgs {
 impl Codec for NodeAllocPagesArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.page_sizes.len(), limits::NODE_MAX_CELLS)?;
-        for item in self.page_sizes.iter() {
+        for item in &self.page_sizes {
             w.u32(*item);
         }
         w.count(self.page_counts.len(), limits::NODE_MAX_CELLS)?;
-        for item in self.page_counts.iter() {
+        for item in &self.page_counts {
             w.u64(*item);
         }
         w.i32(self.start_cell);
@@ -9689,8 +9655,8 @@ impl Codec for NodeAllocPagesArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            page_sizes: r.list(limits::NODE_MAX_CELLS, |r| Ok(r.u32()?))?,
-            page_counts: r.list(limits::NODE_MAX_CELLS, |r| Ok(r.u64()?))?,
+            page_sizes: r.list(limits::NODE_MAX_CELLS, |r| r.u32())?,
+            page_counts: r.list(limits::NODE_MAX_CELLS, |r| r.u64())?,
             start_cell: r.i32()?,
             cell_count: r.u32()?,
             flags: r.u32()?,
@@ -9852,11 +9818,11 @@ impl Codec for DomainSetUserPasswordArgs {
         self.dom.encode(w)?;
         w.flag(self.user.is_some());
         if let Some(value) = &self.user {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.password.is_some());
         if let Some(value) = &self.password {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -9865,8 +9831,8 @@ impl Codec for DomainSetUserPasswordArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            user: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            password: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            user: r.optional(|r| r.string(limits::STRING_MAX))?,
+            password: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -9884,7 +9850,7 @@ impl Codec for DomainRenameArgs {
         self.dom.encode(w)?;
         w.flag(self.new_name.is_some());
         if let Some(value) = &self.new_name {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -9893,7 +9859,7 @@ impl Codec for DomainRenameArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            new_name: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            new_name: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -9946,7 +9912,7 @@ impl Codec for DomainSetPerfEventsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_PERF_EVENTS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -9956,7 +9922,7 @@ impl Codec for DomainSetPerfEventsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_PERF_EVENTS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_PERF_EVENTS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -9979,7 +9945,7 @@ impl Codec for ConnectStoragePoolEventRegisterAnyArgs {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { event_id: r.i32()?, pool: r.optional(|r| Ok(StoragePoolRef::decode(r)?))? })
+        Ok(Self { event_id: r.i32()?, pool: r.optional(StoragePoolRef::decode)? })
     }
 }
 
@@ -10061,7 +10027,7 @@ impl Codec for ConnectNodeDeviceEventRegisterAnyArgs {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { event_id: r.i32()?, dev: r.optional(|r| Ok(NodeDeviceRef::decode(r)?))? })
+        Ok(Self { event_id: r.i32()?, dev: r.optional(NodeDeviceRef::decode)? })
     }
 }
 
@@ -10116,7 +10082,7 @@ impl Codec for ConnectSecretEventRegisterAnyArgs {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { event_id: r.i32()?, secret: r.optional(|r| Ok(SecretRef::decode(r)?))? })
+        Ok(Self { event_id: r.i32()?, secret: r.optional(SecretRef::decode)? })
     }
 }
 
@@ -10238,7 +10204,7 @@ impl Codec for DomainManagedSaveDefineXmlArgs {
         self.dom.encode(w)?;
         w.flag(self.dxml.is_some());
         if let Some(value) = &self.dxml {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -10247,7 +10213,7 @@ impl Codec for DomainManagedSaveDefineXmlArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            dxml: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            dxml: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -10329,19 +10295,19 @@ impl Codec for ConnectCompareHypervisorCpuArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.emulator.is_some());
         if let Some(value) = &self.emulator {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.arch.is_some());
         if let Some(value) = &self.arch {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.machine.is_some());
         if let Some(value) = &self.machine {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.virttype.is_some());
         if let Some(value) = &self.virttype {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.string(&self.xml_cpu, limits::STRING_MAX)?;
         w.u32(self.flags);
@@ -10350,10 +10316,10 @@ impl Codec for ConnectCompareHypervisorCpuArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            emulator: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            arch: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            machine: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            virttype: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            emulator: r.optional(|r| r.string(limits::STRING_MAX))?,
+            arch: r.optional(|r| r.string(limits::STRING_MAX))?,
+            machine: r.optional(|r| r.string(limits::STRING_MAX))?,
+            virttype: r.optional(|r| r.string(limits::STRING_MAX))?,
             xml_cpu: r.string(limits::STRING_MAX)?,
             flags: r.u32()?,
         })
@@ -10374,23 +10340,23 @@ impl Codec for ConnectBaselineHypervisorCpuArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.flag(self.emulator.is_some());
         if let Some(value) = &self.emulator {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.arch.is_some());
         if let Some(value) = &self.arch {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.machine.is_some());
         if let Some(value) = &self.machine {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.virttype.is_some());
         if let Some(value) = &self.virttype {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.count(self.xml_cpus.len(), limits::CPU_BASELINE_MAX)?;
-        for item in self.xml_cpus.iter() {
-            w.string(&item, limits::STRING_MAX)?;
+        for item in &self.xml_cpus {
+            w.string(item, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -10398,11 +10364,11 @@ impl Codec for ConnectBaselineHypervisorCpuArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            emulator: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            arch: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            machine: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            virttype: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            xml_cpus: r.list(limits::CPU_BASELINE_MAX, |r| Ok(r.string(limits::STRING_MAX)?))?,
+            emulator: r.optional(|r| r.string(limits::STRING_MAX))?,
+            arch: r.optional(|r| r.string(limits::STRING_MAX))?,
+            machine: r.optional(|r| r.string(limits::STRING_MAX))?,
+            virttype: r.optional(|r| r.string(limits::STRING_MAX))?,
+            xml_cpus: r.list(limits::CPU_BASELINE_MAX, |r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -10435,7 +10401,7 @@ pub struct NodeGetSevInfoRet {
 impl Codec for NodeGetSevInfoRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::NODE_SEV_INFO_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -10444,7 +10410,7 @@ impl Codec for NodeGetSevInfoRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::NODE_SEV_INFO_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::NODE_SEV_INFO_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -10563,7 +10529,7 @@ pub struct ConnectListAllNwfilterBindingsRet {
 impl Codec for ConnectListAllNwfilterBindingsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.bindings.len(), limits::NWFILTER_BINDING_LIST_MAX)?;
-        for item in self.bindings.iter() {
+        for item in &self.bindings {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -10572,8 +10538,7 @@ impl Codec for ConnectListAllNwfilterBindingsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            bindings: r
-                .list(limits::NWFILTER_BINDING_LIST_MAX, |r| Ok(NwfilterBindingRef::decode(r)?))?,
+            bindings: r.list(limits::NWFILTER_BINDING_LIST_MAX, NwfilterBindingRef::decode)?,
             ret: r.u32()?,
         })
     }
@@ -10592,7 +10557,7 @@ impl Codec for DomainSetIothreadParamsArgs {
         self.dom.encode(w)?;
         w.u32(self.iothread_id);
         w.count(self.params.len(), limits::DOMAIN_IOTHREAD_PARAMS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -10603,7 +10568,7 @@ impl Codec for DomainSetIothreadParamsArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             iothread_id: r.u32()?,
-            params: r.list(limits::DOMAIN_IOTHREAD_PARAMS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_IOTHREAD_PARAMS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -10654,7 +10619,7 @@ pub struct NetworkListAllPortsRet {
 impl Codec for NetworkListAllPortsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.ports.len(), limits::NETWORK_PORT_LIST_MAX)?;
-        for item in self.ports.iter() {
+        for item in &self.ports {
             item.encode(w)?;
         }
         w.u32(self.ret);
@@ -10663,7 +10628,7 @@ impl Codec for NetworkListAllPortsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            ports: r.list(limits::NETWORK_PORT_LIST_MAX, |r| Ok(NetworkPortRef::decode(r)?))?,
+            ports: r.list(limits::NETWORK_PORT_LIST_MAX, NetworkPortRef::decode)?,
             ret: r.u32()?,
         })
     }
@@ -10740,7 +10705,7 @@ pub struct NetworkPortGetParametersRet {
 impl Codec for NetworkPortGetParametersRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::NETWORK_PORT_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.i32(self.nparams);
@@ -10749,7 +10714,7 @@ impl Codec for NetworkPortGetParametersRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::NETWORK_PORT_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::NETWORK_PORT_PARAMETERS_MAX, TypedParam::decode)?,
             nparams: r.i32()?,
         })
     }
@@ -10766,7 +10731,7 @@ impl Codec for NetworkPortSetParametersArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.port.encode(w)?;
         w.count(self.params.len(), limits::NETWORK_PORT_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -10776,7 +10741,7 @@ impl Codec for NetworkPortSetParametersArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             port: NetworkPortRef::decode(r)?,
-            params: r.list(limits::NETWORK_PORT_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::NETWORK_PORT_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -10889,7 +10854,7 @@ pub struct DomainListAllCheckpointsRet {
 impl Codec for DomainListAllCheckpointsRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.checkpoints.len(), limits::DOMAIN_CHECKPOINT_LIST_MAX)?;
-        for item in self.checkpoints.iter() {
+        for item in &self.checkpoints {
             item.encode(w)?;
         }
         w.i32(self.ret);
@@ -10898,9 +10863,7 @@ impl Codec for DomainListAllCheckpointsRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            checkpoints: r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, |r| {
-                Ok(DomainCheckpointRef::decode(r)?)
-            })?,
+            checkpoints: r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, DomainCheckpointRef::decode)?,
             ret: r.i32()?,
         })
     }
@@ -10939,7 +10902,7 @@ pub struct DomainCheckpointListAllChildrenRet {
 impl Codec for DomainCheckpointListAllChildrenRet {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.checkpoints.len(), limits::DOMAIN_CHECKPOINT_LIST_MAX)?;
-        for item in self.checkpoints.iter() {
+        for item in &self.checkpoints {
             item.encode(w)?;
         }
         w.i32(self.ret);
@@ -10948,9 +10911,7 @@ impl Codec for DomainCheckpointListAllChildrenRet {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            checkpoints: r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, |r| {
-                Ok(DomainCheckpointRef::decode(r)?)
-            })?,
+            checkpoints: r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, DomainCheckpointRef::decode)?,
             ret: r.i32()?,
         })
     }
@@ -11045,7 +11006,7 @@ pub struct ConnectSetIdentityArgs {
 impl Codec for ConnectSetIdentityArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::CONNECT_IDENTITY_PARAMS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -11054,7 +11015,7 @@ impl Codec for ConnectSetIdentityArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::CONNECT_IDENTITY_PARAMS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::CONNECT_IDENTITY_PARAMS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -11094,7 +11055,7 @@ impl Codec for DomainBackupBeginArgs {
         w.string(&self.backup_xml, limits::STRING_MAX)?;
         w.flag(self.checkpoint_xml.is_some());
         if let Some(value) = &self.checkpoint_xml {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -11104,7 +11065,7 @@ impl Codec for DomainBackupBeginArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             backup_xml: r.string(limits::STRING_MAX)?,
-            checkpoint_xml: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            checkpoint_xml: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -11165,8 +11126,8 @@ impl Codec for DomainAuthorizedSshKeysSetArgs {
         self.dom.encode(w)?;
         w.string(&self.user, limits::STRING_MAX)?;
         w.count(self.keys.len(), limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX)?;
-        for item in self.keys.iter() {
-            w.string(&item, limits::STRING_MAX)?;
+        for item in &self.keys {
+            w.string(item, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -11176,9 +11137,8 @@ impl Codec for DomainAuthorizedSshKeysSetArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             user: r.string(limits::STRING_MAX)?,
-            keys: r.list(limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX, |r| {
-                Ok(r.string(limits::STRING_MAX)?)
-            })?,
+            keys: r
+                .list(limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX, |r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -11407,7 +11367,7 @@ impl Codec for DomainSetLaunchSecurityStateArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_LAUNCH_SECURITY_STATE_PARAMS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -11417,9 +11377,7 @@ impl Codec for DomainSetLaunchSecurityStateArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_LAUNCH_SECURITY_STATE_PARAMS_MAX, |r| {
-                Ok(TypedParam::decode(r)?)
-            })?,
+            params: r.list(limits::DOMAIN_LAUNCH_SECURITY_STATE_PARAMS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -11436,7 +11394,7 @@ impl Codec for DomainSaveParamsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         self.dom.encode(w)?;
         w.count(self.params.len(), limits::DOMAIN_SAVE_PARAMS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -11446,7 +11404,7 @@ impl Codec for DomainSaveParamsArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            params: r.list(limits::DOMAIN_SAVE_PARAMS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_SAVE_PARAMS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -11461,7 +11419,7 @@ pub struct DomainRestoreParamsArgs {
 impl Codec for DomainRestoreParamsArgs {
     fn encode(&self, w: &mut Writer) -> Result<()> {
         w.count(self.params.len(), limits::DOMAIN_SAVE_PARAMS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -11470,7 +11428,7 @@ impl Codec for DomainRestoreParamsArgs {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            params: r.list(limits::DOMAIN_SAVE_PARAMS_MAX, |r| Ok(TypedParam::decode(r)?))?,
+            params: r.list(limits::DOMAIN_SAVE_PARAMS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -11534,15 +11492,15 @@ impl Codec for NetworkSetMetadataArgs {
         w.i32(self.kind);
         w.flag(self.metadata.is_some());
         if let Some(value) = &self.metadata {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.key.is_some());
         if let Some(value) = &self.key {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.flag(self.uri.is_some());
         if let Some(value) = &self.uri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -11552,9 +11510,9 @@ impl Codec for NetworkSetMetadataArgs {
         Ok(Self {
             network: NetworkRef::decode(r)?,
             kind: r.i32()?,
-            metadata: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            key: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
-            uri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            metadata: r.optional(|r| r.string(limits::STRING_MAX))?,
+            key: r.optional(|r| r.string(limits::STRING_MAX))?,
+            uri: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -11574,7 +11532,7 @@ impl Codec for NetworkGetMetadataArgs {
         w.i32(self.kind);
         w.flag(self.uri.is_some());
         if let Some(value) = &self.uri {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -11584,7 +11542,7 @@ impl Codec for NetworkGetMetadataArgs {
         Ok(Self {
             network: NetworkRef::decode(r)?,
             kind: r.i32()?,
-            uri: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            uri: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }
@@ -11681,7 +11639,7 @@ impl Codec for DomainSetThrottleGroupArgs {
         self.dom.encode(w)?;
         w.string(&self.group, limits::STRING_MAX)?;
         w.count(self.params.len(), limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX)?;
-        for item in self.params.iter() {
+        for item in &self.params {
             item.encode(w)?;
         }
         w.u32(self.flags);
@@ -11692,9 +11650,7 @@ impl Codec for DomainSetThrottleGroupArgs {
         Ok(Self {
             dom: DomainRef::decode(r)?,
             group: r.string(limits::STRING_MAX)?,
-            params: r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, |r| {
-                Ok(TypedParam::decode(r)?)
-            })?,
+            params: r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, TypedParam::decode)?,
             flags: r.u32()?,
         })
     }
@@ -11712,7 +11668,7 @@ impl Codec for DomainDelThrottleGroupArgs {
         self.dom.encode(w)?;
         w.flag(self.group.is_some());
         if let Some(value) = &self.group {
-            w.string(&value, limits::STRING_MAX)?;
+            w.string(value, limits::STRING_MAX)?;
         }
         w.u32(self.flags);
         Ok(())
@@ -11721,7 +11677,7 @@ impl Codec for DomainDelThrottleGroupArgs {
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             dom: DomainRef::decode(r)?,
-            group: r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?,
+            group: r.optional(|r| r.string(limits::STRING_MAX))?,
             flags: r.u32()?,
         })
     }

@@ -15,12 +15,12 @@ use crate::RemoteDriver;
 impl virt_driver::Host for RemoteDriver {
     fn get_type(&self, call: &Call<'_>) -> Result<String> {
         self.call(call, remote::PROGRAM, remote::CONNECT_GET_TYPE, &(), |r| {
-            Ok(r.string(limits::STRING_MAX)?)
+            r.string(limits::STRING_MAX)
         })
     }
 
     fn get_version(&self, call: &Call<'_>) -> Result<u64> {
-        self.call(call, remote::PROGRAM, remote::CONNECT_GET_VERSION, &(), |r| Ok(r.u64()?))
+        self.call(call, remote::PROGRAM, remote::CONNECT_GET_VERSION, &(), |r| r.u64())
     }
 
     fn get_max_vcpus(&self, call: &Call<'_>, kind: Option<&str>) -> Result<i32> {
@@ -29,7 +29,7 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_GET_MAX_VCPUS,
             &remote::ConnectGetMaxVcpusArgs { kind: kind.map(str::to_owned) },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -39,13 +39,13 @@ impl virt_driver::Host for RemoteDriver {
 
     fn get_capabilities(&self, call: &Call<'_>) -> Result<String> {
         self.call(call, remote::PROGRAM, remote::CONNECT_GET_CAPABILITIES, &(), |r| {
-            Ok(r.string(limits::STRING_MAX)?)
+            r.string(limits::STRING_MAX)
         })
     }
 
     fn get_hostname(&self, call: &Call<'_>) -> Result<String> {
         self.call(call, remote::PROGRAM, remote::CONNECT_GET_HOSTNAME, &(), |r| {
-            Ok(r.string(limits::STRING_MAX)?)
+            r.string(limits::STRING_MAX)
         })
     }
 
@@ -60,17 +60,17 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_GET_CELLS_FREE_MEMORY,
             &remote::NodeGetCellsFreeMemoryArgs { start_cell, maxcells },
-            |r| Ok(r.list(limits::NODE_MAX_CELLS, |r| Ok(r.u64()?))?),
+            |r| r.list(limits::NODE_MAX_CELLS, |r| r.u64()),
         )
     }
 
     fn node_get_free_memory(&self, call: &Call<'_>) -> Result<u64> {
-        self.call(call, remote::PROGRAM, remote::NODE_GET_FREE_MEMORY, &(), |r| Ok(r.u64()?))
+        self.call(call, remote::PROGRAM, remote::NODE_GET_FREE_MEMORY, &(), |r| r.u64())
     }
 
     fn get_uri(&self, call: &Call<'_>) -> Result<String> {
         self.call(call, remote::PROGRAM, remote::CONNECT_GET_URI, &(), |r| {
-            Ok(r.string(limits::STRING_MAX)?)
+            r.string(limits::STRING_MAX)
         })
     }
 
@@ -85,7 +85,7 @@ impl virt_driver::Host for RemoteDriver {
     }
 
     fn is_secure(&self, call: &Call<'_>) -> Result<bool> {
-        self.call(call, remote::PROGRAM, remote::CONNECT_IS_SECURE, &(), |r| Ok(r.flag()?))
+        self.call(call, remote::PROGRAM, remote::CONNECT_IS_SECURE, &(), |r| r.flag())
     }
 
     fn compare_cpu(&self, call: &Call<'_>, xml: &str, flags: u32) -> Result<i32> {
@@ -94,7 +94,7 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_COMPARE_CPU,
             &remote::ConnectCompareCpuArgs { xml: xml.to_owned(), flags },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -104,7 +104,7 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_BASELINE_CPU,
             &remote::ConnectBaselineCpuArgs { xml_cpus: xml_cpus.to_vec(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -114,7 +114,7 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_GET_SYSINFO,
             &remote::ConnectGetSysinfoArgs { flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -133,7 +133,7 @@ impl virt_driver::Host for RemoteDriver {
                 nparams: limits::NODE_CPU_STATS_MAX as i32,
                 flags,
             },
-            |r| Ok(r.list(limits::NODE_CPU_STATS_MAX, |r| Ok(NodeCpuStat::decode(r)?))?),
+            |r| r.list(limits::NODE_CPU_STATS_MAX, NodeCpuStat::decode),
         )
     }
 
@@ -152,7 +152,7 @@ impl virt_driver::Host for RemoteDriver {
                 cell_num,
                 flags,
             },
-            |r| Ok(r.list(limits::NODE_MEMORY_STATS_MAX, |r| Ok(NodeMemoryStat::decode(r)?))?),
+            |r| r.list(limits::NODE_MEMORY_STATS_MAX, NodeMemoryStat::decode),
         )
     }
 
@@ -196,7 +196,7 @@ impl virt_driver::Host for RemoteDriver {
                 nparams: limits::NODE_MEMORY_PARAMETERS_MAX as i32,
                 flags,
             },
-            |r| Ok(r.list(limits::NODE_MEMORY_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::NODE_MEMORY_PARAMETERS_MAX, TypedParam::decode),
         )
     }
 
@@ -222,7 +222,7 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_GET_CPU_MODEL_NAMES,
             &remote::ConnectGetCpuModelNamesArgs { arch: arch.to_owned(), need_results: 1, flags },
-            |r| Ok(r.list(limits::CONNECT_CPU_MODELS_MAX, |r| Ok(r.string(limits::STRING_MAX)?))?),
+            |r| r.list(limits::CONNECT_CPU_MODELS_MAX, |r| r.string(limits::STRING_MAX)),
         )
     }
 
@@ -239,7 +239,7 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_GET_FREE_PAGES,
             &remote::NodeGetFreePagesArgs { pages: pages.to_vec(), start_cell, cell_count, flags },
-            |r| Ok(r.list(limits::NODE_MAX_CELLS, |r| Ok(r.u64()?))?),
+            |r| r.list(limits::NODE_MAX_CELLS, |r| r.u64()),
         )
     }
 
@@ -263,7 +263,7 @@ impl virt_driver::Host for RemoteDriver {
                 virttype: virttype.map(str::to_owned),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -287,7 +287,7 @@ impl virt_driver::Host for RemoteDriver {
                 cell_count,
                 flags,
             },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -314,7 +314,7 @@ impl virt_driver::Host for RemoteDriver {
                 xml_cpu: xml_cpu.to_owned(),
                 flags,
             },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -341,7 +341,7 @@ impl virt_driver::Host for RemoteDriver {
                 xml_cpus: xml_cpus.to_vec(),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -351,7 +351,7 @@ impl virt_driver::Host for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_GET_SEV_INFO,
             &remote::NodeGetSevInfoArgs { nparams: limits::NODE_SEV_INFO_MAX as i32, flags },
-            |r| Ok(r.list(limits::NODE_SEV_INFO_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::NODE_SEV_INFO_MAX, TypedParam::decode),
         )
     }
 }
@@ -382,7 +382,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_CREATE_WITH_FLAGS,
             &remote::DomainCreateWithFlagsArgs { dom: dom.clone(), flags },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -392,7 +392,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_CREATE_XML,
             &remote::DomainCreateXmlArgs { xml_desc: xml_desc.to_owned(), flags },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -403,7 +403,7 @@ impl virt_driver::Domains for RemoteDriver {
                 remote::PROGRAM,
                 remote::DOMAIN_DEFINE_XML,
                 &remote::DomainDefineXmlArgs { xml: xml.to_owned() },
-                |r| Ok(DomainRef::decode(r)?),
+                DomainRef::decode,
             );
         }
         self.call(
@@ -411,7 +411,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_DEFINE_XML_FLAGS,
             &remote::DomainDefineXmlFlagsArgs { xml: xml.to_owned(), flags },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -459,7 +459,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_XML_DESC,
             &remote::DomainGetXmlDescArgs { dom: dom.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -469,7 +469,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_AUTOSTART,
             &remote::DomainGetAutostartArgs { dom: dom.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -489,7 +489,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_MAX_MEMORY,
             &remote::DomainGetMaxMemoryArgs { dom: dom.clone() },
-            |r| Ok(r.u64()?),
+            |r| r.u64(),
         )
     }
 
@@ -499,7 +499,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_MAX_VCPUS,
             &remote::DomainGetMaxVcpusArgs { dom: dom.clone() },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -509,7 +509,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_OS_TYPE,
             &remote::DomainGetOsTypeArgs { dom: dom.clone() },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -535,7 +535,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_LOOKUP_BY_ID,
             &remote::DomainLookupByIdArgs { id },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -545,7 +545,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_LOOKUP_BY_NAME,
             &remote::DomainLookupByNameArgs { name: name.to_owned() },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -555,7 +555,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_LOOKUP_BY_UUID,
             &remote::DomainLookupByUuidArgs { uuid: *uuid },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -830,14 +830,20 @@ impl virt_driver::Domains for RemoteDriver {
                     dom: dom.clone(),
                     nparams: limits::DOMAIN_SCHEDULER_PARAMETERS_MAX as i32,
                 },
-                |r| {
-                    Ok(r.list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, |r| {
-                        Ok(TypedParam::decode(r)?)
-                    })?)
-                },
+                |r| r.list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, TypedParam::decode),
             );
         }
-        self.call(call, remote::PROGRAM, remote::DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS, &remote::DomainGetSchedulerParametersFlagsArgs { dom: dom.clone(), nparams: limits::DOMAIN_SCHEDULER_PARAMETERS_MAX as i32, flags,  }, |r| Ok(r.list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?))
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS,
+            &remote::DomainGetSchedulerParametersFlagsArgs {
+                dom: dom.clone(),
+                nparams: limits::DOMAIN_SCHEDULER_PARAMETERS_MAX as i32,
+                flags,
+            },
+            |r| r.list(limits::DOMAIN_SCHEDULER_PARAMETERS_MAX, TypedParam::decode),
+        )
     }
 
     fn set_scheduler_parameters(
@@ -922,7 +928,7 @@ impl virt_driver::Domains for RemoteDriver {
                 size,
                 flags,
             },
-            |r| Ok(r.bytes(limits::DOMAIN_BLOCK_PEEK_BUFFER_MAX)?),
+            |r| r.bytes(limits::DOMAIN_BLOCK_PEEK_BUFFER_MAX),
         )
     }
 
@@ -939,7 +945,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_MEMORY_PEEK,
             &remote::DomainMemoryPeekArgs { dom: dom.clone(), offset, size, flags },
-            |r| Ok(r.bytes(limits::DOMAIN_MEMORY_PEEK_BUFFER_MAX)?),
+            |r| r.bytes(limits::DOMAIN_MEMORY_PEEK_BUFFER_MAX),
         )
     }
 
@@ -969,7 +975,7 @@ impl virt_driver::Domains for RemoteDriver {
                 native_config: native_config.to_owned(),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -989,7 +995,7 @@ impl virt_driver::Domains for RemoteDriver {
                 domain_xml: domain_xml.to_owned(),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -999,7 +1005,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_IS_ACTIVE,
             &remote::DomainIsActiveArgs { dom: dom.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -1009,7 +1015,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_IS_PERSISTENT,
             &remote::DomainIsPersistentArgs { dom: dom.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -1025,7 +1031,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_MEMORY_STATS,
             &remote::DomainMemoryStatsArgs { dom: dom.clone(), max_stats, flags },
-            |r| Ok(r.list(limits::DOMAIN_MEMORY_STATS_MAX, |r| Ok(DomainMemoryStat::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_MEMORY_STATS_MAX, DomainMemoryStat::decode),
         )
     }
 
@@ -1084,7 +1090,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_HAS_MANAGED_SAVE_IMAGE,
             &remote::DomainHasManagedSaveImageArgs { dom: dom.clone(), flags },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -1149,7 +1155,7 @@ impl virt_driver::Domains for RemoteDriver {
                 nparams: limits::DOMAIN_MEMORY_PARAMETERS_MAX as i32,
                 flags,
             },
-            |r| Ok(r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, TypedParam::decode),
         )
     }
 
@@ -1159,7 +1165,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_VCPUS_FLAGS,
             &remote::DomainGetVcpusFlagsArgs { dom: dom.clone(), flags },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -1188,7 +1194,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_IS_UPDATED,
             &remote::DomainIsUpdatedArgs { dom: dom.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -1227,7 +1233,7 @@ impl virt_driver::Domains for RemoteDriver {
                 nparams: limits::DOMAIN_BLKIO_PARAMETERS_MAX as i32,
                 flags,
             },
-            |r| Ok(r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, TypedParam::decode),
         )
     }
 
@@ -1253,7 +1259,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SCREENSHOT,
             &remote::DomainScreenshotArgs { dom: dom.clone(), screen, flags },
-            |r| Ok(r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?),
+            |r| r.optional(|r| r.string(limits::STRING_MAX)),
         )
     }
 
@@ -1329,7 +1335,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SAVE_IMAGE_GET_XML_DESC,
             &remote::DomainSaveImageGetXmlDescArgs { file: file.to_owned(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -1446,11 +1452,7 @@ impl virt_driver::Domains for RemoteDriver {
                 nparams: limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX as i32,
                 flags,
             },
-            |r| {
-                Ok(r.list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, |r| {
-                    Ok(TypedParam::decode(r)?)
-                })?)
-            },
+            |r| r.list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, TypedParam::decode),
         )
     }
 
@@ -1530,11 +1532,7 @@ impl virt_driver::Domains for RemoteDriver {
                 nparams: limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX as i32,
                 flags,
             },
-            |r| {
-                Ok(r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, |r| {
-                    Ok(TypedParam::decode(r)?)
-                })?)
-            },
+            |r| r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, TypedParam::decode),
         )
     }
 
@@ -1573,7 +1571,7 @@ impl virt_driver::Domains for RemoteDriver {
                 nparams: limits::DOMAIN_NUMA_PARAMETERS_MAX as i32,
                 flags,
             },
-            |r| Ok(r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, TypedParam::decode),
         )
     }
 
@@ -1606,7 +1604,18 @@ impl virt_driver::Domains for RemoteDriver {
         device: &str,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(call, remote::PROGRAM, remote::DOMAIN_GET_INTERFACE_PARAMETERS, &remote::DomainGetInterfaceParametersArgs { dom: dom.clone(), device: device.to_owned(), nparams: limits::DOMAIN_INTERFACE_PARAMETERS_MAX as i32, flags,  }, |r| Ok(r.list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?))
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_INTERFACE_PARAMETERS,
+            &remote::DomainGetInterfaceParametersArgs {
+                dom: dom.clone(),
+                device: device.to_owned(),
+                nparams: limits::DOMAIN_INTERFACE_PARAMETERS_MAX as i32,
+                flags,
+            },
+            |r| r.list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, TypedParam::decode),
+        )
     }
 
     fn pm_suspend_for_duration(
@@ -1705,7 +1714,7 @@ impl virt_driver::Domains for RemoteDriver {
                 uri: uri.map(str::to_owned),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -1749,7 +1758,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_DOMAINS,
             &remote::ConnectListAllDomainsArgs { need_results: 1, flags },
-            |r| Ok(r.list(limits::DOMAIN_LIST_MAX, |r| Ok(DomainRef::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_LIST_MAX, DomainRef::decode),
         )
     }
 
@@ -1759,7 +1768,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_HOSTNAME,
             &remote::DomainGetHostnameArgs { dom: dom.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -1936,7 +1945,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_CREATE_XML_WITH_FILES,
             &remote::DomainCreateXmlWithFilesArgs { xml_desc: xml_desc.to_owned(), flags },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -1946,7 +1955,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_CREATE_WITH_FILES,
             &remote::DomainCreateWithFilesArgs { dom: dom.clone(), flags },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -1966,7 +1975,7 @@ impl virt_driver::Domains for RemoteDriver {
                 mountpoints: mountpoints.to_vec(),
                 flags,
             },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -1986,7 +1995,7 @@ impl virt_driver::Domains for RemoteDriver {
                 mountpoints: mountpoints.to_vec(),
                 flags,
             },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -2045,7 +2054,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_GET_ALL_DOMAIN_STATS,
             &remote::ConnectGetAllDomainStatsArgs { doms: doms.to_vec(), stats, flags },
-            |r| Ok(r.list(limits::DOMAIN_LIST_MAX, |r| Ok(DomainStatsRecord::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_LIST_MAX, DomainStatsRecord::decode),
         )
     }
 
@@ -2132,7 +2141,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_INTERFACE_ADDRESSES,
             &remote::DomainInterfaceAddressesArgs { dom: dom.clone(), source, flags },
-            |r| Ok(r.list(limits::DOMAIN_INTERFACE_MAX, |r| Ok(DomainInterface::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_INTERFACE_MAX, DomainInterface::decode),
         )
     }
 
@@ -2206,7 +2215,7 @@ impl virt_driver::Domains for RemoteDriver {
                 new_name: new_name.map(str::to_owned),
                 flags,
             },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -2221,7 +2230,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_PERF_EVENTS,
             &remote::DomainGetPerfEventsArgs { dom: dom.clone(), flags },
-            |r| Ok(r.list(limits::DOMAIN_PERF_EVENTS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_PERF_EVENTS_MAX, TypedParam::decode),
         )
     }
 
@@ -2252,7 +2261,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_GUEST_VCPUS,
             &remote::DomainGetGuestVcpusArgs { dom: dom.clone(), flags },
-            |r| Ok(r.list(limits::DOMAIN_GUEST_VCPU_PARAMS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_GUEST_VCPU_PARAMS_MAX, TypedParam::decode),
         )
     }
 
@@ -2333,7 +2342,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_MANAGED_SAVE_GET_XML_DESC,
             &remote::DomainManagedSaveGetXmlDescArgs { dom: dom.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -2405,11 +2414,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_LAUNCH_SECURITY_INFO,
             &remote::DomainGetLaunchSecurityInfoArgs { dom: dom.clone(), flags },
-            |r| {
-                Ok(r.list(limits::DOMAIN_LAUNCH_SECURITY_INFO_PARAMS_MAX, |r| {
-                    Ok(TypedParam::decode(r)?)
-                })?)
-            },
+            |r| r.list(limits::DOMAIN_LAUNCH_SECURITY_INFO_PARAMS_MAX, TypedParam::decode),
         )
     }
 
@@ -2447,7 +2452,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_GUEST_INFO,
             &remote::DomainGetGuestInfoArgs { dom: dom.clone(), types, flags },
-            |r| Ok(r.list(limits::DOMAIN_GUEST_INFO_PARAMS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::DOMAIN_GUEST_INFO_PARAMS_MAX, TypedParam::decode),
         )
     }
 
@@ -2463,7 +2468,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_AGENT_SET_RESPONSE_TIMEOUT,
             &remote::DomainAgentSetResponseTimeoutArgs { dom: dom.clone(), timeout, flags },
-            |r| Ok(r.i32()?),
+            |r| r.i32(),
         )
     }
 
@@ -2495,7 +2500,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_BACKUP_GET_XML_DESC,
             &remote::DomainBackupGetXmlDescArgs { dom: dom.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -2515,11 +2520,7 @@ impl virt_driver::Domains for RemoteDriver {
                 user: user.to_owned(),
                 flags,
             },
-            |r| {
-                Ok(r.list(limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX, |r| {
-                    Ok(r.string(limits::STRING_MAX)?)
-                })?)
-            },
+            |r| r.list(limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX, |r| r.string(limits::STRING_MAX)),
         )
     }
 
@@ -2551,7 +2552,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_MESSAGES,
             &remote::DomainGetMessagesArgs { dom: dom.clone(), flags },
-            |r| Ok(r.list(limits::DOMAIN_MESSAGES_MAX, |r| Ok(r.string(limits::STRING_MAX)?))?),
+            |r| r.list(limits::DOMAIN_MESSAGES_MAX, |r| r.string(limits::STRING_MAX)),
         )
     }
 
@@ -2649,7 +2650,7 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_GET_AUTOSTART_ONCE,
             &remote::DomainGetAutostartOnceArgs { dom: dom.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -2724,7 +2725,7 @@ impl virt_driver::Networks for RemoteDriver {
                 remote::PROGRAM,
                 remote::NETWORK_CREATE_XML,
                 &remote::NetworkCreateXmlArgs { xml: xml.to_owned() },
-                |r| Ok(NetworkRef::decode(r)?),
+                NetworkRef::decode,
             );
         }
         self.call(
@@ -2732,7 +2733,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_CREATE_XML_FLAGS,
             &remote::NetworkCreateXmlFlagsArgs { xml: xml.to_owned(), flags },
-            |r| Ok(NetworkRef::decode(r)?),
+            NetworkRef::decode,
         )
     }
 
@@ -2743,7 +2744,7 @@ impl virt_driver::Networks for RemoteDriver {
                 remote::PROGRAM,
                 remote::NETWORK_DEFINE_XML,
                 &remote::NetworkDefineXmlArgs { xml: xml.to_owned() },
-                |r| Ok(NetworkRef::decode(r)?),
+                NetworkRef::decode,
             );
         }
         self.call(
@@ -2751,7 +2752,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_DEFINE_XML_FLAGS,
             &remote::NetworkDefineXmlFlagsArgs { xml: xml.to_owned(), flags },
-            |r| Ok(NetworkRef::decode(r)?),
+            NetworkRef::decode,
         )
     }
 
@@ -2771,7 +2772,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_GET_XML_DESC,
             &remote::NetworkGetXmlDescArgs { net: net.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -2781,7 +2782,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_GET_AUTOSTART,
             &remote::NetworkGetAutostartArgs { net: net.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -2791,7 +2792,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_GET_BRIDGE_NAME,
             &remote::NetworkGetBridgeNameArgs { net: net.clone() },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -2801,7 +2802,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_LOOKUP_BY_NAME,
             &remote::NetworkLookupByNameArgs { name: name.to_owned() },
-            |r| Ok(NetworkRef::decode(r)?),
+            NetworkRef::decode,
         )
     }
 
@@ -2811,7 +2812,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_LOOKUP_BY_UUID,
             &remote::NetworkLookupByUuidArgs { uuid: *uuid },
-            |r| Ok(NetworkRef::decode(r)?),
+            NetworkRef::decode,
         )
     }
 
@@ -2841,7 +2842,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_IS_ACTIVE,
             &remote::NetworkIsActiveArgs { net: net.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -2851,7 +2852,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_IS_PERSISTENT,
             &remote::NetworkIsPersistentArgs { net: net.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -2861,7 +2862,7 @@ impl virt_driver::Networks for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_NETWORKS,
             &remote::ConnectListAllNetworksArgs { need_results: 1, flags },
-            |r| Ok(r.list(limits::NETWORK_LIST_MAX, |r| Ok(NetworkRef::decode(r)?))?),
+            |r| r.list(limits::NETWORK_LIST_MAX, NetworkRef::decode),
         )
     }
 
@@ -2909,7 +2910,7 @@ impl virt_driver::Networks for RemoteDriver {
                 need_results: 1,
                 flags,
             },
-            |r| Ok(r.list(limits::NETWORK_DHCP_LEASES_MAX, |r| Ok(NetworkDhcpLease::decode(r)?))?),
+            |r| r.list(limits::NETWORK_DHCP_LEASES_MAX, NetworkDhcpLease::decode),
         )
     }
 
@@ -2958,7 +2959,7 @@ impl virt_driver::Networks for RemoteDriver {
                 uri: uri.map(str::to_owned),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 }
@@ -3031,7 +3032,7 @@ impl virt_driver::Migration for RemoteDriver {
                 uri: uri.to_owned(),
                 flags,
             },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -3079,7 +3080,7 @@ impl virt_driver::Migration for RemoteDriver {
                 flags,
                 retcode,
             },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -3207,7 +3208,7 @@ impl virt_driver::Migration for RemoteDriver {
                 resource,
                 dom_xml: dom_xml.to_owned(),
             },
-            |r| Ok(r.bytes(limits::MIGRATE_COOKIE_MAX)?),
+            |r| r.bytes(limits::MIGRATE_COOKIE_MAX),
         )
     }
 
@@ -3238,7 +3239,7 @@ impl virt_driver::Migration for RemoteDriver {
                 dname: dname.map(str::to_owned),
                 resource,
             },
-            |r| Ok(r.bytes(limits::MIGRATE_COOKIE_MAX)?),
+            |r| r.bytes(limits::MIGRATE_COOKIE_MAX),
         )
     }
 
@@ -3297,7 +3298,7 @@ impl virt_driver::Migration for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_MIGRATE_GET_MAX_SPEED,
             &remote::DomainMigrateGetMaxSpeedArgs { dom: dom.clone(), flags },
-            |r| Ok(r.u64()?),
+            |r| r.u64(),
         )
     }
 
@@ -3307,7 +3308,7 @@ impl virt_driver::Migration for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_MIGRATE_GET_COMPRESSION_CACHE,
             &remote::DomainMigrateGetCompressionCacheArgs { dom: dom.clone(), flags },
-            |r| Ok(r.u64()?),
+            |r| r.u64(),
         )
     }
 
@@ -3383,7 +3384,7 @@ impl virt_driver::Migration for RemoteDriver {
                 cookie_in: cookie_in.to_vec(),
                 flags,
             },
-            |r| Ok(r.bytes(limits::MIGRATE_COOKIE_MAX)?),
+            |r| r.bytes(limits::MIGRATE_COOKIE_MAX),
         )
     }
 
@@ -3407,7 +3408,7 @@ impl virt_driver::Migration for RemoteDriver {
                 cookie_in: cookie_in.to_vec(),
                 flags,
             },
-            |r| Ok(r.bytes(limits::MIGRATE_COOKIE_MAX)?),
+            |r| r.bytes(limits::MIGRATE_COOKIE_MAX),
         )
     }
 
@@ -3473,7 +3474,7 @@ impl virt_driver::Migration for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_MIGRATE_GET_MAX_DOWNTIME,
             &remote::DomainMigrateGetMaxDowntimeArgs { dom: dom.clone(), flags },
-            |r| Ok(r.u64()?),
+            |r| r.u64(),
         )
     }
 }
@@ -3495,7 +3496,7 @@ impl virt_driver::Pools for RemoteDriver {
                 src_spec: src_spec.map(str::to_owned),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -3505,7 +3506,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_CREATE_XML,
             &remote::StoragePoolCreateXmlArgs { xml: xml.to_owned(), flags },
-            |r| Ok(StoragePoolRef::decode(r)?),
+            StoragePoolRef::decode,
         )
     }
 
@@ -3515,7 +3516,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_DEFINE_XML,
             &remote::StoragePoolDefineXmlArgs { xml: xml.to_owned(), flags },
-            |r| Ok(StoragePoolRef::decode(r)?),
+            StoragePoolRef::decode,
         )
     }
 
@@ -3585,7 +3586,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_LOOKUP_BY_NAME,
             &remote::StoragePoolLookupByNameArgs { name: name.to_owned() },
-            |r| Ok(StoragePoolRef::decode(r)?),
+            StoragePoolRef::decode,
         )
     }
 
@@ -3595,7 +3596,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_LOOKUP_BY_UUID,
             &remote::StoragePoolLookupByUuidArgs { uuid: *uuid },
-            |r| Ok(StoragePoolRef::decode(r)?),
+            StoragePoolRef::decode,
         )
     }
 
@@ -3605,7 +3606,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_LOOKUP_BY_VOLUME,
             &remote::StoragePoolLookupByVolumeArgs { vol: vol.clone() },
-            |r| Ok(StoragePoolRef::decode(r)?),
+            StoragePoolRef::decode,
         )
     }
 
@@ -3625,7 +3626,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_GET_XML_DESC,
             &remote::StoragePoolGetXmlDescArgs { pool: pool.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -3635,7 +3636,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_GET_AUTOSTART,
             &remote::StoragePoolGetAutostartArgs { pool: pool.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -3655,7 +3656,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_IS_ACTIVE,
             &remote::StoragePoolIsActiveArgs { pool: pool.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -3665,7 +3666,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_IS_PERSISTENT,
             &remote::StoragePoolIsPersistentArgs { pool: pool.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -3675,7 +3676,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_STORAGE_POOLS,
             &remote::ConnectListAllStoragePoolsArgs { need_results: 1, flags },
-            |r| Ok(r.list(limits::STORAGE_POOL_LIST_MAX, |r| Ok(StoragePoolRef::decode(r)?))?),
+            |r| r.list(limits::STORAGE_POOL_LIST_MAX, StoragePoolRef::decode),
         )
     }
 
@@ -3685,7 +3686,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_LOOKUP_BY_TARGET_PATH,
             &remote::StoragePoolLookupByTargetPathArgs { path: path.to_owned() },
-            |r| Ok(StoragePoolRef::decode(r)?),
+            StoragePoolRef::decode,
         )
     }
 
@@ -3695,7 +3696,7 @@ impl virt_driver::Pools for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_GET_STORAGE_POOL_CAPABILITIES,
             &remote::ConnectGetStoragePoolCapabilitiesArgs { flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 }
@@ -3713,7 +3714,7 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_VOL_CREATE_XML,
             &remote::StorageVolCreateXmlArgs { pool: pool.clone(), xml: xml.to_owned(), flags },
-            |r| Ok(StorageVolRef::decode(r)?),
+            StorageVolRef::decode,
         )
     }
 
@@ -3738,7 +3739,7 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_VOL_LOOKUP_BY_NAME,
             &remote::StorageVolLookupByNameArgs { pool: pool.clone(), name: name.to_owned() },
-            |r| Ok(StorageVolRef::decode(r)?),
+            StorageVolRef::decode,
         )
     }
 
@@ -3748,7 +3749,7 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_VOL_LOOKUP_BY_KEY,
             &remote::StorageVolLookupByKeyArgs { key: key.to_owned() },
-            |r| Ok(StorageVolRef::decode(r)?),
+            StorageVolRef::decode,
         )
     }
 
@@ -3758,7 +3759,7 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_VOL_LOOKUP_BY_PATH,
             &remote::StorageVolLookupByPathArgs { path: path.to_owned() },
-            |r| Ok(StorageVolRef::decode(r)?),
+            StorageVolRef::decode,
         )
     }
 
@@ -3787,7 +3788,7 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_VOL_GET_XML_DESC,
             &remote::StorageVolGetXmlDescArgs { vol: vol.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -3797,7 +3798,7 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_VOL_GET_PATH,
             &remote::StorageVolGetPathArgs { vol: vol.clone() },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -3819,7 +3820,7 @@ impl virt_driver::Volumes for RemoteDriver {
                 clonevol: clonevol.clone(),
                 flags,
             },
-            |r| Ok(StorageVolRef::decode(r)?),
+            StorageVolRef::decode,
         )
     }
 
@@ -3901,7 +3902,7 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::PROGRAM,
             remote::STORAGE_POOL_LIST_ALL_VOLUMES,
             &remote::StoragePoolListAllVolumesArgs { pool: pool.clone(), need_results: 1, flags },
-            |r| Ok(r.list(limits::STORAGE_VOL_LIST_MAX, |r| Ok(StorageVolRef::decode(r)?))?),
+            |r| r.list(limits::STORAGE_VOL_LIST_MAX, StorageVolRef::decode),
         )
     }
 }
@@ -3913,7 +3914,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_LOOKUP_BY_NAME,
             &remote::NodeDeviceLookupByNameArgs { name: name.to_owned() },
-            |r| Ok(NodeDeviceRef::decode(r)?),
+            NodeDeviceRef::decode,
         )
     }
 
@@ -3923,7 +3924,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_GET_XML_DESC,
             &remote::NodeDeviceGetXmlDescArgs { name: name.to_owned(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -3933,7 +3934,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_GET_PARENT,
             &remote::NodeDeviceGetParentArgs { name: name.to_owned() },
-            |r| Ok(r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?),
+            |r| r.optional(|r| r.string(limits::STRING_MAX)),
         )
     }
 
@@ -3943,12 +3944,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_LIST_CAPS,
             &remote::NodeDeviceListCapsArgs { name: name.to_owned(), maxnames },
-            |r| {
-                Ok(r.list(
-                    limits::NODE_DEVICE_CAPS_LIST_MAX,
-                    |r| Ok(r.string(limits::STRING_MAX)?),
-                )?)
-            },
+            |r| r.list(limits::NODE_DEVICE_CAPS_LIST_MAX, |r| r.string(limits::STRING_MAX)),
         )
     }
 
@@ -4007,7 +4003,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_CREATE_XML,
             &remote::NodeDeviceCreateXmlArgs { xml_desc: xml_desc.to_owned(), flags },
-            |r| Ok(NodeDeviceRef::decode(r)?),
+            NodeDeviceRef::decode,
         )
     }
 
@@ -4027,7 +4023,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_NODE_DEVICES,
             &remote::ConnectListAllNodeDevicesArgs { need_results: 1, flags },
-            |r| Ok(r.list(limits::NODE_DEVICE_LIST_MAX, |r| Ok(NodeDeviceRef::decode(r)?))?),
+            |r| r.list(limits::NODE_DEVICE_LIST_MAX, NodeDeviceRef::decode),
         )
     }
 
@@ -4047,7 +4043,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
                 wwpn: wwpn.to_owned(),
                 flags,
             },
-            |r| Ok(NodeDeviceRef::decode(r)?),
+            NodeDeviceRef::decode,
         )
     }
 
@@ -4057,7 +4053,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_DEFINE_XML,
             &remote::NodeDeviceDefineXmlArgs { xml_desc: xml_desc.to_owned(), flags },
-            |r| Ok(NodeDeviceRef::decode(r)?),
+            NodeDeviceRef::decode,
         )
     }
 
@@ -4087,7 +4083,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_GET_AUTOSTART,
             &remote::NodeDeviceGetAutostartArgs { name: name.to_owned() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -4107,7 +4103,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_IS_PERSISTENT,
             &remote::NodeDeviceIsPersistentArgs { name: name.to_owned() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -4117,7 +4113,7 @@ impl virt_driver::NodeDevices for RemoteDriver {
             remote::PROGRAM,
             remote::NODE_DEVICE_IS_ACTIVE,
             &remote::NodeDeviceIsActiveArgs { name: name.to_owned() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -4143,7 +4139,7 @@ impl virt_driver::Interfaces for RemoteDriver {
             remote::PROGRAM,
             remote::INTERFACE_LOOKUP_BY_NAME,
             &remote::InterfaceLookupByNameArgs { name: name.to_owned() },
-            |r| Ok(InterfaceRef::decode(r)?),
+            InterfaceRef::decode,
         )
     }
 
@@ -4153,7 +4149,7 @@ impl virt_driver::Interfaces for RemoteDriver {
             remote::PROGRAM,
             remote::INTERFACE_LOOKUP_BY_MAC_STRING,
             &remote::InterfaceLookupByMacStringArgs { mac: mac.to_owned() },
-            |r| Ok(InterfaceRef::decode(r)?),
+            InterfaceRef::decode,
         )
     }
 
@@ -4163,7 +4159,7 @@ impl virt_driver::Interfaces for RemoteDriver {
             remote::PROGRAM,
             remote::INTERFACE_GET_XML_DESC,
             &remote::InterfaceGetXmlDescArgs { iface: iface.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4173,7 +4169,7 @@ impl virt_driver::Interfaces for RemoteDriver {
             remote::PROGRAM,
             remote::INTERFACE_DEFINE_XML,
             &remote::InterfaceDefineXmlArgs { xml: xml.to_owned(), flags },
-            |r| Ok(InterfaceRef::decode(r)?),
+            InterfaceRef::decode,
         )
     }
 
@@ -4213,7 +4209,7 @@ impl virt_driver::Interfaces for RemoteDriver {
             remote::PROGRAM,
             remote::INTERFACE_IS_ACTIVE,
             &remote::InterfaceIsActiveArgs { iface: iface.clone() },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -4253,7 +4249,7 @@ impl virt_driver::Interfaces for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_INTERFACES,
             &remote::ConnectListAllInterfacesArgs { need_results: 1, flags },
-            |r| Ok(r.list(limits::INTERFACE_LIST_MAX, |r| Ok(InterfaceRef::decode(r)?))?),
+            |r| r.list(limits::INTERFACE_LIST_MAX, InterfaceRef::decode),
         )
     }
 }
@@ -4265,7 +4261,7 @@ impl virt_driver::Secrets for RemoteDriver {
             remote::PROGRAM,
             remote::SECRET_LOOKUP_BY_UUID,
             &remote::SecretLookupByUuidArgs { uuid: *uuid },
-            |r| Ok(SecretRef::decode(r)?),
+            SecretRef::decode,
         )
     }
 
@@ -4275,7 +4271,7 @@ impl virt_driver::Secrets for RemoteDriver {
             remote::PROGRAM,
             remote::SECRET_DEFINE_XML,
             &remote::SecretDefineXmlArgs { xml: xml.to_owned(), flags },
-            |r| Ok(SecretRef::decode(r)?),
+            SecretRef::decode,
         )
     }
 
@@ -4285,7 +4281,7 @@ impl virt_driver::Secrets for RemoteDriver {
             remote::PROGRAM,
             remote::SECRET_GET_XML_DESC,
             &remote::SecretGetXmlDescArgs { secret: secret.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4311,7 +4307,7 @@ impl virt_driver::Secrets for RemoteDriver {
             remote::PROGRAM,
             remote::SECRET_GET_VALUE,
             &remote::SecretGetValueArgs { secret: secret.clone(), flags },
-            |r| Ok(r.bytes(limits::SECRET_VALUE_MAX)?),
+            |r| r.bytes(limits::SECRET_VALUE_MAX),
         )
     }
 
@@ -4336,7 +4332,7 @@ impl virt_driver::Secrets for RemoteDriver {
             remote::PROGRAM,
             remote::SECRET_LOOKUP_BY_USAGE,
             &remote::SecretLookupByUsageArgs { usage_type, usage_id: usage_id.to_owned() },
-            |r| Ok(SecretRef::decode(r)?),
+            SecretRef::decode,
         )
     }
 
@@ -4346,7 +4342,7 @@ impl virt_driver::Secrets for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_SECRETS,
             &remote::ConnectListAllSecretsArgs { need_results: 1, flags },
-            |r| Ok(r.list(limits::SECRET_LIST_MAX, |r| Ok(SecretRef::decode(r)?))?),
+            |r| r.list(limits::SECRET_LIST_MAX, SecretRef::decode),
         )
     }
 }
@@ -4358,7 +4354,7 @@ impl virt_driver::Nwfilters for RemoteDriver {
             remote::PROGRAM,
             remote::NWFILTER_LOOKUP_BY_NAME,
             &remote::NwfilterLookupByNameArgs { name: name.to_owned() },
-            |r| Ok(NwfilterRef::decode(r)?),
+            NwfilterRef::decode,
         )
     }
 
@@ -4368,7 +4364,7 @@ impl virt_driver::Nwfilters for RemoteDriver {
             remote::PROGRAM,
             remote::NWFILTER_LOOKUP_BY_UUID,
             &remote::NwfilterLookupByUuidArgs { uuid: *uuid },
-            |r| Ok(NwfilterRef::decode(r)?),
+            NwfilterRef::decode,
         )
     }
 
@@ -4378,7 +4374,7 @@ impl virt_driver::Nwfilters for RemoteDriver {
             remote::PROGRAM,
             remote::NWFILTER_GET_XML_DESC,
             &remote::NwfilterGetXmlDescArgs { nwfilter: nwfilter.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4389,7 +4385,7 @@ impl virt_driver::Nwfilters for RemoteDriver {
                 remote::PROGRAM,
                 remote::NWFILTER_DEFINE_XML,
                 &remote::NwfilterDefineXmlArgs { xml: xml.to_owned() },
-                |r| Ok(NwfilterRef::decode(r)?),
+                NwfilterRef::decode,
             );
         }
         self.call(
@@ -4397,7 +4393,7 @@ impl virt_driver::Nwfilters for RemoteDriver {
             remote::PROGRAM,
             remote::NWFILTER_DEFINE_XML_FLAGS,
             &remote::NwfilterDefineXmlFlagsArgs { xml: xml.to_owned(), flags },
-            |r| Ok(NwfilterRef::decode(r)?),
+            NwfilterRef::decode,
         )
     }
 
@@ -4417,7 +4413,7 @@ impl virt_driver::Nwfilters for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_NWFILTERS,
             &remote::ConnectListAllNwfiltersArgs { need_results: 1, flags },
-            |r| Ok(r.list(limits::NWFILTER_LIST_MAX, |r| Ok(NwfilterRef::decode(r)?))?),
+            |r| r.list(limits::NWFILTER_LIST_MAX, NwfilterRef::decode),
         )
     }
 }
@@ -4439,7 +4435,7 @@ impl virt_driver::Snapshots for RemoteDriver {
                 xml_desc: xml_desc.to_owned(),
                 flags,
             },
-            |r| Ok(DomainSnapshotRef::decode(r)?),
+            DomainSnapshotRef::decode,
         )
     }
 
@@ -4454,7 +4450,7 @@ impl virt_driver::Snapshots for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SNAPSHOT_GET_XML_DESC,
             &remote::DomainSnapshotGetXmlDescArgs { snap: snap.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4474,7 +4470,7 @@ impl virt_driver::Snapshots for RemoteDriver {
                 name: name.to_owned(),
                 flags,
             },
-            |r| Ok(DomainSnapshotRef::decode(r)?),
+            DomainSnapshotRef::decode,
         )
     }
 
@@ -4484,7 +4480,7 @@ impl virt_driver::Snapshots for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_HAS_CURRENT_SNAPSHOT,
             &remote::DomainHasCurrentSnapshotArgs { dom: dom.clone(), flags },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -4494,7 +4490,7 @@ impl virt_driver::Snapshots for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SNAPSHOT_CURRENT,
             &remote::DomainSnapshotCurrentArgs { dom: dom.clone(), flags },
-            |r| Ok(DomainSnapshotRef::decode(r)?),
+            DomainSnapshotRef::decode,
         )
     }
 
@@ -4529,7 +4525,7 @@ impl virt_driver::Snapshots for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SNAPSHOT_GET_PARENT,
             &remote::DomainSnapshotGetParentArgs { snap: snap.clone(), flags },
-            |r| Ok(DomainSnapshotRef::decode(r)?),
+            DomainSnapshotRef::decode,
         )
     }
 
@@ -4539,7 +4535,7 @@ impl virt_driver::Snapshots for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SNAPSHOT_IS_CURRENT,
             &remote::DomainSnapshotIsCurrentArgs { snap: snap.clone(), flags },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -4549,7 +4545,7 @@ impl virt_driver::Snapshots for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SNAPSHOT_HAS_METADATA,
             &remote::DomainSnapshotHasMetadataArgs { snap: snap.clone(), flags },
-            |r| Ok(r.flag()?),
+            |r| r.flag(),
         )
     }
 
@@ -4559,7 +4555,13 @@ impl virt_driver::Snapshots for RemoteDriver {
         dom: &DomainRef,
         flags: u32,
     ) -> Result<Vec<DomainSnapshotRef>> {
-        self.call(call, remote::PROGRAM, remote::DOMAIN_LIST_ALL_SNAPSHOTS, &remote::DomainListAllSnapshotsArgs { dom: dom.clone(), need_results: 1, flags,  }, |r| Ok(r.list(limits::DOMAIN_SNAPSHOT_LIST_MAX, |r| Ok(DomainSnapshotRef::decode(r)?))?))
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_LIST_ALL_SNAPSHOTS,
+            &remote::DomainListAllSnapshotsArgs { dom: dom.clone(), need_results: 1, flags },
+            |r| r.list(limits::DOMAIN_SNAPSHOT_LIST_MAX, DomainSnapshotRef::decode),
+        )
     }
 
     fn list_all_children(
@@ -4568,7 +4570,17 @@ impl virt_driver::Snapshots for RemoteDriver {
         snapshot: &DomainSnapshotRef,
         flags: u32,
     ) -> Result<Vec<DomainSnapshotRef>> {
-        self.call(call, remote::PROGRAM, remote::DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN, &remote::DomainSnapshotListAllChildrenArgs { snapshot: snapshot.clone(), need_results: 1, flags,  }, |r| Ok(r.list(limits::DOMAIN_SNAPSHOT_LIST_MAX, |r| Ok(DomainSnapshotRef::decode(r)?))?))
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN,
+            &remote::DomainSnapshotListAllChildrenArgs {
+                snapshot: snapshot.clone(),
+                need_results: 1,
+                flags,
+            },
+            |r| r.list(limits::DOMAIN_SNAPSHOT_LIST_MAX, DomainSnapshotRef::decode),
+        )
     }
 }
 
@@ -4579,7 +4591,7 @@ impl virt_driver::Bindings for RemoteDriver {
             remote::PROGRAM,
             remote::NWFILTER_BINDING_LOOKUP_BY_PORT_DEV,
             &remote::NwfilterBindingLookupByPortDevArgs { name: name.to_owned() },
-            |r| Ok(NwfilterBindingRef::decode(r)?),
+            NwfilterBindingRef::decode,
         )
     }
 
@@ -4594,7 +4606,7 @@ impl virt_driver::Bindings for RemoteDriver {
             remote::PROGRAM,
             remote::NWFILTER_BINDING_GET_XML_DESC,
             &remote::NwfilterBindingGetXmlDescArgs { nwfilter: nwfilter.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4604,7 +4616,7 @@ impl virt_driver::Bindings for RemoteDriver {
             remote::PROGRAM,
             remote::NWFILTER_BINDING_CREATE_XML,
             &remote::NwfilterBindingCreateXmlArgs { xml: xml.to_owned(), flags },
-            |r| Ok(NwfilterBindingRef::decode(r)?),
+            NwfilterBindingRef::decode,
         )
     }
 
@@ -4624,11 +4636,7 @@ impl virt_driver::Bindings for RemoteDriver {
             remote::PROGRAM,
             remote::CONNECT_LIST_ALL_NWFILTER_BINDINGS,
             &remote::ConnectListAllNwfilterBindingsArgs { need_results: 1, flags },
-            |r| {
-                Ok(r.list(limits::NWFILTER_BINDING_LIST_MAX, |r| {
-                    Ok(NwfilterBindingRef::decode(r)?)
-                })?)
-            },
+            |r| r.list(limits::NWFILTER_BINDING_LIST_MAX, NwfilterBindingRef::decode),
         )
     }
 }
@@ -4645,7 +4653,7 @@ impl virt_driver::Ports for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_LIST_ALL_PORTS,
             &remote::NetworkListAllPortsArgs { network: network.clone(), need_results: 1, flags },
-            |r| Ok(r.list(limits::NETWORK_PORT_LIST_MAX, |r| Ok(NetworkPortRef::decode(r)?))?),
+            |r| r.list(limits::NETWORK_PORT_LIST_MAX, NetworkPortRef::decode),
         )
     }
 
@@ -4660,7 +4668,7 @@ impl virt_driver::Ports for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_PORT_LOOKUP_BY_UUID,
             &remote::NetworkPortLookupByUuidArgs { network: network.clone(), uuid: *uuid },
-            |r| Ok(NetworkPortRef::decode(r)?),
+            NetworkPortRef::decode,
         )
     }
 
@@ -4680,7 +4688,7 @@ impl virt_driver::Ports for RemoteDriver {
                 xml: xml.to_owned(),
                 flags,
             },
-            |r| Ok(NetworkPortRef::decode(r)?),
+            NetworkPortRef::decode,
         )
     }
 
@@ -4699,7 +4707,7 @@ impl virt_driver::Ports for RemoteDriver {
                 nparams: limits::NETWORK_PORT_PARAMETERS_MAX as i32,
                 flags,
             },
-            |r| Ok(r.list(limits::NETWORK_PORT_PARAMETERS_MAX, |r| Ok(TypedParam::decode(r)?))?),
+            |r| r.list(limits::NETWORK_PORT_PARAMETERS_MAX, TypedParam::decode),
         )
     }
 
@@ -4729,7 +4737,7 @@ impl virt_driver::Ports for RemoteDriver {
             remote::PROGRAM,
             remote::NETWORK_PORT_GET_XML_DESC,
             &remote::NetworkPortGetXmlDescArgs { port: port.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4761,7 +4769,7 @@ impl virt_driver::Checkpoints for RemoteDriver {
                 xml_desc: xml_desc.to_owned(),
                 flags,
             },
-            |r| Ok(DomainCheckpointRef::decode(r)?),
+            DomainCheckpointRef::decode,
         )
     }
 
@@ -4776,7 +4784,7 @@ impl virt_driver::Checkpoints for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_CHECKPOINT_GET_XML_DESC,
             &remote::DomainCheckpointGetXmlDescArgs { checkpoint: checkpoint.clone(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4791,11 +4799,7 @@ impl virt_driver::Checkpoints for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_LIST_ALL_CHECKPOINTS,
             &remote::DomainListAllCheckpointsArgs { dom: dom.clone(), need_results: 1, flags },
-            |r| {
-                Ok(r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, |r| {
-                    Ok(DomainCheckpointRef::decode(r)?)
-                })?)
-            },
+            |r| r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, DomainCheckpointRef::decode),
         )
     }
 
@@ -4814,11 +4818,7 @@ impl virt_driver::Checkpoints for RemoteDriver {
                 need_results: 1,
                 flags,
             },
-            |r| {
-                Ok(r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, |r| {
-                    Ok(DomainCheckpointRef::decode(r)?)
-                })?)
-            },
+            |r| r.list(limits::DOMAIN_CHECKPOINT_LIST_MAX, DomainCheckpointRef::decode),
         )
     }
 
@@ -4838,7 +4838,7 @@ impl virt_driver::Checkpoints for RemoteDriver {
                 name: name.to_owned(),
                 flags,
             },
-            |r| Ok(DomainCheckpointRef::decode(r)?),
+            DomainCheckpointRef::decode,
         )
     }
 
@@ -4853,7 +4853,7 @@ impl virt_driver::Checkpoints for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_CHECKPOINT_GET_PARENT,
             &remote::DomainCheckpointGetParentArgs { checkpoint: checkpoint.clone(), flags },
-            |r| Ok(DomainCheckpointRef::decode(r)?),
+            DomainCheckpointRef::decode,
         )
     }
 
@@ -4881,7 +4881,7 @@ impl virt_driver::Qemu for RemoteDriver {
             qemu::PROGRAM,
             qemu::DOMAIN_MONITOR_COMMAND,
             &qemu::DomainMonitorCommandArgs { dom: dom.clone(), cmd: cmd.to_owned(), flags },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 
@@ -4891,7 +4891,7 @@ impl virt_driver::Qemu for RemoteDriver {
             qemu::PROGRAM,
             qemu::DOMAIN_ATTACH,
             &qemu::DomainAttachArgs { pid_value, flags },
-            |r| Ok(DomainRef::decode(r)?),
+            DomainRef::decode,
         )
     }
 
@@ -4908,7 +4908,7 @@ impl virt_driver::Qemu for RemoteDriver {
             qemu::PROGRAM,
             qemu::DOMAIN_AGENT_COMMAND,
             &qemu::DomainAgentCommandArgs { dom: dom.clone(), cmd: cmd.to_owned(), timeout, flags },
-            |r| Ok(r.optional(|r| Ok(r.string(limits::STRING_MAX)?))?),
+            |r| r.optional(|r| r.string(limits::STRING_MAX)),
         )
     }
 
@@ -4928,7 +4928,7 @@ impl virt_driver::Qemu for RemoteDriver {
                 cmd: cmd.to_owned(),
                 flags,
             },
-            |r| Ok(r.string(limits::STRING_MAX)?),
+            |r| r.string(limits::STRING_MAX),
         )
     }
 }
