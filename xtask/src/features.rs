@@ -20,8 +20,7 @@ struct Row<'a> {
 
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let root = workspace::root();
-    let text =
-        fs::read_to_string(root.join(TABLE)).map_err(|error| format!("{TABLE}: {error}"))?;
+    let text = fs::read_to_string(root.join(TABLE)).map_err(|error| format!("{TABLE}: {error}"))?;
     let rows = parse(&text)?;
     let mut problems = Vec::new();
     for row in &rows {
@@ -84,10 +83,9 @@ fn ids(text: &str) -> BTreeSet<String> {
         if line.starts_with('#') {
             in_rules = line.starts_with("### Maintainer remarks");
         }
-        if in_rules && let Some((number, _)) = line.split_once(". ") {
-            if let Ok(number) = number.parse::<u32>() {
-                ids.insert(format!("R-{number:02}"));
-            }
+        let number = line.split_once(". ").and_then(|(number, _)| number.parse::<u32>().ok());
+        if in_rules && let Some(number) = number {
+            ids.insert(format!("R-{number:02}"));
         }
         let mut cells = line.split('|').skip(1).map(str::trim);
         let (Some(first), Some(second)) = (cells.next(), cells.next()) else { continue };

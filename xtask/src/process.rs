@@ -27,10 +27,8 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 
 /// Runs to the end and gives what it wrote to its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| not_started(command, &error))?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| not_started(command, &error))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{} failed: {}\n{errors}", words(command), output.status));

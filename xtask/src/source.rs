@@ -9,8 +9,6 @@ pub(crate) struct Function<'a> {
     /// Counted from 1.
     pub(crate) line: usize,
     pub(crate) lines: usize,
-    /// Whether it has a body of its own; a trait's required method has none.
-    pub(crate) has_body: bool,
 }
 
 /// The functions of a formatted source text, in order.
@@ -19,25 +17,24 @@ pub(crate) fn functions(text: &str) -> Vec<Function<'_>> {
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         let Some(name) = function_name(line) else { continue };
-        let (length, has_body) = item_length(&lines[at..]);
-        found.push(Function { name, line: at + 1, lines: length, has_body });
+        found.push(Function { name, line: at + 1, lines: item_length(&lines[at..]) });
     }
     found
 }
 
-/// The lines of the block that starts on the first line whose text is `head`.
+/// The lines of the item that starts at `start`.
 pub(crate) fn block<'a>(lines: &'a [&'a str], start: usize) -> &'a [&'a str] {
     let rest = &lines[start..];
-    &rest[..item_length(rest).0]
+    &rest[..item_length(rest)]
 }
 
-fn item_length(lines: &[&str]) -> (usize, bool) {
-    let Some(first) = lines.first() else { return (0, false) };
+fn item_length(lines: &[&str]) -> usize {
+    let Some(first) = lines.first() else { return 0 };
     if first.ends_with(';') {
-        return (1, false);
+        return 1;
     }
     if first.ends_with("{}") || (first.contains('{') && first.ends_with('}')) {
-        return (1, true);
+        return 1;
     }
     let indent = indent_of(first);
     let mut opened = first.ends_with('{');
@@ -46,14 +43,14 @@ fn item_length(lines: &[&str]) -> (usize, bool) {
             continue;
         }
         if !opened && line.ends_with(';') {
-            return (at + 1, false);
+            return at + 1;
         }
         opened |= line.ends_with('{');
         if opened && line.trim_start().starts_with('}') || line.ends_with("{}") {
-            return (at + 1, true);
+            return at + 1;
         }
     }
-    (lines.len(), opened)
+    lines.len()
 }
 
 fn indent_of(line: &str) -> usize {
@@ -85,14 +82,14 @@ mod tests {
     fn functions_are_found_with_their_length() {
         let text = "fn one() {}\n\nimpl X {\n    pub(crate) fn two(\n        a: u32,\n    ) -> u32 {\n        a\n    }\n    fn three(&self) -> u32;\n    fn four(\n        &self,\n    ) -> u32;\n}\n";
         let found: Vec<_> =
-            functions(text).iter().map(|f| (f.name.to_owned(), f.line, f.lines, f.has_body)).collect();
+            functions(text).iter().map(|f| (f.name.to_owned(), f.line, f.lines)).collect();
         assert_eq!(
             found,
             [
-                ("one".to_owned(), 1, 1, true),
-                ("two".to_owned(), 4, 5, true),
-                ("three".to_owned(), 9, 1, false),
-                ("four".to_owned(), 10, 3, false),
+                ("one".to_owned(), 1, 1),
+                ("two".to_owned(), 4, 5),
+                ("three".to_owned(), 9, 1),
+                ("four".to_owned(), 10, 3),
             ]
         );
     }

@@ -8,10 +8,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{codegen, features, process, switches, tidy, workspace};
+use crate::{codegen, features, process, setup, switches, tidy, workspace};
 
 /// Tells tests that take minutes that there is time.
 const LONG: &str = "FERROVIRT_LONG";
+
+/// Tells tests where the programs are that were built for them.
+const PROGRAMS: &str = "FERROVIRT_BIN_DIR";
 
 #[derive(Default)]
 struct Counts {
@@ -31,6 +34,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             failures.push(name.to_owned());
         }
     };
+    heading("setup");
+    if let Err(message) = setup::run(&[]) {
+        // Not a failure: the tests that miss something report themselves as skipped.
+        println!("not everything could be installed: {message}");
+    }
     heading("format");
     step("format", process::run(&mut process::cargo(&root, &["fmt", "--all", "--check"])));
     heading("codegen --check");
@@ -84,7 +92,7 @@ fn nextest(root: &Path, long: bool, counts: &mut Counts) -> Result<(), String> {
         "--status-level=slow",
         "--final-status-level=fail",
     ];
-    let result = process::run(with_length(&mut process::cargo(root, &args), long));
+    let result = process::run(prepare(&mut process::cargo(root, &args), long));
     let text = fs::read_to_string(&report)
         .map_err(|error| format!("no report of the tests at {}: {error}", report.display()))?;
     count_report(&text, counts);
@@ -125,7 +133,7 @@ fn libtest(root: &Path, which: &[&str], long: bool, counts: &mut Counts) -> Resu
     args.extend(which);
     args.extend(["--", "--show-output"]);
     let mut command = process::cargo(root, &args);
-    let mut child = with_length(&mut command, long)
+    let mut child = prepare(&mut command, long)
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot run {}: {error}", process::words(&command)))?;
@@ -139,7 +147,8 @@ fn libtest(root: &Path, which: &[&str], long: bool, counts: &mut Counts) -> Resu
     if status.success() { Ok(()) } else { Err(format!("{} failed", process::words(&command))) }
 }
 
-fn with_length(command: &mut Command, long: bool) -> &mut Command {
+fn prepare(command: &mut Command, long: bool) -> &mut Command {
+    command.env(PROGRAMS, workspace::target().join("debug"));
     if long { command.env(LONG, "1") } else { command.env_remove(LONG) }
 }
 

@@ -48,8 +48,7 @@ pub(crate) struct Dependency {
 /// All packages of the workspace's lock file, as cargo sees them.
 pub(crate) fn packages() -> Result<Vec<Package>, String> {
     let root = root();
-    let text =
-        process::output(&mut process::cargo(&root, &["metadata", "--format-version", "1"]))?;
+    let text = process::output(&mut process::cargo(&root, &["metadata", "--format-version", "1"]))?;
     let metadata: Value =
         serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata names no packages")?;

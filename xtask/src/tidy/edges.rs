@@ -19,18 +19,27 @@ const CRATES: &[(&str, &[&str])] = &[
     ("virt-model", &["virt-xml"]),
     ("virt-driver", &["virt-xml", "virt-model"]),
     ("virt-dispatch", &["virt-xdr", "virt-wire", "virt-driver"]),
-    ("virt-transport", &[]),
+    ("virt-transport", &["virt-conf"]),
     ("virt-client", &["virt-xdr", "virt-wire", "virt-transport"]),
     ("virt-host", &[]),
     ("virt-store", &[]),
     ("virt-disk", &[]),
     ("virt-log", &[]),
+    ("virt-conf", &[]),
     ("virt-cli", &["virt-xml", "virt-model"]),
 ];
 
 /// What a driver may know beside [`COMMON`].
-const DRIVER: &[&str] =
-    &["virt-xml", "virt-model", "virt-driver", "virt-host", "virt-store", "virt-disk", "virt-log"];
+const DRIVER: &[&str] = &[
+    "virt-xml",
+    "virt-model",
+    "virt-driver",
+    "virt-host",
+    "virt-store",
+    "virt-disk",
+    "virt-log",
+    "virt-conf",
+];
 
 /// What the one driver that is a client may know beside [`COMMON`].
 const REMOTE: &[&str] = &["virt-xdr", "virt-wire", "virt-driver", "virt-client", "virt-transport"];
@@ -47,7 +56,7 @@ pub(crate) fn check(packages: &[Package]) -> Vec<String> {
         let folder = package.folder.as_deref().unwrap_or_default();
         for dependency in package.dependencies.iter().filter(|found| is_ours(&found.name)) {
             let known = if dependency.name == TEST_SUPPORT {
-                dependency.for_tests || folder.starts_with("tests/")
+                dependency.for_tests || folder.starts_with("tests/") || folder == "xtask"
             } else {
                 allowed(&package.name, folder, &dependency.name)
             };
@@ -65,7 +74,7 @@ pub(crate) fn check(packages: &[Package]) -> Vec<String> {
 fn allowed(name: &str, folder: &str, dependency: &str) -> bool {
     let top = folder.split('/').next().unwrap_or_default();
     let list = match (top, name) {
-        ("bin" | "abi" | "tests" | "fuzz", _) => return true,
+        ("bin" | "abi" | "tests", _) => return true,
         ("drivers", "driver-remote") => REMOTE,
         ("drivers", _) => DRIVER,
         ("crates", _) => {

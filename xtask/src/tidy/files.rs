@@ -102,12 +102,13 @@ fn rust(file: &File) -> Vec<String> {
 /// Whether the code part of a line opens something unsafe, or lifts the lint against it.
 fn has_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
-    let lifted = ["allow", "expect", "warn"].iter().any(|level| {
-        code.contains(&format!("{level}(unsafe_code"))
-    });
-    lifted || ["{", "fn", "impl", "extern", "trait"].iter().any(|next| {
-        code.contains(&format!("{} {next}", concat!("un", "safe")))
-    })
+    let lifted = ["allow", "expect", "warn"]
+        .iter()
+        .any(|level| code.contains(&format!("{level}(unsafe_code")));
+    lifted
+        || ["{", "fn", "impl", "extern", "trait"]
+            .iter()
+            .any(|next| code.contains(&format!("{} {next}", concat!("un", "safe"))))
 }
 
 /// Whether a marker stands there by itself, not as part of a longer word.

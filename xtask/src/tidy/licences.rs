@@ -26,7 +26,10 @@ const PERMISSIVE: &[&str] = &[
 /// Every package whose licence leaves no permissive choice, or that names none.
 pub(crate) fn check(packages: &[Package]) -> Vec<String> {
     let refused = packages.iter().filter(|package| {
-        !package.license.as_deref().is_some_and(|licence| is_permissive(&licence.replace('/', " OR ")))
+        !package
+            .license
+            .as_deref()
+            .is_some_and(|licence| is_permissive(&licence.replace('/', " OR ")))
     });
     refused
         .map(|package| {
@@ -82,8 +85,7 @@ mod tests {
 
     #[test]
     fn an_expression_needs_one_permissive_way() {
-        for good in
-            ["MIT", "GPL-3.0-only OR MIT", "(MIT OR GPL-2.0-only) AND Unicode-3.0", "(MIT)"]
+        for good in ["MIT", "GPL-3.0-only OR MIT", "(MIT OR GPL-2.0-only) AND Unicode-3.0", "(MIT)"]
         {
             assert!(is_permissive(good), "{good}");
         }

@@ -1,0 +1,1 @@
+//! Holds no code: the tests beside it drive programs of both houses against each other.

@@ -1,0 +1,221 @@
+//! Private daemons: ours below a folder of its own, and libvirt's as the reference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::programs::{our_program, reference_program};
+use crate::scratch::Scratch;
+use crate::shell::end_within;
+use crate::wait::wait_until;
+
+const START_MAX: Duration = Duration::from_secs(20);
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// A daemon that speaks libvirt's protocol on a socket of its own.
+pub trait Daemon {
+    fn socket(&self) -> &Path;
+
+    /// The address of a driver in this daemon: `uri("test", "default")`.
+    fn uri(&self, driver: &str, path: &str) -> String {
+        format!("{driver}+unix:///{path}?socket={}", self.socket().display())
+    }
+}
+
+/// Our daemon, with everything it reads and writes below one folder.
+pub struct Virtd {
+    base: Scratch,
+    program: PathBuf,
+    socket: PathBuf,
+    child: Option<Child>,
+}
+
+impl Virtd {
+    /// Starts the daemon of this build.
+    pub fn start() -> Self {
+        Self::start_program(our_program("virtd"))
+    }
+
+    /// Starts a given program, and waits until its socket answers.
+    pub fn start_program(program: PathBuf) -> Self {
+        let base = Scratch::new("virtd");
+        let socket = base.join("run/libvirt/libvirt-sock");
+        let mut virtd = Self { base, program, socket, child: None };
+        virtd.restart();
+        virtd
+    }
+
+    /// The folder below which everything lies.
+    pub fn base(&self) -> &Path {
+        self.base.path()
+    }
+
+    /// The process id of the running daemon.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the daemon runs").id()
+    }
+
+    /// Starts it again after [`Virtd::kill`] or [`Virtd::stop`].
+    pub fn restart(&mut self) {
+        assert!(self.child.is_none(), "the daemon runs already");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.base.join("stderr"));
+        let child = Command::new(&self.program)
+            .arg("--base-dir")
+            .arg(self.base())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.expect("the folder is ours"))
+            .spawn();
+        let child = child.unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
+        let child = self.child.insert(child);
+        if let Err(reason) = await_socket(child, &self.socket) {
+            panic!("virtd {reason}: {}", self.log());
+        }
+    }
+
+    /// Ends it without warning, as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// Asks it to end, and gives its exit code; `None` if it had to be killed.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take()?;
+        terminate(&mut child)
+    }
+
+    /// What it wrote to its standard error so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.base.join("stderr")).unwrap_or_default()
+    }
+
+    /// Process ids of the emulators it started: by their pid files, and by the folder they name.
+    pub fn emulators(&self) -> Vec<u32> {
+        let files =
+            fs::read_dir(self.base.join("run/libvirt/qemu")).into_iter().flatten().flatten();
+        let base = self.base().to_string_lossy().into_owned();
+        files
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "pid"))
+            .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+            .filter(|pid| {
+                let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&line).contains(&base)
+            })
+            .collect()
+    }
+}
+
+impl Daemon for Virtd {
+    fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Virtd {
+    /// Guests outlive their daemon by design: here they must not.
+    fn drop(&mut self) {
+        if self.child.is_some() && self.stop() != Some(0) {
+            eprintln!("virtd did not end well: {}", self.log());
+        }
+        for pid in self.emulators() {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            pid.map(|pid| kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
+/// libvirt's own daemon, as an unprivileged session daemon with folders of its own.
+pub struct Reference {
+    child: Child,
+    socket: PathBuf,
+    /// Dropped last, when the daemon has ended.
+    _home: Scratch,
+}
+
+/// The user that owns nothing, on every Linux.
+const NOBODY: u32 = 65534;
+
+impl Reference {
+    /// Starts it, or says why it cannot be: it is not installed, or not of the right version.
+    pub fn start() -> Result<Self, String> {
+        let program = reference_program("libvirtd")?;
+        let home = Scratch::new("libvirtd");
+        let socket = home.join("libvirt/libvirt-sock");
+        let mut command = if rustix::process::geteuid().is_root() {
+            // As root it would be the host's system daemon.
+            home.set_mode(0o755);
+            std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY))
+                .map_err(|error| error.to_string())?;
+            let id = NOBODY.to_string();
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        let log = fs::File::create(home.join("stderr")).map_err(|error| error.to_string())?;
+        for variable in ["HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
+            command.env(variable, home.path());
+        }
+        let mut child = command
+            .env("XDG_DATA_HOME", home.path())
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("cannot start libvirtd: {error}"))?;
+        if let Err(reason) = await_socket(&mut child, &socket) {
+            drop(child.kill());
+            drop(child.wait());
+            let log = fs::read_to_string(home.join("stderr")).unwrap_or_default();
+            return Err(format!("libvirtd {reason}: {log}"));
+        }
+        Ok(Self { child, socket, _home: home })
+    }
+}
+
+impl Daemon for Reference {
+    fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        if terminate(&mut self.child) != Some(0) {
+            eprintln!("libvirtd did not end well");
+        }
+    }
+}
+
+/// Waits until a daemon takes connections.
+fn await_socket(child: &mut Child, socket: &Path) -> Result<(), String> {
+    let mut ended = None;
+    let answers = wait_until(START_MAX, || {
+        ended = child.try_wait().ok().flatten();
+        ended.is_some() || std::os::unix::net::UnixStream::connect(socket).is_ok()
+    });
+    match ended {
+        Some(status) => Err(format!("ended at its start with {status}")),
+        None if answers => Ok(()),
+        None => Err(format!("does not listen on {}", socket.display())),
+    }
+}
+
+/// SIGTERM, and SIGKILL when that does not help in time.
+fn terminate(child: &mut Child) -> Option<i32> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
+    if matches!(child.try_wait(), Ok(None)) {
+        // It may have ended just now.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    end_within(child, STOP_MAX)
+}

@@ -1,0 +1,47 @@
+//! Helpers of the tests and the demo: private daemons, shells on terminals, small guests.
+//!
+//! Everything started here is bounded in time, is ended by its own process id, and leaves no file
+//! behind. This crate knows no other of the workspace: it drives programs from outside.
+#![allow(clippy::print_stdout)] // tests report what they skipped on their output
+
+mod daemon;
+mod guest;
+mod normalise;
+mod programs;
+mod pty;
+mod scratch;
+mod shell;
+mod wait;
+
+pub use daemon::{Daemon, Reference, Virtd};
+pub use guest::{Initramfs, linux_domain, tiny_domain, tiny_guest};
+pub use normalise::Normaliser;
+pub use programs::{debian_program, our_program, reference_program, shared, system_python};
+pub use pty::Terminal;
+pub use scratch::Scratch;
+pub use shell::{Outcome, run, run_with_input};
+pub use wait::wait_until;
+
+/// Whether the long forms of the tests were asked for (`cargo xtask test --long`).
+pub fn long_run() -> bool {
+    std::env::var_os("FERROVIRT_LONG").is_some()
+}
+
+/// Reports the running test as skipped; the caller returns. `cargo xtask test` counts these.
+pub fn skipped(reason: impl std::fmt::Display) {
+    println!("\nskipped: {reason}");
+}
+
+/// Unwraps an `Option` or a `Result`, or reports the test as skipped and returns from it.
+#[macro_export]
+macro_rules! or_skip {
+    ($found:expr) => {
+        match $found {
+            Ok(found) => found,
+            Err(reason) => {
+                $crate::skipped(reason);
+                return;
+            }
+        }
+    };
+}

@@ -1,0 +1,161 @@
+//! `setup`: installs what demo and test need beside Rust, through apt.
+//!
+//! What is there already is not touched. On Debian 12 the versions wanted (libvirt 11.3, QEMU 10)
+//! are in its backports; the suite is added, in a file of its own, only where none is configured.
+
+mod apt;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::{process, switches, workspace};
+
+/// Something that must be there: how to see it, and the package that brings it.
+struct Need {
+    what: &'static str,
+    is_there: fn() -> bool,
+    package: &'static str,
+}
+
+/// What `demo` needs.
+const DEMO: &[Need] = &[
+    Need { what: "QEMU", is_there: || has("qemu-system-x86_64"), package: "qemu-system-x86" },
+    Need { what: "a static busybox", is_there: || has("busybox"), package: "busybox-static" },
+];
+
+/// What the tests need beside that: the reference to compare with, and a compiler for tiny guests.
+const TESTS: &[Need] = &[
+    Need { what: "libvirt's virsh", is_there: || has("virsh"), package: "libvirt-clients" },
+    Need { what: "libvirt's daemon", is_there: || has("libvirtd"), package: "libvirt-daemon" },
+    Need {
+        what: "its QEMU driver",
+        is_there: || has_libvirt_driver("qemu"),
+        package: "libvirt-daemon-driver-qemu",
+    },
+    Need { what: "libvirt's Python module", is_there: has_python, package: "python3-libvirt" },
+    Need { what: "a C compiler", is_there: || has("gcc"), package: "gcc" },
+    Need {
+        what: "the C library's headers",
+        is_there: || Path::new("/usr/include/stdio.h").exists(),
+        package: "libc6-dev",
+    },
+    Need { what: "a C++ compiler (for fuzzing)", is_there: || has("g++"), package: "g++" },
+];
+
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let [only_print] = switches(args, ["--print"])?;
+    let needs = || DEMO.iter().chain(TESTS);
+    if only_print {
+        for need in needs() {
+            let state = if (need.is_there)() { "there" } else { "missing" };
+            println!("{:<30} {state:<8} {}", need.what, need.package);
+        }
+        return Ok(());
+    }
+    install(needs())?;
+    kernel().map(|_| ())
+}
+
+/// Installs what `demo` needs, and gives the kernel for its guest.
+pub(crate) fn for_demo() -> Result<Kernel, String> {
+    install(DEMO.iter())?;
+    kernel()
+}
+
+fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> Result<(), String> {
+    let missing: Vec<&Need> = needs.filter(|need| !(need.is_there)()).collect();
+    if missing.is_empty() {
+        println!("nothing to install");
+        return Ok(());
+    }
+    for need in &missing {
+        println!("missing: {} (package {})", need.what, need.package);
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    apt::install(&packages)?;
+    match missing.iter().find(|need| !(need.is_there)()) {
+        Some(need) => Err(format!("{} was installed, but {} is missing", need.package, need.what)),
+        None => Ok(()),
+    }
+}
+
+fn has(program: &str) -> bool {
+    process::find_program(program).is_some()
+}
+
+fn has_libvirt_driver(name: &str) -> bool {
+    let library = format!("libvirt/connection-driver/libvirt_driver_{name}.so");
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders.map(|entry| entry.path().join(&library)).any(|path| path.exists())
+}
+
+fn has_python() -> bool {
+    // The system's own interpreter: the package is not visible to others.
+    process::succeeds(&mut process::command("/usr/bin/python3", &["-c", "import libvirt"]))
+}
+
+/// A Linux kernel and those of its modules that a guest needs to obey the power button.
+pub(crate) struct Kernel {
+    pub(crate) image: PathBuf,
+    pub(crate) modules: Vec<PathBuf>,
+}
+
+const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+const KERNEL_MODULES: &[&str] = &["drivers/input/evdev.ko", "drivers/acpi/button.ko"];
+
+/// Debian's cloud kernel, unpacked below the target folder; nothing of it is installed.
+fn kernel() -> Result<Kernel, String> {
+    let folder = workspace::target().join("guest");
+    let kernel = Kernel {
+        image: folder.join("vmlinuz"),
+        modules: KERNEL_MODULES.iter().map(|path| folder.join(file_name(path))).collect(),
+    };
+    if kernel.image.exists() && kernel.modules.iter().all(|module| module.exists()) {
+        return Ok(kernel);
+    }
+    println!("fetching Debian's cloud kernel for the guest (about 30 MB, kept below target/)");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let archive = apt::download(KERNEL_PACKAGE, &folder)?;
+    unpack(&archive, &kernel)?;
+    std::fs::remove_file(&archive).map_err(|error| format!("{}: {error}", archive.display()))?;
+    Ok(kernel)
+}
+
+fn unpack(archive: &Path, kernel: &Kernel) -> Result<(), String> {
+    let archive = archive.to_string_lossy();
+    let tar = process::output(&mut process::command(
+        "sh",
+        &["-c", "dpkg-deb --fsys-tarfile \"$0\" | tar -t", &archive],
+    ))?;
+    let member = |end: &str| {
+        let found = tar.lines().find(|name| name.ends_with(end) || name.contains(end));
+        found.ok_or_else(|| format!("the kernel package has no {end}"))
+    };
+    extract(&archive, member("/boot/vmlinuz-")?, &kernel.image)?;
+    for (module, path) in kernel.modules.iter().zip(KERNEL_MODULES) {
+        // Newer kernels come with compressed modules; insmod in the guest wants them plain.
+        let name = member(path)?;
+        let packed = PathBuf::from(format!("{}{}", module.display(), suffix(name)));
+        extract(&archive, name, &packed)?;
+        if packed != *module {
+            process::run(&mut process::command("xz", &["-d", "-f", &packed.to_string_lossy()]))?;
+        }
+    }
+    Ok(())
+}
+
+fn extract(archive: &str, member: &str, to: &Path) -> Result<(), String> {
+    let file = File::create(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    let script = "dpkg-deb --fsys-tarfile \"$0\" | tar -xO \"$1\"";
+    let mut command = process::command("sh", &["-c", script, archive, member]);
+    process::run(command.stdout(file))
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// `.xz` for a compressed module, else nothing.
+fn suffix(name: &str) -> &str {
+    if name.ends_with(".xz") { ".xz" } else { "" }
+}
