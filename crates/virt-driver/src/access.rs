@@ -11,6 +11,8 @@ use virt_types::{
 pub struct Api {
     /// The public function, as in `virDomainSuspend`.
     pub name: &'static str,
+    /// Who reports a refusal of the call itself.
+    pub origin: Origin,
     /// Whether a read-only connection refuses it whatever the flags.
     pub write: bool,
     pub access: &'static [Access],
@@ -90,12 +92,12 @@ pub trait AccessPolicy: Send + Sync {
 pub(crate) fn check_read_only(api: &Api, flags: u64) -> Result<()> {
     if api.write {
         let detail = format!("read only access prevents {}", api.name);
-        return Err(Error::new(Code::OperationDenied, Origin::None, detail));
+        return Err(Error::new(Code::OperationDenied, api.origin, detail));
     }
     let secure = api.access.iter().any(|access| access.applies(flags) && !access.readable());
     if secure {
         let detail = format!("{} with secure flag", api.name);
-        return Err(Error::new(Code::OperationDenied, Origin::None, detail));
+        return Err(Error::new(Code::OperationDenied, api.origin, detail));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Filters of list calls, and the check of flags, which are the same for every driver.
 
-use virt_error::{Code, Error, Origin, Result};
+use virt_error::{Error, Origin, Result};
 use virt_types::api;
 
 /// What the filters of `virConnectListAllDomains` look at.
@@ -77,8 +77,8 @@ pub fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
     if unknown == 0 {
         return Ok(());
     }
-    let detail = format!("unsupported flags (0x{unknown:x}) in function {function}");
-    Err(Error::new(Code::InvalidArg, Origin::None, detail))
+    let message = format!("unsupported flags (0x{unknown:x}) in function {function}");
+    Err(Error::argument(Origin::None, function, "flags", message))
 }
 
 #[cfg(test)]

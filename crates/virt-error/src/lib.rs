@@ -93,6 +93,20 @@ impl Error {
         Self::new(Code::InternalError, from, detail)
     }
 
+    /// `VIR_ERR_INVALID_ARG` in the form in which libvirt's functions report their own arguments.
+    ///
+    /// Compat: the message is no template; the texts are the function and the argument.
+    pub fn argument(from: Origin, function: &str, argument: &str, message: String) -> Self {
+        Self(Box::new(Inner {
+            code: Code::InvalidArg as i32,
+            from: from as i32,
+            level: Level::Error,
+            message,
+            texts: [Some(function.to_owned()), Some(argument.to_owned()), None],
+            numbers: [0, 0],
+        }))
+    }
+
     /// `VIR_ERR_NO_SUPPORT` whose function is not known yet; see [`Error::in_call`].
     pub fn unsupported() -> Self {
         Self::bare(Code::NoSupport, Origin::None)
@@ -110,19 +124,15 @@ impl Error {
         Self(Box::new(Inner { code, from, level, message, texts, numbers }))
     }
 
-    /// Names the public function that was called, where the error is a refusal without a name.
+    /// Names the public function that was called and its part of the API, where the error is a
+    /// refusal that has neither.
     ///
     /// Compat: a refusal carries the function's name as its detail ("... by the connection driver:
     /// virDomainSave").
     #[must_use]
-    pub fn in_call(self, api: &str) -> Self {
-        if self.0.code == Code::NoSupport as i32 && self.0.texts[1].is_none() {
-            let from = self.0.from;
-            let mut named = Self::new(Code::NoSupport, Origin::None, api);
-            named.0.from = from;
-            return named;
-        }
-        self
+    pub fn in_call(self, api: &str, origin: Origin) -> Self {
+        let unnamed = self.0.code == Code::NoSupport as i32 && self.0.texts[1].is_none();
+        if unnamed { Self::new(Code::NoSupport, origin, api) } else { self }
     }
 
     /// The same error reported by another part of the system, where it has none yet.
@@ -220,12 +230,12 @@ mod tests {
 
     #[test]
     fn a_refusal_is_named_after_the_call_once() {
-        let error = Error::unsupported().in_call("virDomainSave");
+        let error = Error::unsupported().in_call("virDomainSave", Origin::Dom);
         assert_eq!(
             error.message(),
             "this function is not supported by the connection driver: virDomainSave"
         );
-        assert_eq!(error.clone().in_call("virOther"), error);
+        assert_eq!(error.clone().in_call("virOther", Origin::None), error);
     }
 
     #[test]

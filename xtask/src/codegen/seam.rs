@@ -114,9 +114,39 @@ fn readable(permission: &str) -> bool {
     matches!(permission, "getattr" | "read") || permission.starts_with("search_")
 }
 
+/// Who reports a refusal of the call itself: the part of the public API that the function is in.
+fn origin(call: &Call) -> &'static str {
+    let family = match &call.via {
+        Via::Method { family, .. } => family.as_str(),
+        _ => "",
+    };
+    match family {
+        "qemu" | "lxc" => "None",
+        "snapshots" => "DomainSnapshot",
+        "checkpoints" => "DomainCheckpoint",
+        _ => [
+            ("Snapshot", "DomainSnapshot"),
+            ("StorageP", "Storage"),
+            ("StorageV", "Storage"),
+            ("NodeDevice", "Nodedev"),
+            ("NodeNumOfDevices", "Nodedev"),
+            ("NodeListDevices", "Nodedev"),
+            ("NWFilter", "Nwfilter"),
+            ("Secret", "Secret"),
+            ("virDomain", "Dom"),
+            ("Network", "Network"),
+            ("virInterface", "Interface"),
+            ("Interfaces", "Interface"),
+        ]
+        .iter()
+        .find(|(part, _)| call.api.contains(part))
+        .map_or("Dom", |(_, origin)| origin),
+    }
+}
+
 pub(super) fn apis(programs: &[Program]) -> Result<String, String> {
     let mut out = super::header("Every public call: its name and what it must be allowed.");
-    out.push_str("use crate::access::{Access, Api, When};\n\n");
+    out.push_str("use virt_error::Origin;\n\nuse crate::access::{Access, Api, When};\n\n");
     for call in programs.iter().filter(|p| p.name != "admin").flat_map(|program| &program.calls) {
         let mut write = false;
         let mut access = String::new();
@@ -138,9 +168,12 @@ pub(super) fn apis(programs: &[Program]) -> Result<String, String> {
                 "Access {{ object: {object:?}, permission: {permission:?}, when: {when} }},"
             );
         }
+        let write = call.refused_read_only.unwrap_or(write);
+        let origin = origin(call);
         let _ = writeln!(
             out,
-            "pub static {}: Api = Api {{ name: {:?}, write: {write}, access: &[{access}] }};",
+            "pub static {}: Api = Api {{ name: {:?}, origin: Origin::{origin}, write: {write}, \
+             access: &[{access}] }};",
             call.name, call.api
         );
     }

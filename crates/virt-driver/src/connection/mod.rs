@@ -94,7 +94,9 @@ impl Connection {
         let source = self.shared.drivers.iter().find_map(|driver| driver.events());
         match source {
             Some(source) => source.subscribe(filter, sink),
-            None => Err(Error::unsupported().in_call("virConnectDomainEventRegisterAny")),
+            None => {
+                Err(Error::unsupported().in_call("virConnectDomainEventRegisterAny", Origin::Dom))
+            }
         }
     }
 
@@ -119,7 +121,7 @@ impl Connection {
         if let Some(policy) = &self.shared.policy {
             check_policy(policy.as_ref(), &self.shared.caller, object, api, flags)?;
         }
-        body(&Call { connection: self, api }).map_err(|error| error.in_call(api.name))
+        body(&Call { connection: self, api }).map_err(|error| error.in_call(api.name, api.origin))
     }
 }
 
