@@ -192,6 +192,12 @@ impl<T> Cell<T> {
     }
 }
 
+impl<T: Default> Default for Cell<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> std::fmt::Debug for Cell<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cell").field("busy_with", &self.busy_with()).finish_non_exhaustive()
