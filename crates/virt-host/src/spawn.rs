@@ -75,8 +75,9 @@ mod tests {
         let log = std::env::temp_dir().join(format!("virt-host-spawn-{}", std::process::id()));
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         ours.write_all(b"handed over\n").unwrap();
-        let script =
-            "read line; echo $line $ONLY ${HOME-none} $(ls /proc/self/fd | wc -l) >&2; exit 3";
+        let kept = File::open("/proc/self/status").unwrap();
+        let script = "read line; echo $line $ONLY ${HOME-none} >&2
+            ls -l /proc/self/fd | grep -c status >&2; exit 3";
         let child = Spawn {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
