@@ -13,8 +13,8 @@ element! {
         /// The device's name: the driver's own, or the user's (`ua-...`).
         alias: Option<String> = alias("alias"),
         master: Option<Master> = child("master"),
-        acpi: Option<AcpiIndex> = child("acpi"),
         rom: Option<Rom> = child("rom"),
+        acpi: Option<AcpiIndex> = child("acpi"),
         address: Address = address(),
     }
 }

@@ -35,12 +35,14 @@ element! {
         trust_guest_rx_filters: Option<YesNo> = attr("trustGuestRxFilters"),
         mac: Option<MacAddress> = child("mac"),
         source: Option<InterfaceSource> = interface_source("source"),
-        /// Guest addresses of the interface.
-        ips: Vec<Element<'static>> = trees("ip"),
-        routes: Vec<Element<'static>> = trees("route"),
         vlan: Option<Element<'static>> = tree("vlan"),
         virtualport: Option<Element<'static>> = tree("virtualport"),
         port: Option<Element<'static>> = tree("port"),
+        bandwidth: Option<Element<'static>> = tree("bandwidth"),
+        /// Guest addresses of the interface.
+        ips: Vec<Element<'static>> = trees("ip"),
+        routes: Vec<Element<'static>> = trees("route"),
+        port_forwards: Vec<Element<'static>> = trees("portForward"),
         script: Option<Script> = child("script"),
         downscript: Option<Script> = child("downscript"),
         backenddomain: Option<Element<'static>> = tree("backenddomain"),
@@ -50,13 +52,11 @@ element! {
         driver: Option<InterfaceDriver> = child_some("driver"),
         backend: Option<InterfaceBackend> = child_some("backend"),
         filterref: Option<Element<'static>> = tree("filterref"),
-        bandwidth: Option<Element<'static>> = tree("bandwidth"),
-        coalesce: Option<Element<'static>> = tree("coalesce"),
+        tune: Option<Element<'static>> = tree("tune"),
         link: Option<Link> = child_some("link"),
         mtu: Option<Mtu> = child("mtu"),
+        coalesce: Option<Element<'static>> = tree("coalesce"),
         teaming: Option<Element<'static>> = tree("teaming"),
-        tune: Option<Element<'static>> = tree("tune"),
-        port_forwards: Vec<Element<'static>> = trees("portForward"),
         info: DeviceInfo = flat(),
     }
 }

@@ -1,0 +1,141 @@
+//! Devices that others imply: consoles and serial ports, controllers for what hangs on them.
+
+use crate::domain::Domain;
+use crate::domain::address::Address;
+use crate::domain::boot::OsType;
+use crate::domain::chardev::{
+    ChannelType, Console, ConsoleTarget, ConsoleType, PortTarget, Serial, SerialTarget,
+};
+use crate::domain::controller::{Controller, ControllerType};
+use crate::domain::disk::DiskBus;
+
+/// The first console and the first serial port of a full guest are one device.
+pub(super) fn consoles(domain: &mut Domain) {
+    let devices = &mut domain.devices;
+    if domain.os.kind.kind == Some(OsType::Hvm) {
+        let first_is_serial = devices.consoles.first().is_some_and(|c| {
+            matches!(c.target.kind, None | Some(ConsoleType::Serial | ConsoleType::None))
+        });
+        if first_is_serial && devices.serials.is_empty() {
+            let console = devices.consoles.remove(0);
+            let target = SerialTarget { port: Some(0), ..SerialTarget::default() };
+            devices.serials.push(Serial { source: console.source, target, info: console.info });
+        } else if first_is_serial {
+            devices.consoles.remove(0);
+        }
+    }
+    number_ports(devices.serials.iter_mut().map(|serial| &mut serial.target.port));
+    number_ports(devices.parallels.iter_mut().map(
+        |parallel: &mut crate::domain::chardev::Parallel| {
+            let PortTarget { port } = &mut parallel.target;
+            port
+        },
+    ));
+    if domain.os.kind.kind == Some(OsType::Hvm)
+        && let Some(serial) = devices.serials.first()
+    {
+        let target = ConsoleTarget { kind: Some(ConsoleType::Serial), port: Some(0) };
+        let console = Console { source: serial.source.clone(), target, info: serial.info.clone() };
+        devices.consoles.insert(0, console);
+    }
+    for (at, console) in devices.consoles.iter_mut().enumerate() {
+        console.target.kind.get_or_insert(ConsoleType::Serial);
+        console.target.port = u32::try_from(at).ok();
+    }
+}
+
+/// Gives ports without a number the next free one.
+fn number_ports<'a>(ports: impl Iterator<Item = &'a mut Option<u32>>) {
+    let mut next = 0;
+    for port in ports {
+        let number = *port.get_or_insert(next);
+        next = next.max(number.saturating_add(1));
+    }
+}
+
+/// Controllers that devices name but nobody defined, and numbers for those without one.
+pub(super) fn controllers(domain: &mut Domain) {
+    let mut given = std::mem::take(&mut domain.devices.controllers);
+    let mut sorted: Vec<Controller> = Vec::with_capacity(given.len());
+    for mut controller in given.drain(..) {
+        if controller.index.is_none() {
+            let used =
+                sorted.iter().filter(|c| c.kind == controller.kind).filter_map(|c| c.index).max();
+            controller.index = Some(used.map_or(0, |last| last.saturating_add(1)));
+        }
+        insert(&mut sorted, controller);
+    }
+    domain.devices.controllers = sorted;
+    for (kind, count) in needed(domain) {
+        for index in 0..count {
+            let controllers = &mut domain.devices.controllers;
+            if !controllers.iter().any(|c| c.kind == kind && c.index == Some(index)) {
+                insert(
+                    controllers,
+                    Controller { kind, index: Some(index), ..Controller::default() },
+                );
+            }
+        }
+    }
+}
+
+/// Controllers of one type stand together, by number.
+fn insert(controllers: &mut Vec<Controller>, new: Controller) {
+    let same = |c: &Controller| c.kind == new.kind;
+    let after = controllers.iter().position(|c| same(c) && c.index > new.index);
+    let at = after.or_else(|| controllers.iter().rposition(same).map(|last| last + 1));
+    controllers.insert(at.unwrap_or(controllers.len()), new);
+}
+
+/// How many controllers of each type the devices need.
+///
+/// Limit: a device's controller number counts only up to [`CONTROLLERS_MAX`].
+fn needed(domain: &Domain) -> Vec<(ControllerType, u32)> {
+    const CONTROLLERS_MAX: u32 = 256;
+    let devices = &domain.devices;
+    let on_bus = |bus: DiskBus| {
+        let used = devices.disks.iter().filter(|disk| disk.target.bus == Some(bus));
+        used.filter_map(|disk| match &disk.info.address {
+            Address::Drive(drive) => Some(drive.controller.saturating_add(1).min(CONTROLLERS_MAX)),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(0)
+    };
+    let hostdevs = devices.hostdevs.iter().filter(|hostdev| hostdev.kind == "scsi");
+    let for_hostdevs = hostdevs
+        .map(|hostdev| match &hostdev.info.address {
+            Address::Drive(drive) => drive.controller.saturating_add(1).min(CONTROLLERS_MAX),
+            _ => 1,
+        })
+        .max()
+        .unwrap_or(0);
+    let serial_ports = devices
+        .channels
+        .iter()
+        .filter(|channel| channel.target.kind == Some(ChannelType::Virtio))
+        .map(|channel| &channel.info)
+        .chain(
+            devices
+                .consoles
+                .iter()
+                .filter(|console| console.target.kind == Some(ConsoleType::Virtio))
+                .map(|console| &console.info),
+        );
+    let virtio_serial = serial_ports
+        .map(|info| match &info.address {
+            Address::VirtioSerial(at) => at.controller.saturating_add(1).min(CONTROLLERS_MAX),
+            _ => 1,
+        })
+        .max()
+        .unwrap_or(0);
+    vec![
+        (ControllerType::Scsi, on_bus(DiskBus::Scsi)),
+        (ControllerType::Fdc, on_bus(DiskBus::Fdc)),
+        (ControllerType::Ide, on_bus(DiskBus::Ide)),
+        (ControllerType::Sata, on_bus(DiskBus::Sata)),
+        (ControllerType::VirtioSerial, virtio_serial),
+        (ControllerType::Ccid, u32::from(!devices.smartcards.is_empty())),
+        (ControllerType::Scsi, for_hostdevs),
+    ]
+}

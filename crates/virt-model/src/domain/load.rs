@@ -1,0 +1,49 @@
+//! From text to a whole domain: reading, the driver's guest, defaults, checks.
+
+use virt_error::{Code, Error, Origin, Result};
+
+use crate::domain::{Domain, DomainRules, defaults, implicit, validate};
+use crate::schema::{ParseFlags, error};
+
+impl Domain {
+    /// Reads a document and completes it by libvirt's common rules and the driver's.
+    ///
+    /// Order: the driver names the guest's architecture first, because defaults depend on it; its own
+    /// devices come after the common ones; checks come last, the common ones before the driver's.
+    pub fn load(xml: &str, flags: ParseFlags, rules: &dyn DomainRules) -> Result<Self> {
+        let mut domain = Self::parse(xml, flags)?;
+        if !flags.skip_post_parse {
+            domain.complete(flags, rules)?;
+        }
+        Ok(domain)
+    }
+
+    /// The second half of [`Domain::load`], for a domain that was built or changed.
+    pub fn complete(&mut self, flags: ParseFlags, rules: &dyn DomainRules) -> Result<()> {
+        if self.os.kind.kind.is_none() {
+            let what = "an os <type> must be specified";
+            return Err(Error::new(Code::XmlError, Origin::Domain, what));
+        }
+        rules.guest(self)?;
+        if self.uuid.is_none() {
+            self.uuid = Some(rules.random_uuid());
+        }
+        rules.before_defaults(self, flags)?;
+        defaults::memory(self)?;
+        defaults::vcpus(self);
+        defaults::boot(self);
+        defaults::lifecycle(self);
+        defaults::cpu(self);
+        defaults::devices(self, rules)?;
+        implicit::consoles(self);
+        implicit::controllers(self);
+        rules.defaults(self, flags)?;
+        validate::domain(self, rules)?;
+        rules.validate(self)
+    }
+}
+
+/// `error::xml` with a place that is not known any more.
+pub(crate) fn xml_error<T>(detail: impl Into<String>) -> Result<T> {
+    Err(error::xml(detail))
+}

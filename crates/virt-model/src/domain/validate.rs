@@ -1,0 +1,100 @@
+//! The checks that hold for every driver, with libvirt's words.
+
+use std::collections::BTreeSet;
+
+use virt_error::Result;
+
+use crate::domain::load::xml_error;
+use crate::domain::{Domain, DomainRules};
+use crate::schema::error;
+
+pub(super) fn domain(domain: &Domain, rules: &dyn DomainRules) -> Result<()> {
+    names(domain, rules)?;
+    vcpus(domain)?;
+    boot_orders(domain)?;
+    disks(domain)?;
+    interfaces(domain)
+}
+
+fn names(domain: &Domain, rules: &dyn DomainRules) -> Result<()> {
+    if domain.name.contains('/') && !rules.features().name_slash {
+        return xml_error(format!("name {} cannot contain '/'", domain.name));
+    }
+    if domain.title.as_ref().is_some_and(|title| title.contains('\n')) {
+        return xml_error("Domain title can't contain newlines");
+    }
+    Ok(())
+}
+
+fn vcpus(domain: &Domain) -> Result<()> {
+    if domain.vcpu.current.is_some_and(|current| current > domain.vcpu.count) {
+        return Err(error::unsupported(
+            "maximum vCPU count must not be less than current vCPU count",
+        ));
+    }
+    let cells = domain.cpu.iter().filter_map(|cpu| cpu.numa.as_ref()).flat_map(|numa| &numa.cells);
+    let mut used = BTreeSet::new();
+    let mut last = None;
+    for (at, cell) in cells.enumerate() {
+        let id = cell.id.unwrap_or(u32::try_from(at).unwrap_or(u32::MAX));
+        if !used.insert(id) {
+            return xml_error(format!("Duplicate NUMA cell info for cell id '{id}'"));
+        }
+        last = last.max(cell.cpus.as_ref().and_then(|cpus| cpus.last()));
+    }
+    if domain.vcpu.count == 0 || last.is_some_and(|last| last >= domain.vcpu.count as usize) {
+        return Err(error::internal("CPU IDs in <numa> exceed the <vcpu> count"));
+    }
+    Ok(())
+}
+
+fn boot_orders(domain: &Domain) -> Result<()> {
+    let mut used = BTreeSet::new();
+    for info in domain.devices.infos() {
+        if let Some(boot) = &info.boot
+            && !used.insert((boot.order, boot.loadparm.clone()))
+        {
+            let order = boot.order;
+            return Err(error::unsupported(format!(
+                "boot order '{order}' used for more than one device"
+            )));
+        }
+    }
+    if !used.is_empty() && !domain.os.boot.is_empty() {
+        let what = "per-device boot elements cannot be used together with os/boot elements";
+        return Err(error::unsupported(what));
+    }
+    Ok(())
+}
+
+fn disks(domain: &Domain) -> Result<()> {
+    let disks = &domain.devices.disks;
+    for (at, disk) in disks.iter().enumerate() {
+        if let Some(other) = disks.iter().take(at).find(|other| other.target.dev == disk.target.dev)
+        {
+            return xml_error(format!(
+                "target '{}' duplicated for disk sources '{}' and '{}'",
+                disk.target.dev,
+                other.path().unwrap_or("(null)"),
+                disk.path().unwrap_or("(null)"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn interfaces(domain: &Domain) -> Result<()> {
+    use crate::domain::interface::InterfaceType::{
+        Bridge, Direct, Hostdev, Internal, Network, Vdpa,
+    };
+    for interface in &domain.devices.interfaces {
+        let needs = matches!(interface.kind, Network | Bridge | Direct | Hostdev | Internal | Vdpa);
+        if needs && interface.source.is_none() {
+            return xml_error(format!(
+                "interface type='{}' requires a 'source' element",
+                interface.kind
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The conformance corpora as judges of the model: each suite prints how many cases pass and may not
+//! fall below what it once reached.
+
+mod suite;
+
+use suite::{Case, Suite};
+use virt_error::Result;
+use virt_model::domain::{Domain, DomainRules};
+use virt_model::{ParseFlags, PrintFlags};
+
+/// A driver without rules of its own, as generic-xml2xml asks for.
+struct Plain;
+
+impl DomainRules for Plain {
+    fn guest(&self, domain: &mut Domain) -> Result<()> {
+        domain.os.kind.arch.get_or_insert_with(|| "x86_64".to_owned());
+        Ok(())
+    }
+
+    fn random_uuid(&self) -> virt_types::Uuid {
+        virt_types::Uuid([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
+    }
+
+    fn random_mac(&self, virt_type: virt_model::domain::VirtType) -> virt_model::Mac {
+        let [a, b, c] = virt_model::domain::rules::mac_prefix(virt_type);
+        virt_model::Mac([a, b, c, 0, 1, 2])
+    }
+
+    fn features(&self) -> virt_model::domain::DriverFeatures {
+        virt_model::domain::DriverFeatures {
+            individual_vcpus: true,
+            user_aliases: true,
+            memory_hotplug: true,
+            ..Default::default()
+        }
+    }
+}
+
+fn domain_case(suite: &Suite, case: &Case, inactive: bool) -> std::result::Result<String, String> {
+    let text = suite.read(&case.inputs[0]);
+    let flags = ParseFlags { inactive, ..ParseFlags::default() };
+    let domain = Domain::load(&text, flags, &Plain).map_err(|e| e.message().to_owned())?;
+    Ok(domain.to_xml(PrintFlags { inactive, secure: true, ..PrintFlags::default() }))
+}
+
+#[test]
+fn generic_xml2xml() {
+    let Some(suite) = Suite::open("generic-xml2xml") else { return };
+    suite.run(43, |case| domain_case(&suite, case, case.column("live") == "no"));
+}
+
+#[test]
+fn qemu_xmlconf() {
+    let Some(suite) = Suite::open("qemu-xmlconf") else { return };
+    suite.run(0, |case| domain_case(&suite, case, true));
+}
