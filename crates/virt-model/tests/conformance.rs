@@ -23,7 +23,7 @@ impl DomainRules for Plain {
 
     fn random_mac(&self, virt_type: virt_model::domain::VirtType) -> virt_model::Mac {
         let [a, b, c] = virt_model::domain::rules::mac_prefix(virt_type);
-        virt_model::Mac([a, b, c, 0, 1, 2])
+        virt_model::Mac([a, b, c, 0, 0, 0])
     }
 
     fn features(&self) -> virt_model::domain::DriverFeatures {

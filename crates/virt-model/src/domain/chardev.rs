@@ -193,6 +193,12 @@ impl ChardevSource {
         flags: ParseFlags,
     ) -> Result<Self> {
         let mut source = Self { kind, ..Self::default() };
+        let sources_max = if kind == ChardevType::Udp { 2 } else { 1 };
+        if element.children_named("source").count() > sources_max {
+            return Err(error::xml(
+                "only one source element is allowed for this type of character device",
+            ));
+        }
         for from in element.children_named("source") {
             source.read_source(from, flags)?;
         }
@@ -247,6 +253,31 @@ impl ChardevSource {
         self.reconnect = kinds::child::read(from, flags, "reconnect")?;
         self.seclabels.extend(from.children_named("seclabel").map(Element::to_static));
         Ok(())
+    }
+
+    /// Whether everything is there that the type needs.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let missing = match self.kind {
+            ChardevType::File | ChardevType::Dev | ChardevType::Pipe | ChardevType::Unix
+                if self.path.is_none() =>
+            {
+                "path"
+            }
+            ChardevType::Tcp if self.host.is_none() => "host",
+            ChardevType::Tcp | ChardevType::Udp if self.service.is_none() => "service",
+            ChardevType::SpicePort | ChardevType::Dbus if self.channel.is_none() => "channel",
+            _ => return self.validate_reconnect(),
+        };
+        Err(error::internal(format!("Missing source {missing} attribute for char device")))
+    }
+
+    fn validate_reconnect(&self) -> Result<()> {
+        match &self.reconnect {
+            Some(Reconnect { enabled: YesNo::Yes, timeout_s: None }) => {
+                Err(error::xml("missing timeout for chardev with reconnect enabled"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn socket(out: &mut Out, mode: SocketMode, host: &Option<String>, service: &Option<String>) {

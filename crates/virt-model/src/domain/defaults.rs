@@ -70,10 +70,13 @@ pub(super) fn cpu(domain: &mut Domain) {
 
 pub(super) fn devices(domain: &mut Domain, rules: &dyn DomainRules) -> Result<()> {
     let wide = rules.features().wide_scsi;
+    let disks = std::mem::take(&mut domain.devices.disks);
+    for disk in disks {
+        insert_disk(&mut domain.devices.disks, disk);
+    }
     for disk in &mut domain.devices.disks {
         complete_disk(disk, wide)?;
     }
-    domain.devices.disks.sort_by_key(|disk| disk_index(&disk.target.dev).unwrap_or(usize::MAX));
     let virt_type = domain.virt_type;
     for interface in &mut domain.devices.interfaces {
         let unset = interface.mac.as_ref().is_none_or(|mac| mac.address == Mac::default());
@@ -102,6 +105,17 @@ pub fn disk_index(target: &str) -> Option<usize> {
         index = index.checked_mul(26)?.checked_add(usize::from(c - b'a') + 1)?;
     }
     index.checked_sub(1).filter(|index| i32::try_from(*index).is_ok())
+}
+
+/// Disks of one bus stand in the order of their names.
+///
+/// Compat: the bus is the one that the document names; those that name none count as one bus.
+pub(super) fn insert_disk(disks: &mut Vec<Disk>, new: Disk) {
+    let index = |disk: &Disk| disk_index(&disk.target.dev);
+    let same = |disk: &Disk| disk.target.bus == new.target.bus;
+    let after = disks.iter().position(|disk| same(disk) && index(disk) > index(&new));
+    let at = after.or_else(|| disks.iter().rposition(same).map(|last| last + 1));
+    disks.insert(at.unwrap_or(disks.len()), new);
 }
 
 fn complete_disk(disk: &mut Disk, wide_scsi: bool) -> Result<()> {
@@ -176,9 +190,9 @@ fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
     }
     if graphics.listens.is_empty() {
         let unconnected = graphics.kind == GraphicsType::Spice
-            && graphics.port.is_none()
-            && graphics.tls_port.is_none()
-            && graphics.autoport.is_none();
+            && graphics.ports.port.is_none()
+            && graphics.ports.tls_port.is_none()
+            && graphics.ports.autoport.is_none();
         let kind = match &graphics.socket {
             Some(_) => ListenType::Socket,
             None if unconnected => ListenType::None,
@@ -254,27 +268,26 @@ fn vnc_ports(graphics: &mut Graphics) {
     if elsewhere {
         return;
     }
-    match graphics.port {
-        None | Some(-1) => {
-            // Compat: the definition of a guest does not keep the port it once had.
-            graphics.port = Some(-1);
-            graphics.autoport.get_or_insert(YesNo::Yes);
-        }
-        Some(_) => {
-            graphics.autoport.get_or_insert(YesNo::No);
-        }
+    let ports = &mut graphics.ports;
+    if ports.port == Some(-1) || ports.port.is_none() && ports.autoport.is_none() {
+        ports.autoport = Some(YesNo::Yes);
+    }
+    if ports.autoport == Some(YesNo::Yes) {
+        ports.port.get_or_insert(-1);
+    } else {
+        ports.autoport = Some(YesNo::No);
     }
 }
 
 fn spice_ports(graphics: &mut Graphics) {
-    graphics.port = graphics.port.filter(|port| *port != 0);
-    graphics.tls_port = graphics.tls_port.filter(|port| *port != 0);
-    if graphics.port == Some(-1) && graphics.tls_port == Some(-1) {
-        graphics.autoport = Some(YesNo::Yes);
+    graphics.ports.port = graphics.ports.port.filter(|port| *port != 0);
+    graphics.ports.tls_port = graphics.ports.tls_port.filter(|port| *port != 0);
+    if graphics.ports.port == Some(-1) && graphics.ports.tls_port == Some(-1) {
+        graphics.ports.autoport = Some(YesNo::Yes);
     }
-    if graphics.autoport == Some(YesNo::No) || graphics.autoport.is_none() {
-        let fixed = graphics.port.is_some() || graphics.tls_port.is_some();
-        graphics.autoport = fixed.then_some(YesNo::No);
+    if graphics.ports.autoport == Some(YesNo::No) || graphics.ports.autoport.is_none() {
+        let fixed = graphics.ports.port.is_some() || graphics.ports.tls_port.is_some();
+        graphics.ports.autoport = fixed.then_some(YesNo::No);
     }
 }
 

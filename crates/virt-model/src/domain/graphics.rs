@@ -1,9 +1,12 @@
 //! Displays and video cards.
 
+use virt_error::Result;
+use virt_xml::Element;
+
 use crate::domain::DeviceInfo;
 use crate::domain::misc::VirtioOptions;
 use crate::schema::text::{OnOff, YesNo};
-use virt_xml::Element;
+use crate::schema::{Body, Out, ParseFlags, Row, kinds};
 
 words! {
     pub enum GraphicsType {
@@ -37,9 +40,7 @@ element! {
     /// A display. Which fields mean something depends on the type.
     pub struct Graphics {
         kind: GraphicsType = attr_req("type"),
-        port: Option<i32> = attr("port"),
-        tls_port: Option<i32> = attr("tlsPort"),
-        autoport: Option<YesNo> = attr("autoport"),
+        ports: Ports = flat(),
         socket: Option<String> = attr("socket"),
         websocket: Option<i32> = attr("websocket"),
         websocket_generated: Option<YesNo> = attr("websocketGenerated"),
@@ -73,6 +74,42 @@ element! {
         gl: Option<Gl> = child("gl"),
         audio: Option<Element<'static>> = tree("audio"),
     }
+}
+
+/// The ports a display listens on. Ports that were assigned are known only while the guest runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ports {
+    /// Absent, or -1, to be assigned.
+    pub port: Option<i32>,
+    pub tls_port: Option<i32>,
+    pub autoport: Option<YesNo>,
+}
+
+impl Body for Ports {
+    const ROWS: &'static [Row] = &[
+        Row { kind: "attr", name: "port" },
+        Row { kind: "attr", name: "tlsPort" },
+        Row { kind: "attr", name: "autoport" },
+    ];
+
+    fn read(element: &Element<'_>, _: ParseFlags) -> Result<Self> {
+        Ok(Self {
+            port: kinds::read_value(element, "port")?,
+            tls_port: kinds::read_value(element, "tlsPort")?,
+            autoport: kinds::read_value(element, "autoport")?,
+        })
+    }
+
+    fn attrs(&self, out: &mut Out) {
+        let hidden = out.flags.inactive && self.autoport == Some(YesNo::Yes);
+        let shown = |port: Option<i32>| if hidden { port.map(|_| -1) } else { port };
+        kinds::attr::attrs(&shown(self.port), out, "port");
+        // Compat: an assigned TLS port leaves nothing in a definition.
+        kinds::attr::attrs(&self.tls_port.filter(|_| !hidden), out, "tlsPort");
+        kinds::attr::attrs(&self.autoport, out, "autoport");
+    }
+
+    fn children(&self, _: &mut Out) {}
 }
 
 words! {

@@ -2,7 +2,7 @@
 
 use virt_error::{Code, Error, Origin, Result};
 
-use crate::domain::{Domain, DomainRules, defaults, implicit, validate};
+use crate::domain::{Domain, DomainRules, defaults, implicit, scheduling, validate};
 use crate::schema::{ParseFlags, error};
 
 impl Domain {
@@ -31,6 +31,7 @@ impl Domain {
         rules.before_defaults(self, flags)?;
         defaults::memory(self)?;
         defaults::vcpus(self);
+        scheduling::complete(self)?;
         defaults::boot(self);
         defaults::lifecycle(self);
         defaults::cpu(self);

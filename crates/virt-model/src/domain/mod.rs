@@ -18,6 +18,7 @@ mod load;
 pub mod memory;
 pub mod misc;
 pub mod rules;
+mod scheduling;
 pub mod source;
 pub mod tune;
 mod validate;
@@ -30,6 +31,7 @@ pub use address::{Address, DeviceInfo};
 pub use boot::Os;
 pub use clock::Clock;
 pub use cpu::Cpu;
+pub use defaults::disk_index;
 pub use devices::Devices;
 pub use disk::Disk;
 pub use features::Features;
@@ -112,10 +114,10 @@ element! {
         iothreads: Option<u32> = text("iothreads"),
         iothread_ids: Vec<IothreadId> = wrapped("iothreadids", "iothread"),
         default_iothread: Option<DefaultIothread> = child_some("defaultiothread"),
-        cputune: Option<tune::Cputune> = child_some("cputune"),
-        numatune: Option<tune::Numatune> = child_some("numatune"),
+        throttle_groups: Vec<disk::Iotune> = wrapped("throttlegroups", "throttlegroup"),
+        cputune: tune::Cputune = child_def("cputune"),
+        numatune: tune::Numatune = child_def("numatune"),
         resource: Option<Element<'static>> = tree("resource"),
-        throttle_groups: Option<Element<'static>> = tree("throttlegroups"),
         sysinfo: Vec<Element<'static>> = trees("sysinfo"),
         bootloader: Option<String> = text("bootloader"),
         bootloader_args: Option<String> = text("bootloader_args"),
@@ -250,7 +252,9 @@ impl Domain {
 
     /// Prints the document.
     pub fn to_xml(&self, flags: PrintFlags) -> String {
-        let mut out = Out::new(flags);
+        // Compat: what does not run has no live form.
+        let inactive = flags.inactive || self.id.is_none();
+        let mut out = Out::new(PrintFlags { inactive, ..flags });
         out.element("domain", self);
         out.w.finish()
     }

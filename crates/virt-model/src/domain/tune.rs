@@ -2,7 +2,6 @@
 
 use crate::domain::Placement;
 use crate::schema::text::NumberSet;
-use virt_xml::Element;
 
 element! {
     pub struct Cputune {
@@ -18,11 +17,11 @@ element! {
         vcpupins: Vec<VcpuPin> = list("vcpupin"),
         emulatorpin: Option<Pin> = child("emulatorpin"),
         iothreadpins: Vec<IothreadPin> = list("iothreadpin"),
+        emulatorsched: Option<Sched> = child("emulatorsched"),
         vcpuscheds: Vec<VcpuSched> = list("vcpusched"),
         iothreadscheds: Vec<IothreadSched> = list("iothreadsched"),
-        emulatorsched: Option<Sched> = child("emulatorsched"),
-        cachetunes: Vec<Element<'static>> = trees("cachetune"),
-        memorytunes: Vec<Element<'static>> = trees("memorytune"),
+        cachetunes: Vec<Cachetune> = list("cachetune"),
+        memorytunes: Vec<Memorytune> = list("memorytune"),
     }
 }
 
@@ -106,5 +105,63 @@ element! {
         cellid: u32 = attr_req("cellid"),
         mode: Option<NumaMode> = attr("mode"),
         nodeset: Option<NumberSet> = attr("nodeset"),
+    }
+}
+
+words! {
+    pub enum CacheType {
+        Both = "both",
+        Code = "code",
+        Data = "data",
+    }
+}
+
+element! {
+    /// A share of the host's caches for some virtual CPUs.
+    pub struct Cachetune {
+        vcpus: NumberSet = attr_req("vcpus"),
+        /// The host's name of the allocation.
+        id: Option<String> = attr("id") when live,
+        caches: Vec<CacheShare> = list("cache"),
+        monitors: Vec<CacheMonitor> = list("monitor"),
+    }
+}
+
+element! {
+    pub struct CacheShare {
+        id: u32 = attr_req("id"),
+        level: u32 = attr_req("level"),
+        kind: CacheType = attr_req("type"),
+        size_bytes: u64 = pretty_size("size"),
+    }
+}
+
+element! {
+    pub struct CacheMonitor {
+        level: u32 = attr_req("level"),
+        vcpus: NumberSet = attr_req("vcpus"),
+    }
+}
+
+element! {
+    /// A share of the host's memory bandwidth for some virtual CPUs.
+    pub struct Memorytune {
+        vcpus: NumberSet = attr_req("vcpus"),
+        id: Option<String> = attr("id") when live,
+        nodes: Vec<Bandwidth> = list("node"),
+        monitors: Vec<MemoryMonitor> = list("monitor"),
+    }
+}
+
+element! {
+    pub struct Bandwidth {
+        id: u32 = attr_req("id"),
+        bandwidth: u32 = attr_req("bandwidth"),
+    }
+}
+
+element! {
+    pub struct MemoryMonitor {
+        vcpus: NumberSet = attr_req("vcpus"),
     }
 }

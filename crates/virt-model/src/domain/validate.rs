@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use virt_error::Result;
 
+use crate::domain::chardev::{ChannelType, ChardevSource, ChardevType};
 use crate::domain::load::xml_error;
 use crate::domain::{Domain, DomainRules};
 use crate::schema::error;
@@ -13,6 +14,7 @@ pub(super) fn domain(domain: &Domain, rules: &dyn DomainRules) -> Result<()> {
     vcpus(domain)?;
     boot_orders(domain)?;
     disks(domain)?;
+    chardevs(domain)?;
     interfaces(domain)
 }
 
@@ -97,4 +99,22 @@ fn interfaces(domain: &Domain) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Character devices must say where they lead; a driver finds sockets for virtio channels itself.
+fn chardevs(domain: &Domain) -> Result<()> {
+    let devices = &domain.devices;
+    for channel in &devices.channels {
+        let found_later = channel.source.kind == ChardevType::Unix
+            && matches!(channel.target.kind, Some(ChannelType::Virtio | ChannelType::Xen));
+        if !found_later {
+            channel.source.validate()?;
+        }
+    }
+    let others = (devices.serials.iter().map(|d| &d.source))
+        .chain(devices.parallels.iter().map(|d| &d.source))
+        .chain(devices.consoles.iter().map(|d| &d.source))
+        .chain(devices.redirdevs.iter().map(|d| &d.source))
+        .chain(devices.rngs.iter().filter_map(|d| d.backend.as_ref()?.chardev.as_ref()));
+    others.into_iter().try_for_each(ChardevSource::validate)
 }

@@ -11,7 +11,6 @@ use crate::domain::chardev::ChardevSource;
 use crate::domain::clock::Offset;
 use crate::domain::cpu::Policy;
 use crate::domain::disk::{DiskType, Tray};
-use crate::domain::features::State;
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
 use crate::domain::source::{BackingStore, StorageSource};
 use crate::domain::{LifecycleAction, Namespace};
@@ -117,6 +116,22 @@ kind! {
 }
 
 kind! {
+    /// A size in the unit that says it shortest without loss.
+    pretty_size [] (u64; name: &str)
+    read |element, flags| {
+        let number = read_value::<u64>(element, name)?.ok_or_else(|| error::missing_attribute(element, name))?;
+        let unit = element.attr("unit");
+        crate::schema::text::scale_bytes(number, unit, 1024)
+            .ok_or_else(|| error::invalid_arg(format!("unknown suffix '{}'", unit.unwrap_or_default())))
+    };
+    attrs |field, out| {
+        let (number, unit) = crate::schema::text::shortest_unit(*field);
+        out.w.attr(name, &number.to_string());
+        out.w.attr("unit", unit);
+    };
+}
+
+kind! {
     cpuset [] (Option<NumberSet>; name: &str)
     read |element, flags| match element.attr(name) {
         None => Ok(None),
@@ -211,13 +226,6 @@ kind! {
         Ok((!text.is_empty()).then(|| text.into_owned()))
     };
     children |field, out| if let Some(path) = field { out.w.text(path) };
-}
-
-kind! {
-    /// A feature with a state; on where it says nothing.
-    state [] (Option<State>; name: &str)
-    read |element, flags| element.child(name).map(|child| State::read(child, flags)).transpose();
-    children |field, out| if let Some(state) = field { out.element(name, state) };
 }
 
 kind! {

@@ -268,3 +268,12 @@ pub fn scale_bytes(number: u64, unit: Option<&str>, default_bytes: u64) -> Optio
     };
     number.checked_mul(factor)
 }
+
+/// The number and unit that say a size shortest without loss.
+pub fn shortest_unit(bytes: u64) -> (u64, &'static str) {
+    let units = [(60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    units
+        .into_iter()
+        .find(|(bits, _)| bytes > 0 && bytes.trailing_zeros() >= *bits)
+        .map_or((bytes, "B"), |(bits, unit)| (bytes >> bits, unit))
+}

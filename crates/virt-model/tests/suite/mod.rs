@@ -3,32 +3,32 @@
 use std::path::PathBuf;
 
 /// A suite's folder and cases.
-pub struct Suite {
+pub(crate) struct Suite {
     name: &'static str,
     folder: PathBuf,
-    pub cases: Vec<Case>,
+    pub(crate) cases: Vec<Case>,
 }
 
 /// One line of `cases.tsv`.
-pub struct Case {
-    pub name: String,
-    pub result: String,
-    pub inputs: Vec<String>,
-    pub expected: Vec<String>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) result: String,
+    pub(crate) inputs: Vec<String>,
+    pub(crate) expected: Vec<String>,
     columns: Vec<(String, String)>,
 }
 
 impl Case {
     /// A column of the suite's own.
     #[allow(dead_code, reason = "not every suite has columns of its own")]
-    pub fn column(&self, name: &str) -> &str {
+    pub(crate) fn column(&self, name: &str) -> &str {
         self.columns.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 }
 
 impl Suite {
     /// `None` where the shared folder is not there; says so.
-    pub fn open(name: &'static str) -> Option<Self> {
+    pub(crate) fn open(name: &'static str) -> Option<Self> {
         let root = std::env::var_os("FERROVIRT_SHARED").map_or_else(
             || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
             PathBuf::from,
@@ -68,14 +68,14 @@ impl Suite {
     }
 
     /// A file of the suite.
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.folder.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
     /// Runs every case; `make` gives the produced text, or the error's message.
     ///
     /// `CONFORMANCE_SHOW=PART` prints the differences of failing cases whose name holds PART.
-    pub fn run(&self, at_least: usize, make: impl Fn(&Case) -> Result<String, String>) {
+    pub(crate) fn run(&self, at_least: usize, make: impl Fn(&Case) -> Result<String, String>) {
         let show = std::env::var("CONFORMANCE_SHOW").ok();
         let mut passed = 0;
         for case in &self.cases {
