@@ -96,6 +96,26 @@ impl<T: Entry> Table<T> {
             _ => false,
         })
     }
+
+    /// Puts an object in the place of this very one, as for another name; refused where the new name
+    /// or UUID is a third one's.
+    pub fn replace(&self, entry: &Arc<T>, with: Arc<T>) -> bool {
+        self.write(|inner| {
+            let listed = inner.by_name.get(entry.name());
+            if !listed.is_some_and(|listed| Arc::ptr_eq(listed, entry)) {
+                return false;
+            }
+            let free = |taken: Option<&Arc<T>>| taken.is_none_or(|taken| Arc::ptr_eq(taken, entry));
+            if !free(inner.by_name.get(with.name())) || !free(inner.by_uuid.get(&with.uuid())) {
+                return false;
+            }
+            inner.by_name.remove(entry.name());
+            inner.by_uuid.remove(&entry.uuid());
+            inner.by_name.insert(Arc::clone(with.name()), Arc::clone(&with));
+            inner.by_uuid.insert(with.uuid(), with);
+            true
+        })
+    }
 }
 
 impl<T> std::fmt::Debug for Table<T> {

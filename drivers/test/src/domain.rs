@@ -1,0 +1,173 @@
+//! A domain: its definitions, its state, and who may change them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use virt_driver::{Call, Cell, DomainFacts, Entry, Job, Turn};
+use virt_error::{Code, Error, Origin, Result};
+use virt_model::domain::Domain as Definition;
+use virt_types::{DomainRef, Event, Uuid, api};
+
+use crate::world::World;
+
+pub(crate) mod define;
+pub(crate) mod lifecycle;
+pub(crate) mod rules;
+
+/// How long a call waits for another one's turn at the same domain.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A domain as it is listed. Another name makes it another entry.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    name: Arc<str>,
+    uuid: Uuid,
+    cell: Cell<State>,
+}
+
+impl Entry for Domain {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+}
+
+/// The changing part of a domain.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// What runs, or else what is stored.
+    pub(crate) current: Arc<Definition>,
+    /// What is stored, while something runs that is stored too.
+    pub(crate) stored: Option<Arc<Definition>>,
+    pub(crate) id: Option<i32>,
+    pub(crate) persistent: bool,
+    pub(crate) autostart: bool,
+    pub(crate) managed_save: bool,
+    /// `virDomainState` and its reason.
+    pub(crate) state: i32,
+    pub(crate) reason: i32,
+    /// It is no longer listed: whoever waited for a turn finds nothing.
+    gone: bool,
+}
+
+impl State {
+    pub(crate) fn active(&self) -> bool {
+        self.id.is_some()
+    }
+
+    pub(crate) fn set_state(&mut self, state: i32, reason: i32) {
+        (self.state, self.reason) = (state, reason);
+    }
+
+    /// The definition that a start would take.
+    pub(crate) fn stored(&self) -> &Arc<Definition> {
+        self.stored.as_ref().unwrap_or(&self.current)
+    }
+
+    /// How many vcpus are there now.
+    pub(crate) fn vcpus(&self) -> u32 {
+        let vcpu = &self.current.vcpu;
+        vcpu.current.unwrap_or(vcpu.count)
+    }
+
+    pub(crate) fn facts(&self) -> DomainFacts {
+        DomainFacts {
+            active: self.active(),
+            persistent: self.persistent,
+            state: self.state,
+            managed_save: self.managed_save,
+            autostart: self.autostart,
+            snapshot: false,
+            checkpoint: false,
+        }
+    }
+
+    /// Refuses what only a running domain can do.
+    pub(crate) fn require_active(&self) -> Result<()> {
+        if self.active() {
+            return Ok(());
+        }
+        Err(Error::new(Code::OperationInvalid, Origin::Domain, "domain is not running"))
+    }
+}
+
+impl Domain {
+    /// A domain that does not run, listed nowhere yet.
+    fn new(definition: Definition, uuid: Uuid) -> Self {
+        let state = State {
+            current: Arc::new(definition),
+            stored: None,
+            id: None,
+            persistent: false,
+            autostart: false,
+            managed_save: false,
+            state: api::DOMAIN_SHUTOFF,
+            reason: api::DOMAIN_SHUTOFF_UNKNOWN,
+            gone: false,
+        };
+        Self { name: state.current.name.as_str().into(), uuid, cell: Cell::new(state) }
+    }
+
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        self.cell.read(look)
+    }
+
+    pub(crate) fn to_ref(&self) -> DomainRef {
+        self.read(|state| self.ref_at(state))
+    }
+
+    pub(crate) fn ref_at(&self, state: &State) -> DomainRef {
+        DomainRef { name: Arc::clone(&self.name), uuid: self.uuid, id: state.id.unwrap_or(-1) }
+    }
+
+    /// Takes the turn to change the domain.
+    pub(crate) fn begin(&self, call: &Call<'_>, job: Job) -> Result<Turn<'_, State>> {
+        self.begin_as(job, call.api.name)
+    }
+
+    fn begin_as(&self, job: Job, api: &'static str) -> Result<Turn<'_, State>> {
+        let turn = self.cell.begin(job, api, TURN_WAIT_MAX)?;
+        if turn.read(|state| state.gone) {
+            return Err(not_found());
+        }
+        Ok(turn)
+    }
+}
+
+/// Compat: the test driver gives no detail.
+pub(crate) fn not_found() -> Error {
+    Error::bare(Code::NoDomain, Origin::Test)
+}
+
+impl World {
+    /// The domain that a caller means.
+    pub(crate) fn domain(&self, dom: &DomainRef) -> Result<Arc<Domain>> {
+        self.domains.by_uuid(&dom.uuid).ok_or_else(not_found)
+    }
+
+    /// Looks at the domain that a caller means.
+    pub(crate) fn look<R>(
+        &self,
+        dom: &DomainRef,
+        look: impl FnOnce(&State) -> Result<R>,
+    ) -> Result<R> {
+        self.domain(dom)?.read(look)
+    }
+
+    /// Changes the domain that a caller means, in a turn of its own.
+    pub(crate) fn change<R>(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        edit: impl FnOnce(&mut State) -> Result<R>,
+    ) -> Result<R> {
+        self.domain(dom)?.begin(call, Job::Modify)?.change(edit)
+    }
+
+    pub(crate) fn publish_lifecycle(&self, dom: DomainRef, event: i32, detail: i32) {
+        self.events.publish(&Event::DomainLifecycle { dom, event, detail });
+    }
+}

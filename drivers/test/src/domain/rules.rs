@@ -1,0 +1,112 @@
+//! What the test driver makes of a domain document.
+
+use virt_error::{Code, Error, Origin, Result};
+use virt_model::ParseFlags;
+use virt_model::domain::boot::{Boot, BootDevice, OsType};
+use virt_model::domain::interface::InterfaceTarget;
+use virt_model::domain::{Domain as Definition, DomainRules};
+use virt_types::Uuid;
+
+/// The architecture of the node.
+pub(crate) const ARCH: &str = "i686";
+
+const ARCHS: &[&str] = &[
+    "alpha",
+    "armv6l",
+    "armv7l",
+    "armv7b",
+    "aarch64",
+    "cris",
+    "i686",
+    "ia64",
+    "lm32",
+    "loongarch64",
+    "m68k",
+    "microblaze",
+    "microblazeel",
+    "mips",
+    "mipsel",
+    "mips64",
+    "mips64el",
+    "openrisc",
+    "parisc",
+    "parisc64",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "ppcemb",
+    "riscv32",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sh4",
+    "sh4eb",
+    "sparc",
+    "sparc64",
+    "unicore32",
+    "x86_64",
+    "xtensa",
+    "xtensaeb",
+];
+
+pub(crate) fn is_arch(name: &str) -> bool {
+    ARCHS.contains(&name)
+}
+
+/// The driver's part in reading a domain.
+#[derive(Debug)]
+struct Rules;
+
+impl DomainRules for Rules {
+    /// Compat: any kind of guest is taken, with an emulator or without.
+    fn guest(&self, domain: &mut Definition) -> Result<()> {
+        let arch = domain.os.kind.arch.get_or_insert_with(|| ARCH.to_owned());
+        if !is_arch(arch) {
+            return Err(Error::new(
+                Code::ConfigUnsupported,
+                Origin::Domain,
+                format!("Unknown architecture {arch}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Reads a domain document as the driver takes it.
+pub(crate) fn parse(xml: &str, flags: ParseFlags) -> Result<Definition> {
+    let mut domain = Definition::parse(xml, flags)?;
+    Rules.guest(&mut domain)?;
+    if domain.os.boot.is_empty() && domain.os.kind.kind == Some(OsType::Hvm) {
+        domain.os.boot.push(Boot { dev: BootDevice::Hd });
+    }
+    let current = domain.current_memory_kib().min(domain.memory.kib);
+    domain.current_memory_kib = Some(current);
+    domain.uuid.get_or_insert_with(Uuid::random);
+    name_interfaces(&mut domain);
+    Ok(domain)
+}
+
+/// Gives every interface without a device on the host one: the first free `testnetN`.
+pub(crate) fn name_interfaces(domain: &mut Definition) {
+    let mut taken: Vec<String> = domain
+        .devices
+        .interfaces
+        .iter()
+        .filter_map(|interface| interface.target_dev().map(str::to_owned))
+        .collect();
+    let mut next = 0_usize;
+    for interface in &mut domain.devices.interfaces {
+        if interface.target_dev().is_some() {
+            continue;
+        }
+        let name = loop {
+            let name = format!("testnet{next}");
+            next += 1;
+            if !taken.contains(&name) {
+                break name;
+            }
+        };
+        interface.target.get_or_insert_with(InterfaceTarget::default).dev = Some(name.clone());
+        taken.push(name);
+    }
+}
