@@ -172,6 +172,14 @@ impl FrameReader {
         self.buffer.len().saturating_sub(self.used)
     }
 
+    /// Drops up to `count` bytes that are no part of a message: each descriptor that follows one
+    /// comes with such a byte. Says how many were there.
+    pub fn skip(&mut self, count: usize) -> usize {
+        let skipped = count.min(self.pending());
+        self.used = self.used.saturating_add(skipped);
+        skipped
+    }
+
     /// The next whole message. An error is final: the stream cannot be cut any further.
     pub fn next_message(&mut self) -> Result<Option<Message>, XdrError> {
         let waiting = self.buffer.get(self.used..).unwrap_or_default();

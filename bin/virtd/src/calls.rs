@@ -1,0 +1,235 @@
+//! A message that arrived: whose it is, who answers it, and where.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use virt_driver::{CallContext, Registry, Stream};
+use virt_error::{Code, Error, Origin};
+use virt_wire::{
+    Header, Message, MessageStatus, MessageType, Procedure, find, keepalive, lxc, qemu, remote,
+};
+
+use crate::client::{Client, start_reply, with_fds};
+use crate::pool::{self, Pool};
+use crate::session::{self, Own};
+use crate::settings::Settings;
+use crate::streams;
+
+/// What all clients share.
+pub(crate) struct Server {
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    pub(crate) pool: Pool,
+    /// The loop, for pumps that workers start.
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// Told that a job waits without a worker.
+    pub(crate) starved: tokio::sync::Notify,
+}
+
+impl Server {
+    pub(crate) fn submit(&self, lane: pool::Lane, job: pool::Job) {
+        if !self.pool.submit(lane, job) {
+            self.starved.notify_one();
+        }
+    }
+}
+
+fn table(program: u32, version: u32) -> Option<&'static [Procedure]> {
+    let (known, table) = match program {
+        remote::PROGRAM => (remote::VERSION, remote::PROCEDURES),
+        qemu::PROGRAM => (qemu::VERSION, qemu::PROCEDURES),
+        lxc::PROGRAM => (lxc::VERSION, lxc::PROCEDURES),
+        _ => return None,
+    };
+    (known == version).then_some(table)
+}
+
+/// Serves one message.
+pub(crate) fn serve(
+    server: &Arc<Server>,
+    client: &Arc<Client>,
+    message: Message,
+    fds: Vec<OwnedFd>,
+) {
+    let header = message.header;
+    match header.kind {
+        MessageType::Call | MessageType::CallWithFds => call(server, client, message, fds),
+        MessageType::Stream | MessageType::StreamHole => streams::receive(client, message),
+        MessageType::Message if header.program == keepalive::PROGRAM => ping(client, header),
+        // Compat: what nobody asked for is passed over in silence.
+        MessageType::Message | MessageType::Reply | MessageType::ReplyWithFds => {}
+    }
+}
+
+fn ping(client: &Client, header: Header) {
+    if header.version == keepalive::VERSION && header.procedure == keepalive::PING {
+        client.send(keepalive_message(keepalive::PONG), Vec::new());
+    }
+}
+
+pub(crate) fn keepalive_message(procedure: u32) -> Vec<u8> {
+    let header = Header::event(keepalive::PROGRAM, keepalive::VERSION, procedure);
+    Header::finish(header.start()).unwrap_or_default()
+}
+
+fn call(server: &Arc<Server>, client: &Arc<Client>, message: Message, fds: Vec<OwnedFd>) {
+    let header = message.header;
+    let refuse = |text: String| client.reply_error(header, virt_dispatch::rpc_error(text));
+    let Some(table) = table(header.program, header.version) else {
+        let (program, version) = (header.program, header.version);
+        return refuse(format!("Cannot find program {program} version {version}"));
+    };
+    if header.status != MessageStatus::Ok {
+        return refuse(format!("Unexpected message status {}", header.status as i32));
+    }
+    let Some(procedure) = find(table, header.procedure) else {
+        // Compat: the number is signed where it is shown.
+        return refuse(format!("unknown procedure: {}", header.procedure.cast_signed()));
+    };
+    match session::own(header.program, header.procedure) {
+        Some(Own::Loop(run)) => {
+            session::answer(run, server, client, header, arguments(&message));
+        }
+        Some(Own::Worker(run)) => {
+            let (shared, client) = (Arc::clone(server), Arc::clone(client));
+            submit(server, pool::Lane::Priority, client, move |client| {
+                session::answer(run, &shared, client, header, arguments(&message));
+            });
+        }
+        None => driver_call(server, client, procedure, message, fds),
+    }
+}
+
+/// The payload behind the number of descriptors, where there is one.
+fn arguments(message: &Message) -> &[u8] {
+    let skipped = if message.header.kind == MessageType::CallWithFds { 4 } else { 0 };
+    message.payload.get(skipped..).unwrap_or_default()
+}
+
+fn driver_call(
+    server: &Arc<Server>,
+    client: &Arc<Client>,
+    procedure: &'static Procedure,
+    message: Message,
+    fds: Vec<OwnedFd>,
+) {
+    let lane = match procedure.lane {
+        virt_wire::Lane::Inline => return run(server, client, procedure, &message, fds),
+        virt_wire::Lane::Priority => pool::Lane::Priority,
+        virt_wire::Lane::Normal => pool::Lane::Normal,
+    };
+    let shared = Arc::clone(server);
+    submit(server, lane, Arc::clone(client), move |client| {
+        run(&shared, client, procedure, &message, fds);
+    });
+}
+
+/// Gives work for a client to a worker; the client counts it as in flight meanwhile.
+fn submit(
+    server: &Arc<Server>,
+    lane: pool::Lane,
+    client: Arc<Client>,
+    work: impl FnOnce(&Arc<Client>) + Send + 'static,
+) {
+    client.begin_call();
+    server.submit(
+        lane,
+        Box::new(move || {
+            work(&client);
+            client.end_call();
+        }),
+    );
+}
+
+/// Makes a driver's call and answers it. The one place where a driver's panic is caught.
+fn run(
+    server: &Arc<Server>,
+    client: &Arc<Client>,
+    procedure: &'static Procedure,
+    message: &Message,
+    fds: Vec<OwnedFd>,
+) {
+    let header = message.header;
+    let connection = match client.connection() {
+        Ok(connection) => connection,
+        Err(error) => return client.reply_error(header, error),
+    };
+    let Some(row) = virt_dispatch::find(header.program, header.procedure) else {
+        let refusal = Error::unsupported().in_call(procedure.api, virt_error::Origin::Dom);
+        return client.reply_error(header, refusal);
+    };
+    let context = Arc::new(CallContext::new(fds, pool::on_wait));
+    let connection = connection.with_context(Arc::clone(&context));
+    let tracked = track(client, procedure, &context);
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut reply = start_reply(header);
+        virt_dispatch::dispatch(&connection, row, arguments(message), &mut reply)
+            .map(|stream| (reply, stream))
+    }));
+    if tracked {
+        client.session().calls.retain(|other| !Arc::ptr_eq(other, &context));
+    }
+    let made = made.unwrap_or_else(|_| {
+        Err(Error::internal(Origin::Rpc, format!("{} failed unexpectedly", procedure.api)))
+    });
+    match made {
+        Ok((reply, stream)) => {
+            let fds = context.take_reply_files();
+            let reply = if fds.is_empty() { reply } else { with_fds(reply, fds.len()) };
+            // Order: the stream is known before the client can have heard of it.
+            let link = stream.map(|stream| open_stream(client, procedure, header, stream));
+            client.reply(header, Ok(reply), fds);
+            if let Some(link) = link {
+                streams::start(server, link);
+            }
+        }
+        Err(error) => {
+            log_failure(procedure, &error);
+            client.reply_error(header, error);
+        }
+    }
+}
+
+/// Calls that may take long can be cancelled when their client goes.
+fn track(client: &Client, procedure: &Procedure, context: &Arc<CallContext>) -> bool {
+    let tracked = procedure.lane == virt_wire::Lane::Normal;
+    if tracked {
+        client.session().calls.push(Arc::clone(context));
+    }
+    tracked
+}
+
+fn open_stream(
+    client: &Arc<Client>,
+    procedure: &Procedure,
+    header: Header,
+    stream: Arc<dyn Stream>,
+) -> Arc<streams::Link> {
+    let link = Arc::new(streams::Link::new(client, header, procedure.stream, stream));
+    client.session().streams.insert(header.serial, Arc::clone(&link));
+    link
+}
+
+/// Compat: what is only the client's mistake is not an error of the daemon.
+fn log_failure(procedure: &Procedure, error: &Error) {
+    let ordinary = error.code().is_some_and(|code| {
+        matches!(
+            code,
+            Code::NoDomain
+                | Code::NoNetwork
+                | Code::NoStoragePool
+                | Code::NoStorageVol
+                | Code::NoNodeDevice
+                | Code::NoInterface
+                | Code::NoNwfilter
+                | Code::NoNwfilterBinding
+                | Code::NoSecret
+                | Code::NoDomainSnapshot
+                | Code::NoDomainCheckpoint
+                | Code::NoDomainMetadata
+                | Code::OperationInvalid
+        )
+    });
+    let level = if ordinary { virt_log::Level::Debug } else { virt_log::Level::Error };
+    virt_log::log!(level, "rpc.server", "{}: {error}", procedure.api);
+}

@@ -1,0 +1,269 @@
+//! One client, as loop and workers share it: its socket, its outbox, its connection.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use tokio::net::UnixStream;
+use virt_driver::{CallContext, Caller, Connection};
+use virt_error::{Error, Result};
+use virt_wire::{Header, MessageStatus, MessageType, Writer, encode_error};
+
+use crate::events::Registrations;
+use crate::outbox::{EVENT_BACKLOG_BYTES_MAX, Outbox, STREAM_BACKLOG_BYTES_MAX};
+use crate::streams::Link;
+
+/// A connected client.
+pub(crate) struct Client {
+    pub(crate) socket: UnixStream,
+    pub(crate) caller: Caller,
+    /// It came by the read-only socket.
+    pub(crate) read_only_socket: bool,
+    outbox: Mutex<Outbox>,
+    /// Of the task that serves this client.
+    waker: Mutex<Option<Waker>>,
+    in_flight: AtomicUsize,
+    /// Its task reads no more until calls have been answered or streams have taken data.
+    paused: AtomicBool,
+    /// It need not pause any longer.
+    changed: AtomicBool,
+    /// We hang up once everything is answered.
+    hang_up: AtomicBool,
+    closing: AtomicBool,
+    pub(crate) session: Mutex<Session>,
+}
+
+/// What a client has open.
+#[derive(Default)]
+pub(crate) struct Session {
+    pub(crate) connection: Option<Connection>,
+    /// An open is under way.
+    pub(crate) opening: bool,
+    pub(crate) events: Registrations,
+    /// By the serial of the call that opened them.
+    pub(crate) streams: HashMap<u32, Arc<Link>>,
+    pub(crate) calls: Vec<Arc<CallContext>>,
+    /// It asked for keepalive.
+    pub(crate) keepalive: bool,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Client {
+    pub(crate) fn new(socket: UnixStream, caller: Caller, read_only_socket: bool) -> Self {
+        Self {
+            socket,
+            caller,
+            read_only_socket,
+            outbox: Mutex::default(),
+            waker: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            paused: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+            hang_up: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            session: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
+        lock(&self.session)
+    }
+
+    /// The open connection, or libvirt's words for that there is none.
+    pub(crate) fn connection(&self) -> Result<Connection> {
+        self.session().connection.clone().ok_or_else(|| {
+            Error::internal(virt_error::Origin::Rpc, "hypervisor connection not open")
+        })
+    }
+
+    /// Sends a whole message. A client whose socket fails is given up.
+    pub(crate) fn send(&self, message: Vec<u8>, fds: Vec<OwnedFd>) {
+        let mut outbox = lock(&self.outbox);
+        let was_empty = outbox.is_empty();
+        let sent = outbox.push(self.socket.as_fd(), message, fds);
+        let left = !outbox.is_empty();
+        drop(outbox);
+        if sent.is_err() {
+            self.close();
+        } else if left && was_empty {
+            self.wake();
+        }
+    }
+
+    /// [`Client::send`] for an event: a client that lets too many wait is given up.
+    pub(crate) fn send_event(&self, message: Vec<u8>) {
+        if lock(&self.outbox).backlog() > EVENT_BACKLOG_BYTES_MAX {
+            virt_log::warning!("rpc.client", "client {} reads too slowly", self.caller.client_id);
+            self.close();
+        } else {
+            self.send(message, Vec::new());
+        }
+    }
+
+    pub(crate) fn stream_may_send(&self) -> bool {
+        lock(&self.outbox).backlog() < STREAM_BACKLOG_BYTES_MAX
+    }
+
+    /// Holds answers back until [`Client::release`], so that several need one write.
+    pub(crate) fn hold(&self) {
+        lock(&self.outbox).hold();
+    }
+
+    pub(crate) fn release(&self) {
+        if lock(&self.outbox).release(self.socket.as_fd()).is_err() {
+            self.close();
+        }
+    }
+
+    /// Writes what is left. True when streams may send again.
+    pub(crate) fn flush(&self) -> bool {
+        let mut outbox = lock(&self.outbox);
+        let before = outbox.backlog();
+        let flushed = outbox.flush(self.socket.as_fd());
+        let relieved =
+            before >= STREAM_BACKLOG_BYTES_MAX && outbox.backlog() < STREAM_BACKLOG_BYTES_MAX;
+        drop(outbox);
+        if flushed.is_err() {
+            self.close();
+        }
+        relieved
+    }
+
+    pub(crate) fn has_backlog(&self) -> bool {
+        !lock(&self.outbox).is_empty()
+    }
+
+    /// Answers a call: `reply` was begun with [`start_reply`].
+    pub(crate) fn reply(&self, call: Header, reply: Result<Writer>, fds: Vec<OwnedFd>) {
+        let framed = reply.and_then(|writer| {
+            Header::finish(writer)
+                .map_err(|_| virt_dispatch::rpc_error("Unable to encode message payload"))
+        });
+        match framed {
+            Ok(message) => self.send(message, fds),
+            Err(error) => {
+                self.send(error_message(call.reply(MessageStatus::Error), &error), Vec::new())
+            }
+        }
+    }
+
+    pub(crate) fn reply_error(&self, call: Header, error: Error) {
+        self.reply(call, Err(error), Vec::new());
+    }
+
+    /// Wakes the task that serves this client.
+    pub(crate) fn wake(&self) {
+        let waker = lock(&self.waker).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let mut kept = lock(&self.waker);
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
+    }
+
+    /// Ends the connection from our side.
+    pub(crate) fn close(&self) {
+        if !self.closing.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Counts a call that a worker is to answer.
+    pub(crate) fn begin_call(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts it as answered; reading goes on if it was held up.
+    pub(crate) fn end_call(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.resume();
+    }
+
+    /// Whether so many calls are in flight that no more are to be read.
+    ///
+    /// Order: the mark is set before the count is looked at again, and [`Client::end_call`] does it
+    /// the other way round; so one of the two sees the other.
+    pub(crate) fn is_full(&self, requests_max: usize) -> bool {
+        if self.in_flight.load(Ordering::SeqCst) < requests_max {
+            return false;
+        }
+        self.paused.store(true, Ordering::SeqCst);
+        self.in_flight.load(Ordering::SeqCst) >= requests_max
+    }
+
+    /// Marks the task as reading no more, until [`Client::resume`].
+    pub(crate) fn pause(&self) {
+        self.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets the task look again, if it paused.
+    pub(crate) fn resume(&self) {
+        if self.paused.swap(false, Ordering::SeqCst) {
+            self.changed.store(true, Ordering::SeqCst);
+            self.wake();
+        }
+    }
+
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.load(Ordering::SeqCst) && self.changed.swap(false, Ordering::SeqCst)
+    }
+
+    /// Hangs up once the calls in flight are answered.
+    pub(crate) fn close_after_reply(&self) {
+        self.hang_up.store(true, Ordering::SeqCst);
+        self.pause();
+    }
+
+    /// Nothing more is read: the connection was closed by a call.
+    pub(crate) fn is_hanging_up(&self) -> bool {
+        self.hang_up.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn should_hang_up(&self) -> bool {
+        self.is_hanging_up() && self.in_flight.load(Ordering::SeqCst) == 0 && !self.has_backlog()
+    }
+}
+
+/// Begins the answer to a call.
+pub(crate) fn start_reply(call: Header) -> Writer {
+    call.reply(MessageStatus::Ok).start()
+}
+
+/// The header of an answer that brings descriptors, and how many, before its values.
+pub(crate) fn with_fds(message: Writer, count: usize) -> Writer {
+    const KIND_AT: usize = 16;
+    const PAYLOAD_AT: usize = 28;
+    let bytes = message.into_vec();
+    let mut marked = Writer::on(bytes.get(..PAYLOAD_AT).unwrap_or_default().to_vec());
+    marked.patch_u32(KIND_AT, MessageType::ReplyWithFds as u32);
+    marked.u32(u32::try_from(count).unwrap_or(u32::MAX));
+    marked.raw(bytes.get(PAYLOAD_AT..).unwrap_or_default());
+    marked
+}
+
+/// A message whose payload is an error.
+pub(crate) fn error_message(header: Header, error: &Error) -> Vec<u8> {
+    let mut message = header.start();
+    let payload_at = message.len();
+    if encode_error(error, &mut message).is_err() {
+        // Only a text beyond the protocol's limit gets here.
+        message.truncate(payload_at);
+        let plain = virt_dispatch::rpc_error("Unable to encode error message");
+        let _ = encode_error(&plain, &mut message);
+    }
+    Header::finish(message).unwrap_or_default()
+}

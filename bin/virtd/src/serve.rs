@@ -1,0 +1,324 @@
+//! The task of one client: reads its messages, writes what is left, keeps the connection alive.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::time::{Instant, Sleep, sleep_until};
+use virt_transport::fds;
+use virt_wire::{FrameReader, MESSAGE_FDS_MAX, Message, MessageType, keepalive};
+
+use crate::calls::{self, Server};
+use crate::client::Client;
+use crate::events;
+use crate::pool::Lane;
+
+/// How much is read at once; larger messages take several reads.
+pub(crate) const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// All clients are read into the same place: a read is over before the next one begins.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Serves a client until it or we hang up.
+pub(crate) async fn run(server: Arc<Server>, client: Arc<Client>) {
+    let mut task = Task {
+        frames: FrameReader::new(),
+        fds: Vec::new(),
+        fds_due: None,
+        keepalive: None,
+        server: Arc::clone(&server),
+        client: Arc::clone(&client),
+    };
+    task.run().await;
+    gone(&server, &client);
+}
+
+/// Tells the loop that a socket has to become ready anew.
+pub(crate) fn drained(socket: &tokio::net::UnixStream, interest: Interest) {
+    let _ = socket.try_io(interest, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into()));
+}
+
+/// Lets go of everything a client had. What may wait is done by a worker.
+fn gone(server: &Server, client: &Arc<Client>) {
+    client.close();
+    let _ = rustix::net::shutdown(client.socket.as_fd(), rustix::net::Shutdown::Both);
+    let (streams, calls) = {
+        let mut session = client.session();
+        (std::mem::take(&mut session.streams), std::mem::take(&mut session.calls))
+    };
+    streams.into_values().for_each(|link| link.close());
+    calls.iter().for_each(|call| call.cancel.cancel());
+    let client = Arc::clone(client);
+    server.submit(
+        Lane::Priority,
+        Box::new(move || {
+            events::forget_all(&client);
+            let connection = client.session().connection.take();
+            drop(connection);
+        }),
+    );
+}
+
+struct Task {
+    server: Arc<Server>,
+    client: Arc<Client>,
+    frames: FrameReader,
+    /// Descriptors that came and belong to no message yet.
+    fds: Vec<OwnedFd>,
+    /// A message that still waits for the bytes of so many of its descriptors.
+    fds_due: Option<(Message, usize)>,
+    keepalive: Option<Keepalive>,
+}
+
+enum Ready {
+    Read,
+    /// Enough was written for streams to send again.
+    Relieved,
+    Tick,
+    /// Somebody changed something about the client.
+    Look,
+    Close,
+}
+
+impl Task {
+    async fn run(&mut self) {
+        loop {
+            match self.next().await {
+                Ready::Close => return,
+                Ready::Look => {
+                    if !self.serve_waiting() {
+                        return;
+                    }
+                }
+                Ready::Relieved => {
+                    let session = self.client.session();
+                    session.streams.values().for_each(|link| link.resume());
+                }
+                Ready::Read => {
+                    if !self.read() {
+                        return;
+                    }
+                }
+                Ready::Tick => {
+                    if !self.tick() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Ready {
+        if self.keepalive.is_none() && self.client.session().keepalive {
+            self.keepalive = Keepalive::new(&self.server);
+        }
+        let wants_read = !self.is_full();
+        let client = &self.client;
+        let keepalive = &mut self.keepalive;
+        poll_fn(|cx| {
+            client.set_waker(cx.waker());
+            if client.is_closing() || client.should_hang_up() {
+                return Poll::Ready(Ready::Close);
+            }
+            while client.has_backlog() {
+                let Poll::Ready(ready) = client.socket.poll_write_ready(cx) else { break };
+                if ready.is_err() {
+                    return Poll::Ready(Ready::Close);
+                }
+                let relieved = client.flush();
+                if client.has_backlog() {
+                    drained(&client.socket, Interest::WRITABLE);
+                }
+                if relieved {
+                    return Poll::Ready(Ready::Relieved);
+                }
+            }
+            if client.take_changed() {
+                return Poll::Ready(Ready::Look);
+            }
+            if wants_read && client.socket.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(Ready::Read);
+            }
+            if keepalive
+                .as_mut()
+                .is_some_and(|keepalive| keepalive.timer.as_mut().poll(cx).is_ready())
+            {
+                return Poll::Ready(Ready::Tick);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether nothing more is to be read before calls are answered or streams have taken data.
+    fn is_full(&self) -> bool {
+        if self.client.is_hanging_up() {
+            return true;
+        }
+        if self.client.is_full(self.server.settings.requests_per_client_max) {
+            return true;
+        }
+        let full = || self.client.session().streams.values().any(|link| link.inbox_is_full());
+        if !full() {
+            return false;
+        }
+        self.client.pause();
+        full()
+    }
+
+    /// Reads once. False when the connection is over.
+    fn read(&mut self) -> bool {
+        let received = SCRATCH.with_borrow_mut(|scratch| {
+            scratch.resize(READ_BYTES, 0);
+            let received = fds::receive(self.client.socket.as_fd(), scratch, &mut self.fds);
+            if let Ok(count) = received {
+                self.frames.feed(scratch.get(..count).unwrap_or_default());
+            }
+            received
+        });
+        match received {
+            Ok(0) => false,
+            Ok(count) => {
+                if count < READ_BYTES {
+                    // The socket is empty: the next read would only say so. New bytes wake anew.
+                    drained(&self.client.socket, Interest::READABLE);
+                }
+                if let Some(keepalive) = &mut self.keepalive {
+                    keepalive.heard();
+                }
+                self.serve_waiting()
+            }
+            Err(Errno::AGAIN) => {
+                drained(&self.client.socket, Interest::READABLE);
+                true
+            }
+            Err(Errno::INTR) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Serves the whole messages that are there, answers in one write. False when bytes are wrong.
+    fn serve_waiting(&mut self) -> bool {
+        self.client.hold();
+        let mut fine = true;
+        while fine && !self.is_full() {
+            match self.next_message() {
+                Ok(Some((message, fds))) => {
+                    calls::serve(&self.server, &self.client, message, fds);
+                }
+                Ok(None) => break,
+                Err(Broken) => fine = false,
+            }
+        }
+        self.client.release();
+        fine
+    }
+
+    /// The next message with all of its descriptors.
+    fn next_message(&mut self) -> Result<Option<(Message, Vec<OwnedFd>)>, Broken> {
+        let (message, due) = match self.fds_due.take() {
+            Some(waiting) => waiting,
+            None => match self.frames.next_message().map_err(|_| Broken)? {
+                None => return Ok(None),
+                Some(message) => {
+                    let due = fds_of(&message)?;
+                    (message, due)
+                }
+            },
+        };
+        // Each comes with one byte of its own, behind the message.
+        let missing = due.saturating_sub(self.frames.skip(due));
+        if missing > 0 {
+            self.fds_due = Some((message, missing));
+            return Ok(None);
+        }
+        let count = fds_of(&message)?;
+        if self.fds.len() < count {
+            return Err(Broken);
+        }
+        Ok(Some((message, self.fds.drain(..count).collect())))
+    }
+
+    /// The timer of keepalive fired. False when the other side is given up.
+    fn tick(&mut self) -> bool {
+        let Some(keepalive) = &mut self.keepalive else { return true };
+        match keepalive.due() {
+            Due::Nothing => true,
+            Due::Ping => {
+                self.client.send(calls::keepalive_message(keepalive::PING), Vec::new());
+                true
+            }
+            Due::Dead => {
+                let id = self.client.caller.client_id;
+                virt_log::warning!("rpc.keepalive", "client {id} answers no keepalive");
+                false
+            }
+        }
+    }
+}
+
+/// The bytes of a client make no messages.
+struct Broken;
+
+fn fds_of(message: &Message) -> Result<usize, Broken> {
+    if message.header.kind != MessageType::CallWithFds {
+        return Ok(0);
+    }
+    let count = virt_wire::Reader::new(&message.payload).u32().map_err(|_| Broken)?;
+    let count = usize::try_from(count).map_err(|_| Broken)?;
+    if count > MESSAGE_FDS_MAX { Err(Broken) } else { Ok(count) }
+}
+
+/// Pings a silent client, and gives it up when it stays silent.
+struct Keepalive {
+    interval: Duration,
+    pings_left: u32,
+    count: u32,
+    heard: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+enum Due {
+    Nothing,
+    Ping,
+    Dead,
+}
+
+impl Keepalive {
+    fn new(server: &Server) -> Option<Self> {
+        let interval = Duration::from_secs(server.settings.keepalive_interval_s?);
+        let count = server.settings.keepalive_count;
+        let now = Instant::now();
+        let timer = Box::pin(sleep_until(now + interval));
+        Some(Self { interval, pings_left: count, count, heard: now, timer })
+    }
+
+    /// Something arrived. The timer is left alone: it looks at this when it fires.
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+        self.pings_left = self.count;
+    }
+
+    fn due(&mut self) -> Due {
+        let now = Instant::now();
+        let quiet_until = self.heard + self.interval;
+        if quiet_until > now {
+            self.timer.as_mut().reset(quiet_until);
+            return Due::Nothing;
+        }
+        if self.pings_left == 0 {
+            return Due::Dead;
+        }
+        self.pings_left -= 1;
+        self.timer.as_mut().reset(now + self.interval);
+        Due::Ping
+    }
+}

@@ -1,0 +1,252 @@
+//! The calls that the daemon answers itself: opening, authentication, features, registrations.
+
+use std::sync::Arc;
+
+use virt_error::{Code, Error, Origin, Result};
+use virt_types::{TypedParam, TypedValue, feature};
+use virt_wire::{Codec, Header, Reader, Writer, XdrError, limits, qemu, remote};
+
+use crate::calls::Server;
+use crate::client::{Client, start_reply};
+use crate::events;
+
+/// The version of libvirt whose interface this is: 11.3.0.
+const LIB_VERSION: u64 = 11_003_000;
+/// `VIR_CONNECT_RO` in the flags of an open.
+const OPEN_READ_ONLY: u32 = 1;
+
+/// Serves one procedure: its number, arguments and the answer to write.
+type Run = fn(&Server, &Arc<Client>, u32, &[u8], &mut Writer) -> Result<()>;
+
+/// Where a call of the daemon's own is answered.
+pub(crate) enum Own {
+    /// At once, on the loop.
+    Loop(Run),
+    /// By a worker: it may wait.
+    Worker(Run),
+}
+
+/// How the daemon itself answers a procedure, if it does.
+pub(crate) fn own(program: u32, number: u32) -> Option<Own> {
+    use remote::*;
+    if program == qemu::PROGRAM {
+        return match number {
+            qemu::CONNECT_DOMAIN_MONITOR_EVENT_REGISTER
+            | qemu::CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER => Some(Own::Loop(monitor_events)),
+            _ => None,
+        };
+    }
+    if program != PROGRAM {
+        return None;
+    }
+    Some(match number {
+        CONNECT_OPEN => Own::Worker(open),
+        CONNECT_CLOSE => Own::Worker(close),
+        AUTH_LIST => Own::Loop(auth_list),
+        AUTH_SASL_INIT | AUTH_SASL_START | AUTH_SASL_STEP | AUTH_POLKIT => Own::Loop(auth_refused),
+        CONNECT_SUPPORTS_FEATURE => Own::Loop(supports_feature),
+        CONNECT_GET_LIB_VERSION => Own::Loop(lib_version),
+        CONNECT_REGISTER_CLOSE_CALLBACK | CONNECT_UNREGISTER_CLOSE_CALLBACK => {
+            Own::Loop(close_callback)
+        }
+        CONNECT_SET_IDENTITY => Own::Loop(set_identity),
+        CONNECT_DOMAIN_EVENT_REGISTER
+        | CONNECT_DOMAIN_EVENT_DEREGISTER
+        | CONNECT_DOMAIN_EVENT_REGISTER_ANY
+        | CONNECT_DOMAIN_EVENT_DEREGISTER_ANY
+        | CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY
+        | CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY
+        | CONNECT_NETWORK_EVENT_REGISTER_ANY
+        | CONNECT_NETWORK_EVENT_DEREGISTER_ANY
+        | CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY
+        | CONNECT_STORAGE_POOL_EVENT_DEREGISTER_ANY
+        | CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY
+        | CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY
+        | CONNECT_SECRET_EVENT_REGISTER_ANY
+        | CONNECT_SECRET_EVENT_DEREGISTER_ANY => {
+            Own::Loop(|_, client, number, arguments, reply| {
+                events::serve(client, number, arguments, reply)
+            })
+        }
+        _ => return None,
+    })
+}
+
+/// Runs one of them and answers.
+pub(crate) fn answer(
+    run: Run,
+    server: &Server,
+    client: &Arc<Client>,
+    header: Header,
+    arguments: &[u8],
+) {
+    let mut reply = start_reply(header);
+    let result = run(server, client, header.procedure, arguments, &mut reply);
+    client.reply(header, result.map(|()| reply), Vec::new());
+}
+
+fn read<T>(decoded: std::result::Result<T, XdrError>) -> Result<T> {
+    decoded.map_err(|_| virt_dispatch::rpc_error("Unable to decode message payload"))
+}
+
+fn open(
+    server: &Server,
+    client: &Arc<Client>,
+    _: u32,
+    arguments: &[u8],
+    _: &mut Writer,
+) -> Result<()> {
+    let r = &mut Reader::new(arguments);
+    let name = read(r.optional(|r| r.string(limits::STRING_MAX)))?;
+    let flags = read(r.u32())?;
+    {
+        let mut session = client.session();
+        if session.connection.is_some() || session.opening {
+            return Err(Error::internal(Origin::Rpc, "connection already open"));
+        }
+        session.opening = true;
+    }
+    let opened = open_named(server, client, name.as_deref(), flags);
+    let mut session = client.session();
+    session.opening = false;
+    session.connection = Some(opened?);
+    Ok(())
+}
+
+fn open_named(
+    server: &Server,
+    client: &Client,
+    name: Option<&str>,
+    flags: u32,
+) -> Result<virt_driver::Connection> {
+    // Compat: a daemon has no default of its own; without a name there is nothing to open.
+    let name = name.ok_or_else(|| Error::internal(Origin::Rpc, "connection not open"))?;
+    if !name.is_empty() {
+        virt_transport::Uri::parse(name)?.require_driver()?;
+    }
+    let read_only = client.read_only_socket || flags & OPEN_READ_ONLY != 0;
+    let connection = server.registry.open(Some(name), read_only)?;
+    Ok(connection.for_caller(client.caller.clone(), None))
+}
+
+fn close(_: &Server, client: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> Result<()> {
+    events::forget_all(client);
+    let closed = client.session().connection.take();
+    drop(closed);
+    // Compat: after this answer the daemon hangs up.
+    client.close_after_reply();
+    Ok(())
+}
+
+fn auth_list(_: &Server, _: &Arc<Client>, _: u32, _: &[u8], reply: &mut Writer) -> Result<()> {
+    const NONE: i32 = 0;
+    reply.u32(1);
+    reply.i32(NONE);
+    Ok(())
+}
+
+fn auth_refused(_: &Server, _: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> Result<()> {
+    Err(Error::new(Code::AuthFailed, Origin::Rpc, "authentication failed"))
+}
+
+fn supports_feature(
+    _: &Server,
+    client: &Arc<Client>,
+    _: u32,
+    arguments: &[u8],
+    reply: &mut Writer,
+) -> Result<()> {
+    let number = read(Reader::new(arguments).i32())?;
+    // Compat: asking for keepalive starts it, and works before anything is open.
+    if number == feature::PROGRAM_KEEPALIVE {
+        client.session().keepalive = true;
+        client.wake();
+        reply.i32(1);
+        return Ok(());
+    }
+    let connection = client.connection()?;
+    let supported = match number {
+        feature::FD_PASSING | feature::REMOTE_EVENT_CALLBACK | feature::REMOTE_CLOSE_CALLBACK => {
+            true
+        }
+        other => connection.supports_feature(other),
+    };
+    reply.i32(supported.into());
+    Ok(())
+}
+
+fn lib_version(
+    _: &Server,
+    client: &Arc<Client>,
+    _: u32,
+    _: &[u8],
+    reply: &mut Writer,
+) -> Result<()> {
+    if client.session().connection.is_none() {
+        return Err(Error::internal(Origin::Rpc, "hypervisor connection not open"));
+    }
+    reply.u64(LIB_VERSION);
+    Ok(())
+}
+
+fn close_callback(
+    _: &Server,
+    client: &Arc<Client>,
+    number: u32,
+    _: &[u8],
+    _: &mut Writer,
+) -> Result<()> {
+    client.connection()?;
+    client.session().events.close = number == remote::CONNECT_REGISTER_CLOSE_CALLBACK;
+    Ok(())
+}
+
+/// A front daemon says on whose behalf it calls. Only what is known may be said.
+fn set_identity(
+    _: &Server,
+    client: &Arc<Client>,
+    _: u32,
+    arguments: &[u8],
+    _: &mut Writer,
+) -> Result<()> {
+    let r = &mut Reader::new(arguments);
+    let params = read(r.list(limits::CONNECT_IDENTITY_PARAMS_MAX, TypedParam::decode))?;
+    let _flags = read(r.u32())?;
+    client.connection()?;
+    for param in &params {
+        let known = matches!(
+            (param.field.as_str(), &param.value),
+            (
+                "user_name"
+                    | "group_name"
+                    | "sasl_user_name"
+                    | "x509_distinguished_name"
+                    | "selinux_context",
+                TypedValue::String(_)
+            ) | ("unix_user_id" | "unix_group_id" | "process_time", TypedValue::Ullong(_))
+                | ("process_id", TypedValue::Llong(_))
+        );
+        if !known {
+            let detail = format!("parameter '{}' not supported", param.field);
+            return Err(Error::new(Code::ArgumentUnsupported, Origin::None, detail));
+        }
+    }
+    Ok(())
+}
+
+fn monitor_events(
+    _: &Server,
+    client: &Arc<Client>,
+    number: u32,
+    arguments: &[u8],
+    _: &mut Writer,
+) -> Result<()> {
+    client.connection()?;
+    if number == qemu::CONNECT_DOMAIN_MONITOR_EVENT_REGISTER {
+        return Err(Error::unsupported()
+            .in_call("virConnectDomainQemuMonitorEventRegister", virt_error::Origin::None));
+    }
+    let callback = read(Reader::new(arguments).i32())?;
+    let detail = format!("qemu monitor event callback {callback} not registered");
+    Err(Error::internal(Origin::Rpc, detail))
+}

@@ -1,0 +1,268 @@
+//! `libvirtd.conf`: what it may say and what holds when it says nothing.
+
+use std::path::{Path, PathBuf};
+
+use virt_conf::{Conf, ConfError};
+
+use crate::args::Args;
+
+/// The folders the daemon works in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dirs {
+    pub(crate) config: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) run: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) cache: PathBuf,
+}
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Root's daemon, for all users, as against a user's own.
+    pub(crate) system: bool,
+    pub(crate) dirs: Dirs,
+    pub(crate) socket_dir: PathBuf,
+    pub(crate) socket_group: Option<String>,
+    pub(crate) socket_mode: u32,
+    pub(crate) socket_mode_ro: u32,
+    pub(crate) clients_max: usize,
+    pub(crate) clients_queued_max: u32,
+    pub(crate) clients_anonymous_max: usize,
+    pub(crate) workers_min: usize,
+    pub(crate) workers_max: usize,
+    pub(crate) workers_priority: usize,
+    pub(crate) requests_per_client_max: usize,
+    /// Seconds of silence before a ping; none when the file says -1.
+    pub(crate) keepalive_interval_s: Option<u64>,
+    /// Pings without answer before the connection is given up; 0: it is given up without a ping.
+    pub(crate) keepalive_count: u32,
+    pub(crate) log_level: Option<u32>,
+    pub(crate) log_filters: Option<String>,
+    pub(crate) log_outputs: Option<String>,
+}
+
+const FILE: &str = "libvirtd.conf";
+
+impl Settings {
+    /// Folders by the command line, then the file in them, then the folders the file names.
+    pub(crate) fn load(args: &Args) -> Result<Self, String> {
+        let system = rustix::process::geteuid().is_root();
+        let dirs = match &args.base_dir {
+            Some(base) => Dirs::under(&absolute(base)?),
+            None if system => Dirs::system(),
+            None => Dirs::session(),
+        };
+        let path = args.config.clone().unwrap_or_else(|| dirs.config.join(FILE));
+        let shown = path.display().to_string();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if args.config.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                String::new()
+            }
+            Err(error) => {
+                let reason = virt_error::errno_text(error.raw_os_error().unwrap_or(0));
+                return Err(format!(
+                    "Can't load config file: Failed to open file '{shown}': {reason}: {shown}"
+                ));
+            }
+        };
+        let complain = |text: String| format!("Can't load config file: {text}: {shown}");
+        let conf = Conf::parse(&text).map_err(|error| complain(error.at(&shown)))?;
+        let settings =
+            Self::from_conf(&conf, system, dirs).map_err(|error| complain(error.at(&shown)))?;
+        settings.check(&conf).map_err(complain)?;
+        Ok(settings)
+    }
+
+    fn from_conf(conf: &Conf, system: bool, dirs: Dirs) -> Result<Self, ConfError> {
+        let dir = |key: &str, otherwise: PathBuf| -> Result<PathBuf, ConfError> {
+            Ok(conf.string(key)?.map_or(otherwise, PathBuf::from))
+        };
+        let dirs = Dirs {
+            config: dir("config_dir", dirs.config)?,
+            state: dir("state_dir", dirs.state)?,
+            run: dir("run_dir", dirs.run)?,
+            log: dir("log_dir", dirs.log)?,
+            cache: dir("cache_dir", dirs.cache)?,
+        };
+        let number = |key: &str, otherwise: u32| -> Result<u32, ConfError> {
+            Ok(conf.unsigned32(key)?.unwrap_or(otherwise))
+        };
+        let size = |key, otherwise| number(key, otherwise).map(|number| number as usize);
+        let text = |key: &str| Ok(conf.string(key)?.map(str::to_owned));
+        let mode = |key: &'static str, otherwise: u32| match conf.string(key)? {
+            None => Ok(otherwise),
+            Some(digits) => match u32::from_str_radix(digits, 8) {
+                Ok(mode) if mode <= 0o777 => Ok(mode),
+                _ => Err(ConfError::Kind { key: key.to_owned(), wanted: "an octal mode" }),
+            },
+        };
+        Ok(Self {
+            system,
+            socket_dir: dir("unix_sock_dir", dirs.run.clone())?,
+            socket_group: text("unix_sock_group")?,
+            // Without polkit the read-write socket is the owner's, and the group's when named.
+            socket_mode: mode("unix_sock_rw_perms", 0o700)?,
+            socket_mode_ro: mode("unix_sock_ro_perms", if system { 0o777 } else { 0o700 })?,
+            clients_max: size("max_clients", 5000)?,
+            clients_queued_max: number("max_queued_clients", 1000)?,
+            clients_anonymous_max: size("max_anonymous_clients", 20)?,
+            workers_min: size("min_workers", 5)?,
+            workers_max: size("max_workers", 20)?,
+            workers_priority: size("prio_workers", 5)?,
+            requests_per_client_max: size("max_client_requests", 5)?,
+            keepalive_interval_s: match conf.signed("keepalive_interval")? {
+                None => Some(5),
+                Some(seconds) => u64::try_from(seconds).ok().filter(|&seconds| seconds > 0),
+            },
+            keepalive_count: number("keepalive_count", 5)?,
+            log_level: conf.unsigned32("log_level")?,
+            log_filters: text("log_filters")?,
+            log_outputs: text("log_outputs")?,
+            dirs,
+        })
+    }
+
+    /// What cannot be granted is refused at the start, never ignored: it is about who may come in.
+    fn check(&self, conf: &Conf) -> Result<(), String> {
+        for key in ["auth_unix_ro", "auth_unix_rw"] {
+            match conf.string(key) {
+                Ok(None | Some("none")) => {}
+                Ok(Some(kind @ ("polkit" | "sasl"))) => {
+                    return Err(format!("{key}: authentication '{kind}' is not available"));
+                }
+                Ok(Some(kind)) => {
+                    return Err(format!(
+                        "unsupported configuration: {FILE}: {key}: unsupported auth {kind}"
+                    ));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        if self.clients_max < self.clients_anonymous_max {
+            return Err("internal error: The overall maximum number of clients must not be less \
+                        than the number of clients waiting for authentication"
+                .to_owned());
+        }
+        for (key, value) in [
+            ("max_workers", self.workers_max),
+            ("prio_workers", self.workers_priority),
+            ("max_client_requests", self.requests_per_client_max),
+        ] {
+            if value == 0 {
+                return Err(format!("{key} must be greater than 0"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.socket_dir.join("libvirt-sock")
+    }
+
+    /// Compat: a user's own daemon has no read-only socket.
+    pub(crate) fn socket_ro(&self) -> Option<PathBuf> {
+        self.system.then(|| self.socket_dir.join("libvirt-sock-ro"))
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+impl Dirs {
+    fn system() -> Self {
+        Self {
+            config: "/etc/libvirt".into(),
+            state: "/var/lib/libvirt".into(),
+            run: "/run/libvirt".into(),
+            log: "/var/log/libvirt".into(),
+            cache: "/var/cache/libvirt".into(),
+        }
+    }
+
+    fn session() -> Self {
+        let env = |name: &str| std::env::var_os(name).filter(|dir| !dir.is_empty());
+        let home = PathBuf::from(env("HOME").unwrap_or_else(|| "/".into()));
+        let dir = |name: &str, otherwise: &str| {
+            env(name).map_or_else(|| home.join(otherwise), PathBuf::from).join("libvirt")
+        };
+        let config = dir("XDG_CONFIG_HOME", ".config");
+        let cache = dir("XDG_CACHE_HOME", ".cache");
+        Self {
+            // Compat: a user's daemon keeps its state beside its configuration.
+            state: config.clone(),
+            log: cache.clone(),
+            run: virt_transport::session_run_dir(),
+            config,
+            cache,
+        }
+    }
+
+    fn under(base: &Path) -> Self {
+        let dir = |name: &str| base.join(name).join("libvirt");
+        Self {
+            config: dir("config"),
+            state: dir("state"),
+            run: dir("run"),
+            log: dir("log"),
+            cache: dir("cache"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(text: &str) -> Result<Settings, String> {
+        let conf = Conf::parse(text).map_err(|error| error.to_string())?;
+        let settings = Settings::from_conf(&conf, true, Dirs::under(Path::new("/b")))
+            .map_err(|error| error.at("c"))?;
+        settings.check(&conf)?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn what_holds_without_a_file() {
+        let settings = from("").expect("settings");
+        assert_eq!(settings.socket(), Path::new("/b/run/libvirt/libvirt-sock"));
+        assert_eq!(settings.socket_ro(), Some("/b/run/libvirt/libvirt-sock-ro".into()));
+        assert_eq!((settings.workers_min, settings.workers_max), (5, 20));
+        assert_eq!(settings.keepalive_interval_s, Some(5));
+    }
+
+    #[test]
+    fn each_folder_and_limit_can_be_set_alone() {
+        let settings = from(
+            "run_dir = \"/r\"\nlog_dir = \"/l\"\nkeepalive_interval = -1\nmax_workers = 3\n\
+             unix_sock_rw_perms = \"0770\"\n",
+        )
+        .expect("settings");
+        assert_eq!(settings.socket(), Path::new("/r/libvirt-sock"));
+        assert_eq!(settings.dirs.log, Path::new("/l"));
+        assert_eq!(settings.dirs.state, Path::new("/b/state/libvirt"));
+        assert_eq!(settings.keepalive_interval_s, None);
+        assert_eq!(settings.workers_max, 3);
+        assert_eq!(settings.socket_mode, 0o770);
+    }
+
+    #[test]
+    fn what_cannot_be_granted_is_refused() {
+        for (text, message) in [
+            (
+                "unix_sock_rw_perms = \"9\"",
+                "internal error: c: expected an octal mode for 'unix_sock_rw_perms' parameter",
+            ),
+            ("auth_unix_rw = \"polkit\"", "auth_unix_rw: authentication 'polkit' is not available"),
+            ("max_workers = 0", "max_workers must be greater than 0"),
+            (
+                "max_clients = -1",
+                "internal error: c: expected an unsigned integer for 'max_clients' parameter",
+            ),
+        ] {
+            assert_eq!(from(text).map(|_| ()), Err(message.to_owned()), "{text}");
+        }
+    }
+}
