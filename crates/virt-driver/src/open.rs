@@ -61,7 +61,7 @@ impl Registry {
         Err(if uri.is_empty() {
             Error::bare(Code::NoConnect, Origin::None)
         } else {
-            Error::new(Code::NoConnect, Origin::None, format!("No connection for URI {uri}"))
+            Error::new(Code::NoConnect, Origin::None, uri)
         })
     }
 }

@@ -56,7 +56,7 @@ impl Error {
             from: from as i32,
             level: Level::Error,
             message: template.replacen("%s", &detail, 1),
-            texts: [Some(template.to_owned()), Some(detail), None],
+            texts: [Some(positional(template)), Some(detail), None],
             numbers: [-1, -1],
         }))
     }
@@ -214,6 +214,11 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Compat: `str1` is the template with its argument numbered, where there is text around it.
+fn positional(template: &str) -> String {
+    if template == "%s" { template.to_owned() } else { template.replacen("%s", "%1$s", 1) }
+}
 
 /// The system's text for an error number, without Rust's "(os error N)".
 pub fn errno_text(errno: i32) -> String {
