@@ -1,6 +1,8 @@
 //! Recorded sessions of libvirt's virsh as judges: what `define` then `dumpxml` of a document prints,
 //! and the message where it is refused.
 
+#![allow(clippy::print_stdout, reason = "counts and skips are what these tests report")]
+
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::{Domain, DomainRules, DriverFeatures};
 use virt_model::{ParseFlags, PrintFlags};
@@ -142,5 +144,5 @@ fn documents_print_as_in_recorded_sessions() {
         }
     }
     println!("golden domain documents {passed}/{total}");
-    assert!(passed >= 50, "{passed} sessions agree");
+    assert!(passed >= 64, "{passed} sessions agree");
 }

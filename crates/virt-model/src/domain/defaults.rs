@@ -29,6 +29,15 @@ pub(super) fn memory(domain: &mut Domain) -> Result<()> {
         ));
     }
     let all = domain.memory.kib;
+    let numa = domain.cpu.as_ref().is_some_and(|cpu| cpu.numa.is_some());
+    if let Some(hugepages) =
+        domain.memory_backing.as_mut().and_then(|backing| backing.hugepages.as_mut())
+        && let [page] = hugepages.pages.as_mut_slice()
+        && !numa
+    {
+        // Compat: without cells the only page size is everybody's.
+        page.nodeset = None;
+    }
     let current = domain.current_memory_kib.filter(|kib| *kib > 0 && *kib <= all);
     domain.current_memory_kib = Some(current.unwrap_or(all));
     Ok(())
@@ -44,6 +53,13 @@ pub(super) fn vcpus(domain: &mut Domain) {
 pub(super) fn boot(domain: &mut Domain) {
     let by_device = domain.devices.infos().iter().any(|info| info.boot.is_some());
     let full = domain.os.kind.kind == Some(OsType::Hvm);
+    if !matches!(
+        domain.os.kind.kind,
+        Some(OsType::Hvm | OsType::Xen | OsType::XenPvh | OsType::Uml)
+    ) {
+        let os = &mut domain.os;
+        (os.kernel, os.initrd, os.cmdline, os.dtb) = (None, None, None, None);
+    }
     if full && domain.os.boot.is_empty() && !by_device {
         domain.os.boot.push(Boot { dev: BootDevice::Hd });
     }
@@ -60,11 +76,11 @@ pub(super) fn cpu(domain: &mut Domain) {
     if cpu.mode.is_none() && cpu.model.is_some() {
         cpu.mode = Some(Mode::Custom);
     }
-    if cpu.mode == Some(Mode::Custom) {
-        if let Some(model) = &mut cpu.model {
-            cpu.match_.get_or_insert(Match::Exact);
-            model.fallback.get_or_insert(Fallback::Allow);
-        }
+    if cpu.mode == Some(Mode::Custom)
+        && let Some(model) = &mut cpu.model
+    {
+        cpu.match_.get_or_insert(Match::Exact);
+        model.fallback.get_or_insert(Fallback::Allow);
     }
 }
 
@@ -186,7 +202,12 @@ fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
     match graphics.kind {
         GraphicsType::Vnc => vnc_ports(graphics),
         GraphicsType::Spice => spice_ports(graphics),
-        _ => {}
+        _ => {
+            let ports = &mut graphics.ports;
+            if ports.port.is_none_or(|port| port <= 0) {
+                (ports.port, ports.autoport) = (Some(0), Some(YesNo::Yes));
+            }
+        }
     }
     if graphics.listens.is_empty() {
         let unconnected = graphics.kind == GraphicsType::Spice

@@ -52,7 +52,7 @@ element! {
 element! {
     pub struct Filesystem {
         kind: FilesystemType = attr_def("type"),
-        accessmode: Option<String> = attr("accessmode"),
+        accessmode: AccessMode = attr_def("accessmode"),
         fmode: Option<String> = attr("fmode"),
         dmode: Option<String> = attr("dmode"),
         multidevs: Option<String> = attr("multidevs"),
@@ -66,6 +66,14 @@ element! {
         space_hard_limit: Option<Element<'static>> = tree("space_hard_limit"),
         space_soft_limit: Option<Element<'static>> = tree("space_soft_limit"),
         info: DeviceInfo = flat(),
+    }
+}
+
+words! {
+    pub enum AccessMode {
+        Passthrough = "passthrough",
+        Mapped = "mapped",
+        Squash = "squash",
     }
 }
 
@@ -140,8 +148,8 @@ element! {
         streams: Option<u32> = attr("streams"),
         codecs: Vec<Element<'static>> = trees("codec"),
         audio: Option<Element<'static>> = tree("audio"),
-        driver: Option<VirtioOptions> = child_some("driver"),
         info: DeviceInfo = flat(),
+        driver: Option<VirtioOptions> = child_some("driver"),
     }
 }
 
@@ -231,8 +239,8 @@ element! {
         autodeflate: Option<OnOff> = attr("autodeflate"),
         free_page_reporting: Option<OnOff> = attr("freePageReporting"),
         stats: Option<Stats> = child("stats"),
-        driver: Option<VirtioOptions> = child_some("driver"),
         info: DeviceInfo = flat(),
+        driver: Option<VirtioOptions> = child_some("driver"),
     }
 }
 

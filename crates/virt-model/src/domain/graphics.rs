@@ -102,7 +102,9 @@ impl Body for Ports {
 
     fn attrs(&self, out: &mut Out) {
         let hidden = out.flags.inactive && self.autoport == Some(YesNo::Yes);
-        let shown = |port: Option<i32>| if hidden { port.map(|_| -1) } else { port };
+        // Compat: RDP says 0 where the others say -1.
+        let shown =
+            |port: Option<i32>| if hidden && port != Some(0) { port.map(|_| -1) } else { port };
         kinds::attr::attrs(&shown(self.port), out, "port");
         // Compat: an assigned TLS port leaves nothing in a definition.
         kinds::attr::attrs(&self.tls_port.filter(|_| !hidden), out, "tlsPort");
@@ -167,9 +169,9 @@ element! {
 
 element! {
     pub struct VideoDriver {
+        virtio: VirtioOptions = flat(),
         vgaconf: Option<String> = attr("vgaconf"),
         name: Option<String> = attr("name"),
-        virtio: VirtioOptions = flat(),
     }
 }
 

@@ -39,6 +39,9 @@ impl Domain {
         implicit::consoles(self);
         implicit::controllers(self);
         rules.defaults(self, flags)?;
+        self.namespaces.retain(|namespace| rules.owns_namespace(&namespace.uri));
+        let owned = &self.namespaces;
+        self.foreign.retain(|tree| owned.iter().any(|n| Some(n.prefix.as_str()) == tree.prefix()));
         validate::domain(self, rules)?;
         rules.validate(self)
     }

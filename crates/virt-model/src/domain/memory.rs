@@ -37,7 +37,7 @@ impl Body for Memory {
 element! {
     /// The ceiling for memory that is plugged in later.
     pub struct MaxMemory {
-        slots: u32 = attr_req("slots"),
+        slots: u32 = attr_odd("slots"),
         kib: u64 = kib_content(),
     }
 }

@@ -90,7 +90,7 @@ words! {
 element! {
     /// A domain.
     pub struct Domain {
-        virt_type: VirtType = attr_req("type"),
+        virt_type: VirtType = virt_type("type"),
         /// Absent, or -1, for a domain that does not run.
         id: Option<i32> = domain_id("id") when live,
         namespaces: Vec<Namespace> = namespaces(),

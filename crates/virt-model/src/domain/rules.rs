@@ -28,6 +28,11 @@ pub trait DomainRules {
         Ok(())
     }
 
+    /// Whether elements of that namespace (as `qemu:commandline`) are this driver's; others' are dropped.
+    fn owns_namespace(&self, _uri: &str) -> bool {
+        false
+    }
+
     /// Whether the driver takes what most do not.
     fn features(&self) -> DriverFeatures {
         DriverFeatures::default()

@@ -49,21 +49,21 @@ impl StorageSource {
     const REST_ORDER: &'static [&'static str] = &[
         "snapshot",
         "config",
-        "auth",
-        "seclabel",
-        "encryption",
-        "reservations",
         "initiator",
+        "address",
         "ssl",
         "cookies",
         "readahead",
         "timeout",
         "reconnect",
-        "identity",
         "knownHosts",
-        "address",
+        "identity",
         "slices",
+        "auth",
         "dataStore",
+        "seclabel",
+        "encryption",
+        "reservations",
     ];
 
     pub fn path(&self) -> Option<&str> {

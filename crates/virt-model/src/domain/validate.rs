@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use virt_error::Result;
 
 use crate::domain::chardev::{ChannelType, ChardevSource, ChardevType};
+use crate::domain::controller::{Controller, ControllerType};
 use crate::domain::load::xml_error;
 use crate::domain::{Domain, DomainRules};
 use crate::schema::error;
@@ -15,6 +16,8 @@ pub(super) fn domain(domain: &Domain, rules: &dyn DomainRules) -> Result<()> {
     boot_orders(domain)?;
     disks(domain)?;
     chardevs(domain)?;
+    usb(domain)?;
+    hostdevs(domain)?;
     interfaces(domain)
 }
 
@@ -117,4 +120,29 @@ fn chardevs(domain: &Domain) -> Result<()> {
         .chain(devices.redirdevs.iter().map(|d| &d.source))
         .chain(devices.rngs.iter().filter_map(|d| d.backend.as_ref()?.chardev.as_ref()));
     others.into_iter().try_for_each(ChardevSource::validate)
+}
+
+/// A redirected device needs a USB bus.
+fn usb(domain: &Domain) -> Result<()> {
+    let is_bus =
+        |c: &Controller| c.kind == ControllerType::Usb && c.model.as_deref() != Some("none");
+    let has_bus = domain.devices.controllers.iter().any(is_bus);
+    if !domain.devices.redirdevs.is_empty() && !has_bus {
+        let what = "cannot add redirected USB device: USB is disabled for this domain";
+        return Err(error::unsupported(what));
+    }
+    Ok(())
+}
+
+fn hostdevs(domain: &Domain) -> Result<()> {
+    for hostdev in &domain.devices.hostdevs {
+        if hostdev.sgio.as_deref() == Some("unfiltered") {
+            return Err(error::unsupported("unfiltered sgio is no longer supported"));
+        }
+        if (hostdev.sgio.is_some() || hostdev.rawio.is_some()) && hostdev.kind != "scsi" {
+            let what = if hostdev.sgio.is_some() { "sgio" } else { "rawio" };
+            return xml_error(format!("{what} is only supported for scsi host device"));
+        }
+    }
+    Ok(())
 }

@@ -13,9 +13,18 @@ use crate::domain::cpu::Policy;
 use crate::domain::disk::{DiskType, Tray};
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
 use crate::domain::source::{BackingStore, StorageSource};
-use crate::domain::{LifecycleAction, Namespace};
+use crate::domain::{LifecycleAction, Namespace, VirtType};
 use crate::schema::text::{Mac, NumberSet, YesNo};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
+
+kind! {
+    virt_type [] (VirtType; name: &str)
+    read |element, flags| {
+        let word = element.attr(name).ok_or_else(|| error::missing_attribute(element, name))?;
+        VirtType::from_word(word).ok_or_else(|| error::unsupported(format!("invalid domain type {word}")))
+    };
+    attrs |field, out| out.w.attr(name, field.as_str());
+}
 
 kind! {
     /// The id of a running domain; -1 and none are the same.
