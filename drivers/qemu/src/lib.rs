@@ -1,1 +1,7 @@
 //! The QEMU driver: guests as processes, driven over QMP.
+
+mod capabilities;
+mod dirs;
+pub mod monitor;
+
+pub use dirs::Dirs;

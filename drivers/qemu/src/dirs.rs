@@ -1,0 +1,117 @@
+//! Where the driver keeps what: libvirt's own layout, each directory changeable.
+
+use std::path::{Path, PathBuf};
+
+use virt_host::HostError;
+
+/// The driver's directories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dirs {
+    /// Definitions, `NAME.xml`, with `autostart` below.
+    pub config: PathBuf,
+    /// Status files and pid files.
+    pub run: PathBuf,
+    /// Each running guest's own directory.
+    pub lib: PathBuf,
+    /// Each guest's own output.
+    pub log: PathBuf,
+    /// What may be lost: the capabilities of emulators.
+    pub cache: PathBuf,
+    /// Sockets of channels.
+    pub channel: PathBuf,
+}
+
+impl Dirs {
+    /// Those of `qemu:///system`, below `root` (`/` for the host's own).
+    pub fn system(root: &Path) -> Self {
+        Self {
+            config: root.join("etc/libvirt/qemu"),
+            run: root.join("run/libvirt/qemu"),
+            lib: root.join("var/lib/libvirt/qemu"),
+            log: root.join("var/log/libvirt/qemu"),
+            cache: root.join("var/cache/libvirt/qemu"),
+            channel: root.join("run/libvirt/qemu/channel"),
+        }
+    }
+
+    /// Those of `qemu:///session`: configuration, cache and run directories of the user.
+    pub fn session(config_home: &Path, cache_home: &Path, runtime: &Path) -> Self {
+        let config = config_home.join("libvirt/qemu");
+        let cache = cache_home.join("libvirt/qemu");
+        let run = runtime.join("libvirt/qemu/run");
+        Self {
+            lib: config.join("lib"),
+            log: cache.join("log"),
+            channel: run.join("channel"),
+            cache: cache.join("cache"),
+            config,
+            run,
+        }
+    }
+
+    /// Everything below one directory, as `virtd --base-dir` wants it.
+    pub fn below(base: &Path) -> Self {
+        Self {
+            config: base.join("etc/libvirt/qemu"),
+            run: base.join("run/libvirt/qemu"),
+            lib: base.join("lib/libvirt/qemu"),
+            log: base.join("log/libvirt/qemu"),
+            cache: base.join("cache/libvirt/qemu"),
+            channel: base.join("run/libvirt/qemu/channel"),
+        }
+    }
+
+    pub(crate) fn definition(&self, name: &str) -> PathBuf {
+        self.config.join(format!("{name}.xml"))
+    }
+
+    pub(crate) fn status(&self, name: &str) -> PathBuf {
+        self.run.join(format!("{name}.xml"))
+    }
+
+    pub(crate) fn pid(&self, name: &str) -> PathBuf {
+        self.run.join(format!("{name}.pid"))
+    }
+
+    /// Compat: the directory is named after id and name, and the name is cut to keep the paths of
+    /// sockets below the kernel's limit.
+    pub(crate) fn guest(&self, id: i32, name: &str) -> PathBuf {
+        let short: String = name.chars().take(20).collect();
+        self.lib.join(format!("domain-{id}-{short}"))
+    }
+
+    pub(crate) fn guest_channels(&self, id: i32, name: &str) -> PathBuf {
+        let short: String = name.chars().take(20).collect();
+        self.channel.join(format!("{id}-{short}"))
+    }
+
+    /// Makes what is missing.
+    pub(crate) fn make(&self) -> Result<(), virt_store::StoreError> {
+        for (dir, mode) in [
+            (&self.config, 0o755),
+            (&self.run, 0o755),
+            (&self.lib, 0o755),
+            (&self.log, 0o755),
+            (&self.cache, 0o755),
+        ] {
+            virt_store::make_dir(dir, mode)?;
+        }
+        Ok(())
+    }
+}
+
+/// A host error as the public one.
+pub(crate) fn host_error(error: &HostError) -> virt_error::Error {
+    match error.source_io() {
+        Some(io) => virt_error::Error::io(virt_error::Origin::Qemu, io, error),
+        None => virt_error::Error::internal(virt_error::Origin::Qemu, error.to_string()),
+    }
+}
+
+/// A store error as the public one.
+pub(crate) fn store_error(error: &virt_store::StoreError) -> virt_error::Error {
+    match error.io() {
+        Some(io) => virt_error::Error::io(virt_error::Origin::Qemu, io, error),
+        None => virt_error::Error::internal(virt_error::Origin::Qemu, error.to_string()),
+    }
+}

@@ -1,0 +1,313 @@
+//! Calls over one monitor: written by whoever calls, answered through the reading thread.
+//!
+//! A caller waits on a condition with a deadline of its own, so a guest that does not answer holds
+//! up its callers and nobody else. Replies are matched by id; one that comes after its caller gave up
+//! is dropped.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
+
+use super::reader::{Event, Message, QmpError, ReadError, Reader, Version};
+
+/// Limit: bytes taken off one monitor before the others get their turn.
+const ROUND_BYTES_MAX: usize = 1 << 20;
+
+/// Limit: bytes kept for a guest that takes none; more commands than this are not even queued.
+const UNSENT_BYTES_MAX: usize = 1 << 20;
+
+/// Why a command has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MonitorError {
+    /// No answer in time; the guest may still come back.
+    Timeout,
+    /// The monitor is closed: the guest is gone or going.
+    Closed,
+    /// QEMU does not speak QMP any more.
+    Garbage(ReadError),
+    /// QEMU refuses.
+    Refused { command: &'static str, error: QmpError },
+    /// The answer lacks what it must have.
+    Odd { command: &'static str, what: &'static str },
+}
+
+impl fmt::Display for MonitorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("the monitor does not answer"),
+            Self::Closed => f.write_str("the monitor is closed"),
+            Self::Garbage(error) => write!(f, "the monitor sends no QMP: {error}"),
+            Self::Refused { command, error } => {
+                write!(f, "unable to execute QEMU command '{command}': {}", error.desc)
+            }
+            Self::Odd { command, what } => write!(f, "reply of '{command}' was missing {what}"),
+        }
+    }
+}
+
+impl std::error::Error for MonitorError {}
+
+/// One command with its arguments.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub name: &'static str,
+    pub arguments: Value,
+}
+
+impl Command {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, arguments: Value::Null }
+    }
+
+    pub fn with(name: &'static str, arguments: Value) -> Self {
+        Self { name, arguments }
+    }
+}
+
+/// A connected monitor.
+pub struct Monitor {
+    socket: UnixStream,
+    /// What a caller could not get rid of in its time; it goes before anything else, so that
+    /// commands are never mixed or cut.
+    unsent: Mutex<Vec<u8>>,
+    state: Mutex<State>,
+    changed: Condvar,
+    reader: Mutex<Reader>,
+}
+
+#[derive(Default)]
+struct State {
+    last_id: u64,
+    /// Calls in flight, with their replies as they come.
+    pending: HashMap<u64, Option<Result<Value, QmpError>>>,
+    greeting: Option<Version>,
+    end: Option<MonitorError>,
+}
+
+impl Monitor {
+    /// Takes over a connected socket. Somebody must call [`Monitor::read`] whenever it is readable.
+    pub fn new(socket: UnixStream) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            unsent: Mutex::default(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            reader: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Runs one command.
+    pub fn run(&self, command: Command, wait_max: Duration) -> Result<Value, MonitorError> {
+        let name = command.name;
+        let result = self.run_all(&[command], wait_max)?.pop();
+        let result = result.ok_or(MonitorError::Odd { command: name, what: "a reply" })?;
+        result.map_err(|error| MonitorError::Refused { command: name, error })
+    }
+
+    /// Sends all commands at once and waits for all replies: one round trip. A refusal of one does
+    /// not stop the others.
+    pub fn run_all(
+        &self,
+        commands: &[Command],
+        wait_max: Duration,
+    ) -> Result<Vec<Result<Value, QmpError>>, MonitorError> {
+        let deadline = Instant::now() + wait_max;
+        let mut ids = Vec::with_capacity(commands.len());
+        let mut lines = Vec::new();
+        {
+            let mut state = self.state();
+            if let Some(end) = &state.end {
+                return Err(end.clone());
+            }
+            for command in commands {
+                state.last_id += 1;
+                let id = state.last_id;
+                state.pending.insert(id, None);
+                ids.push(id);
+                let mut line = json!({ "execute": command.name, "id": id });
+                if !command.arguments.is_null() {
+                    line["arguments"] = command.arguments.clone();
+                }
+                lines.extend_from_slice(line.to_string().as_bytes());
+                lines.extend_from_slice(b"\r\n");
+            }
+        }
+        let results = self.write(&lines, deadline).and_then(|()| self.collect(&ids, deadline));
+        if results.is_err() {
+            let mut state = self.state();
+            for id in &ids {
+                state.pending.remove(id);
+            }
+        }
+        results
+    }
+
+    /// Waits for the greeting that QEMU sends first.
+    pub fn greeting(&self, wait_max: Duration) -> Result<Version, MonitorError> {
+        let deadline = Instant::now() + wait_max;
+        self.wait_for(deadline, |state| state.greeting.clone())
+    }
+
+    fn collect(
+        &self,
+        ids: &[u64],
+        deadline: Instant,
+    ) -> Result<Vec<Result<Value, QmpError>>, MonitorError> {
+        self.wait_for(deadline, |state| {
+            let all_here = ids.iter().all(|id| matches!(state.pending.get(id), Some(Some(_))));
+            all_here.then(|| ids.iter().filter_map(|id| state.pending.remove(id)?).collect())
+        })
+    }
+
+    /// Waits until `look` finds what it looks for, the monitor ends or the time is up.
+    fn wait_for<R>(
+        &self,
+        deadline: Instant,
+        mut look: impl FnMut(&mut State) -> Option<R>,
+    ) -> Result<R, MonitorError> {
+        let mut state = self.state();
+        loop {
+            if let Some(found) = look(&mut state) {
+                return Ok(found);
+            }
+            if let Some(end) = &state.end {
+                return Err(end.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(MonitorError::Timeout);
+            }
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+        }
+    }
+
+    fn write(&self, bytes: &[u8], deadline: Instant) -> Result<(), MonitorError> {
+        let mut unsent = lock(&self.unsent);
+        if unsent.len() > UNSENT_BYTES_MAX {
+            return Err(MonitorError::Timeout);
+        }
+        unsent.extend_from_slice(bytes);
+        let mut sent = 0_usize;
+        let mut result = Ok(());
+        while let Some(rest) = unsent.get(sent..).filter(|rest| !rest.is_empty()) {
+            match (&self.socket).write(rest) {
+                Ok(0) => result = Err(self.end(MonitorError::Closed)),
+                Ok(count) => sent = sent.saturating_add(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.wait_writable(deadline) {
+                        result = Err(MonitorError::Timeout);
+                    }
+                }
+                Err(_) => result = Err(self.end(MonitorError::Closed)),
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        unsent.drain(..sent);
+        result
+    }
+
+    fn wait_writable(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
+        let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
+        !left.is_zero() && poll(&mut fds, timeout.as_ref()) != Ok(0)
+    }
+
+    /// Reads what is there; gives the events in it and whether the monitor still lives.
+    pub fn read(&self) -> (Vec<Event>, bool) {
+        let mut reader = lock(&self.reader);
+        let mut events = Vec::new();
+        let mut buffer = [0_u8; 16 * 1024];
+        let mut round = 0_usize;
+        while round < ROUND_BYTES_MAX {
+            let count = match (&self.socket).read(&mut buffer) {
+                Ok(0) => {
+                    self.end(MonitorError::Closed);
+                    return (events, false);
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.end(MonitorError::Closed);
+                    return (events, false);
+                }
+            };
+            round = round.saturating_add(count);
+            reader.feed(buffer.get(..count).unwrap_or_default());
+            if let Err(error) = self.take(&mut reader, &mut events) {
+                self.end(MonitorError::Garbage(error));
+                return (events, false);
+            }
+        }
+        (events, true)
+    }
+
+    fn take(&self, reader: &mut Reader, events: &mut Vec<Event>) -> Result<(), ReadError> {
+        while let Some(message) = reader.next_message()? {
+            match message {
+                Message::Event(event) => events.push(event),
+                Message::Greeting(version) => {
+                    self.state().greeting = Some(version);
+                    self.changed.notify_all();
+                }
+                Message::Reply { id, result } => {
+                    if let Some(slot) = self.state().pending.get_mut(&id) {
+                        *slot = Some(result);
+                        self.changed.notify_all();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the monitor: everyone who waits is told why, and nothing more is sent.
+    pub fn end(&self, why: MonitorError) -> MonitorError {
+        let mut state = self.state();
+        let why = state.end.get_or_insert(why).clone();
+        self.changed.notify_all();
+        drop(state);
+        // The peer may have closed already; then there is nothing to shut down.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        why
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Monitor")
+            .field("in_flight", &state.pending.len())
+            .field("end", &state.end)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
