@@ -96,7 +96,7 @@ impl Virtd {
     }
 
     /// Process ids of the emulators it started: by their pid files, and by the folder they name.
-    pub fn emulators(&self) -> Vec<u32> {
+    pub fn emulators(&self) -> Vec<i32> {
         let files =
             fs::read_dir(self.base.join("run/libvirt/qemu")).into_iter().flatten().flatten();
         let base = self.base().to_string_lossy().into_owned();
@@ -125,10 +125,15 @@ impl Drop for Virtd {
             eprintln!("virtd did not end well: {}", self.log());
         }
         for pid in self.emulators() {
-            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-            pid.map(|pid| kill_process(pid, Signal::KILL));
+            kill(pid);
         }
     }
+}
+
+/// SIGKILL to a process that the caller started, while others may still use its handle.
+pub fn kill(pid: i32) {
+    // It may have ended by itself, which the caller will see.
+    let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
 }
 
 /// libvirt's own daemon, as an unprivileged session daemon with folders of its own.

@@ -13,13 +13,13 @@ mod scratch;
 mod shell;
 mod wait;
 
-pub use daemon::{Daemon, Reference, Virtd};
+pub use daemon::{Daemon, Reference, Virtd, kill};
 pub use guest::{Initramfs, linux_domain, tiny_domain, tiny_guest};
 pub use normalise::Normaliser;
 pub use programs::{debian_program, our_program, reference_program, shared, system_python};
 pub use pty::Terminal;
 pub use scratch::Scratch;
-pub use shell::{Outcome, run, run_with_input};
+pub use shell::{Outcome, run, run_with_input, virsh};
 pub use wait::wait_until;
 
 /// Whether the long forms of the tests were asked for (`cargo xtask test --long`).

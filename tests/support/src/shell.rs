@@ -1,6 +1,7 @@
 //! Running a program to its end with a limit on the time, keeping all it said.
 
 use std::io::{Read, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -71,4 +72,21 @@ pub(crate) fn end_within(child: &mut Child, limit: Duration) -> Option<i32> {
         drop(child.wait());
     }
     status.and_then(|status| status.code())
+}
+
+/// A virsh (theirs or ours) on a connection, with nothing of the person's own settings around it.
+pub fn virsh(program: &Path, uri: &str, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-c", uri]).env_clear().current_dir(home);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env("PATH", path).env("HOME", home);
+    for (variable, folder) in
+        [("XDG_CONFIG_HOME", "config"), ("XDG_CACHE_HOME", "cache"), ("XDG_RUNTIME_DIR", "run")]
+    {
+        command.env(variable, home.join(folder));
+    }
+    for (variable, value) in [("LC_ALL", "C"), ("LANG", "C"), ("TZ", "UTC"), ("TERM", "dumb")] {
+        command.env(variable, value);
+    }
+    command
 }

@@ -1,0 +1,53 @@
+//! libvirt's Python bindings drive our daemon without knowing that it is not libvirt's.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use test_support::{
+    Daemon, Reference, Scratch, Virtd, debian_program, or_skip, run, system_python, tiny_domain,
+    tiny_guest,
+};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs a script of `python/` to its last line.
+#[track_caller]
+fn script(name: &str, uri: &str, further: &[&Path]) -> Result<(), String> {
+    let python = system_python()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name);
+    let output = run(Command::new(python).arg(script).arg(uri).args(further), LIMIT).ok();
+    assert!(output.ends_with("done\n"), "{output}");
+    Ok(())
+}
+
+#[track_caller]
+fn guest(daemon: &dyn Daemon, path: &str) -> Result<(), String> {
+    debian_program("qemu-system-x86_64")?;
+    let files = Scratch::new("python");
+    // Copied: an unprivileged daemon may not reach the folder it was built in.
+    let kernel = files.join("kernel");
+    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let document = files.write("guest.xml", tiny_domain("guest", "qemu", &kernel));
+    script("guest.py", &daemon.uri("qemu", path), &[&document])
+}
+
+#[test]
+fn the_default_world_through_python() {
+    let virtd = Virtd::start();
+    or_skip!(script("world.py", &virtd.uri("test", "default"), &[]));
+}
+
+#[test]
+fn a_real_guest_through_python() {
+    let virtd = Virtd::start();
+    or_skip!(guest(&virtd, "system"));
+}
+
+/// The scripts themselves are right: libvirt's own daemon passes them.
+#[test]
+fn the_scripts_pass_on_the_reference() {
+    let reference = or_skip!(Reference::start());
+    or_skip!(script("world.py", &reference.uri("test", "default"), &[]));
+    or_skip!(guest(&reference, "session"));
+}

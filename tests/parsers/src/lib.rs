@@ -1,0 +1,36 @@
+//! What must hold for any bytes that a reader is fed.
+//!
+//! Each function here is one fuzz target: it takes any bytes at all, and panics when the reader
+//! breaks its word. The fuzzer finds new inputs (`cargo xtask fuzz`); those worth keeping lie in
+//! `fuzz/corpus`, and the test beside this crate feeds them again in every run.
+
+mod calls;
+mod frame;
+mod qmp;
+mod xdr;
+mod xml;
+
+/// A target's name, which is also the name of its folder in `fuzz/corpus`, and its check.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("calls", calls::check),
+    ("frame", frame::check),
+    ("qmp", qmp::check),
+    ("xdr", xdr::check),
+    ("xml", xml::check),
+];
+
+/// Feeds one target; the fuzzer's programs call this.
+pub fn feed(target: &str, bytes: &[u8]) {
+    let found = TARGETS.iter().find(|(name, _)| *name == target);
+    let (_, check) = found.expect("a target of this crate");
+    check(bytes);
+}
+
+/// Splits bytes into portions whose length the first byte chooses, as a socket might.
+fn portions(bytes: &[u8]) -> Option<(std::slice::Chunks<'_, u8>, &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    Some((rest.chunks(usize::from(*length).max(1)), rest))
+}
