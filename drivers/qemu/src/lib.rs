@@ -3,5 +3,6 @@
 mod capabilities;
 mod dirs;
 pub mod monitor;
+mod rules;
 
 pub use dirs::Dirs;
