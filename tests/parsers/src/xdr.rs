@@ -35,7 +35,7 @@ fn take(reader: &mut Reader<'_>, step: u8, held: usize) -> bool {
         5 => reader.bytes(max).is_ok_and(|read| fits(read.len(), max, held)),
         6 => reader.string(max).is_ok_and(|read| fits(read.len(), max, held)),
         7 => reader.octets(max).is_ok_and(|read| fits(read.len(), max, held)),
-        8 => reader.chars_fixed(max).is_ok_and(|read| fits(read.len(), max, held)),
+        8 => reader.chars_fixed(max).is_ok_and(|read| fits(read.chars().count(), max, held)),
         9 => reader.list(max, Reader::u32).is_ok_and(|read| fits(read.len(), max, held)),
         10 => reader.optional(Reader::u64).is_ok(),
         _ => reader.fixed::<7>().is_ok(),
