@@ -37,13 +37,22 @@ pub fn receive(
     Ok(received.bytes)
 }
 
-/// Sends one zero byte with a descriptor, as the protocol wants each of them.
+/// Sends one zero byte with a descriptor, as the protocol wants each of them; `EAGAIN` when the
+/// socket is full.
 pub fn send_fd(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    send_fd_with(socket, fd, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+}
+
+/// [`send_fd`] that waits while the socket is full.
+pub fn send_fd_waiting(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    send_fd_with(socket, fd, SendFlags::NOSIGNAL)
+}
+
+fn send_fd_with(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>, flags: SendFlags) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd];
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     sendmsg(socket, &[IoSlice::new(&[0])], &mut control, flags).map(|_| ())
 }
 
