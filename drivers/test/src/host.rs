@@ -123,10 +123,6 @@ impl Host for TestDriver {
         Ok(rustix::system::uname().nodename().to_string_lossy().into_owned())
     }
 
-    fn get_uri(&self, call: &Call<'_>) -> Result<String> {
-        Ok(call.connection.uri().to_owned())
-    }
-
     fn node_get_cells_free_memory(
         &self,
         _: &Call<'_>,

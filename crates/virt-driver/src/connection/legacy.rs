@@ -80,6 +80,11 @@ counted!(
 );
 
 impl Connection {
+    /// `virConnectGetURI`: what the connection was opened with, never asked of a daemon.
+    pub fn connect_get_uri(&self) -> Result<String> {
+        self.run(&calls::CONNECT_GET_URI, Object::Connect, 0, |_| Ok(self.uri().to_owned()))
+    }
+
     pub fn connect_num_of_domains(&self) -> Result<i32> {
         self.run(&calls::CONNECT_NUM_OF_DOMAINS, Object::Connect, 0, |call| {
             Ok(count(&self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_ACTIVE)?))

@@ -682,11 +682,6 @@ impl Connection {
         })
     }
 
-    /// `virConnectGetURI`.
-    pub fn connect_get_uri(&self) -> Result<String> {
-        self.run(&api::CONNECT_GET_URI, Object::Connect, 0, |call| self.host()?.get_uri(call))
-    }
-
     /// `virNodeDeviceLookupByName`.
     pub fn node_device_lookup_by_name(&self, name: &str) -> Result<NodeDeviceRef> {
         self.run(&api::NODE_DEVICE_LOOKUP_BY_NAME, Object::Connect, 0, |call| {

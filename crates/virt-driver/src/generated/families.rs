@@ -56,11 +56,6 @@ pub trait Host: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virConnectGetURI`.
-    fn get_uri(&self, _call: &Call<'_>) -> Result<String> {
-        unsupported()
-    }
-
     /// Serves `virNodeGetSecurityModel`.
     fn node_get_security_model(&self, _call: &Call<'_>) -> Result<NodeGetSecurityModel> {
         unsupported()

@@ -68,12 +68,6 @@ impl virt_driver::Host for RemoteDriver {
         self.call(call, remote::PROGRAM, remote::NODE_GET_FREE_MEMORY, &(), |r| r.u64())
     }
 
-    fn get_uri(&self, call: &Call<'_>) -> Result<String> {
-        self.call(call, remote::PROGRAM, remote::CONNECT_GET_URI, &(), |r| {
-            r.string(limits::STRING_MAX)
-        })
-    }
-
     fn node_get_security_model(&self, call: &Call<'_>) -> Result<NodeGetSecurityModel> {
         self.call(
             call,
