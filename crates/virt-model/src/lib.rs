@@ -7,6 +7,10 @@
 #[macro_use]
 pub mod schema;
 pub mod domain;
+pub mod host_interface;
+pub mod network;
+pub mod node_device;
+pub mod storage;
 
 pub use schema::text::{Mac, NumberSet, OnOff, YesNo};
-pub use schema::{Flags, Out, ParseFlags, PrintFlags, Row, Text};
+pub use schema::{Document, Flags, Out, ParseFlags, PrintFlags, Row, Text};

@@ -8,7 +8,11 @@ mod suite;
 use suite::{Case, Suite};
 use virt_error::Result;
 use virt_model::domain::{Domain, DomainRules};
-use virt_model::{ParseFlags, PrintFlags};
+use virt_model::host_interface::HostInterface;
+use virt_model::network::Network;
+use virt_model::node_device::NodeDevice;
+use virt_model::storage::{Pool, Volume, VolumeParse};
+use virt_model::{Document, ParseFlags, PrintFlags};
 
 /// A driver without rules of its own, as generic-xml2xml asks for.
 struct Plain;
@@ -55,4 +59,52 @@ fn generic_xml2xml() {
 fn qemu_xmlconf() {
     let Some(suite) = Suite::open("qemu-xmlconf") else { return };
     suite.run(0, |case| domain_case(&suite, case, true));
+}
+
+/// Reads and prints a document as inactive where the flags say so.
+fn document<T: Document>(suite: &Suite, case: &Case) -> std::result::Result<String, String> {
+    let inactive = case.column("flags").contains("INACTIVE");
+    let flags = ParseFlags { inactive, ..ParseFlags::default() };
+    let document =
+        T::parse(&suite.read(&case.inputs[0]), flags).map_err(|e| e.message().to_owned())?;
+    Ok(document.to_xml(PrintFlags { inactive, ..PrintFlags::default() }))
+}
+
+#[test]
+fn network_xml2xml() {
+    let Some(suite) = Suite::open("network-xml2xml") else { return };
+    suite.run(32, |case| document::<Network>(&suite, case));
+}
+
+#[test]
+fn storagepool_xml2xml() {
+    let Some(suite) = Suite::open("storagepool-xml2xml") else { return };
+    suite.run(29, |case| document::<Pool>(&suite, case));
+}
+
+#[test]
+fn storagevol_xml2xml() {
+    let Some(suite) = Suite::open("storagevol-xml2xml") else { return };
+    suite.run(16, |case| {
+        let pool = Pool::parse(&suite.read(&case.inputs[1]), ParseFlags::default())
+            .map_err(|e| e.message().to_owned())?;
+        let what = VolumeParse {
+            no_capacity: case.column("flags").contains("NO_CAPACITY"),
+            ..Default::default()
+        };
+        let volume = Volume::parse(&suite.read(&case.inputs[0]), pool.kind, what);
+        Ok(volume.map_err(|e| e.message().to_owned())?.to_xml())
+    });
+}
+
+#[test]
+fn interface_xml2xml() {
+    let Some(suite) = Suite::open("interface-xml2xml") else { return };
+    suite.run(9, |case| document::<HostInterface>(&suite, case));
+}
+
+#[test]
+fn nodedev_xml2xml() {
+    let Some(suite) = Suite::open("nodedev-xml2xml") else { return };
+    suite.run(36, |case| document::<NodeDevice>(&suite, case));
 }

@@ -23,7 +23,7 @@ pub mod source;
 pub mod tune;
 mod validate;
 
-use virt_error::{Code, Error, Origin, Result};
+use virt_error::Result;
 use virt_types::Uuid;
 use virt_xml::Element;
 
@@ -243,10 +243,7 @@ impl Domain {
 
     /// The same from a tree.
     pub fn from_tree(tree: &Element<'_>, flags: ParseFlags) -> Result<Self> {
-        if tree.name != "domain" {
-            let text = format!("unexpected root element <{}>, expecting <domain>", tree.name);
-            return Err(Error::new(Code::XmlError, Origin::Domain, text));
-        }
+        crate::schema::document::expect_root(tree, "domain")?;
         Self::read(tree, flags)
     }
 

@@ -49,6 +49,7 @@ macro_rules! kind {
 }
 
 pub use super::domain_kinds::*;
+pub use super::other_kinds::*;
 pub(crate) use kind;
 
 kind! {

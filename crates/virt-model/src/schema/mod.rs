@@ -2,15 +2,18 @@
 
 #[macro_use]
 mod macros;
+pub mod document;
 pub mod domain_kinds;
 pub mod error;
 pub mod kinds;
+pub mod other_kinds;
 pub mod text;
 pub mod when;
 
 use virt_error::Result;
 use virt_xml::{Element, Writer};
 
+pub use document::Document;
 pub use text::Text;
 
 /// Bits that travel as a number in the public API.

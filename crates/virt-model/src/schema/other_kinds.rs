@@ -1,0 +1,165 @@
+//! Shapes of single fields of the other documents that libvirt reads in a way of their own.
+
+use virt_error::{Code, Error, Origin, Result};
+use virt_types::Uuid;
+use virt_xml::Element;
+
+use super::kinds::{child, kind, list, read_value};
+use crate::network::{Bridge, ForwardMode};
+use crate::schema::text::scale_bytes;
+use crate::schema::{Body, Out, ParseFlags, Text, error};
+use crate::storage::VolumeType;
+
+kind! {
+    /// Children that are never printed in the short form.
+    list_long [T: Body] (Vec<T>; name: &str)
+    read |element, flags| list::read(element, flags, name);
+    children |field, out| for body in field {
+        out.w.open(name);
+        body.attrs(out);
+        body.children(out);
+        out.w.close_long(name);
+    };
+}
+
+kind! {
+    /// A child that may be absent, never printed in the short form.
+    child_long_opt [T: Body] (Option<T>; name: &str)
+    read |element, flags| child::read(element, flags, name);
+    children |field, out| if let Some(body) = field {
+        out.w.open(name);
+        body.attrs(out);
+        body.children(out);
+        out.w.close_long(name);
+    };
+}
+
+kind! {
+    forward_mode [] (Option<ForwardMode>; name: &str)
+    read |element, flags| match element.attr(name) {
+        None => Ok(None),
+        Some(word) => ForwardMode::from_word(word).map(Some).ok_or_else(|| {
+            Error::new(Code::ConfigUnsupported, Origin::Network, format!("unknown forwarding type '{word}'"))
+        }),
+    };
+    attrs |field, out| if let Some(mode) = field { out.w.attr(name, mode.as_str()) };
+}
+
+kind! {
+    /// The bridge; of a network that has none it is not printed.
+    network_bridge [] (Option<Bridge>; name: &str)
+    read |element, flags| child::read(element, flags, name);
+    children |field, out| if let Some(bridge) = field { out.element_if_any(name, bridge) };
+}
+
+kind! {
+    /// A text that may be missing, which its owner checks.
+    text_or_empty [] (String; name: &str)
+    read |element, flags| Ok(element.child_text(name).unwrap_or_default().into_owned());
+    children |field, out| out.w.text_element(name, field);
+}
+
+kind! {
+    pool_uuid [] (Option<Uuid>; name: &str)
+    read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => Uuid::parse(&text).map(Some)
+            .ok_or_else(|| Error::new(Code::XmlError, Origin::Storage, "malformed uuid element")),
+    };
+    children |field, out| if let Some(uuid) = field { out.w.text_element(name, &uuid.to_string()) };
+}
+
+kind! {
+    /// A size that is state: printed, never read.
+    bytes_state [] (u64; name: &str)
+    read |element, flags| Ok(0);
+    children |field, out| {
+        out.w.open(name);
+        out.w.attr("unit", "bytes");
+        out.w.text(&field.to_string());
+        out.w.close(name);
+    };
+}
+
+/// A size with its unit, in bytes.
+fn read_bytes(element: &Element<'_>) -> Result<u64> {
+    let what = &element.name;
+    let number = u64::parse(&element.text()).ok_or_else(|| {
+        Error::new(Code::XmlError, Origin::Storage, format!("malformed {what} element"))
+    })?;
+    scale_bytes(number, element.attr("unit"), 1).ok_or_else(|| {
+        error::invalid_arg(format!("unknown suffix '{}'", element.attr("unit").unwrap_or_default()))
+    })
+}
+
+kind! {
+    /// A child that is a size; printed in bytes.
+    bytes_text [] (Option<u64>; name: &str)
+    read |element, flags| element.child(name).map(read_bytes).transpose();
+    children |field, out| if let Some(bytes) = field {
+        out.w.open(name);
+        out.w.attr("unit", "bytes");
+        out.w.text(&bytes.to_string());
+        out.w.close(name);
+    };
+}
+
+kind! {
+    /// The same with the short unit.
+    bytes_short [] (Option<u64>; name: &str)
+    read |element, flags| bytes_text::read(element, flags, name);
+    children |field, out| if let Some(bytes) = field {
+        out.w.open(name);
+        out.w.attr("unit", "B");
+        out.w.text(&bytes.to_string());
+        out.w.close(name);
+    };
+}
+
+kind! {
+    /// A tree that is state: printed, never read.
+    not_read [] (Option<Element<'static>>; name: &str)
+    read |element, flags| Ok(None);
+    children |field, out| if let Some(tree) = field { out.w.element(tree) };
+}
+
+kind! {
+    clean_path [] (String; name: &str)
+    read |element, flags| match read_value::<String>(element, name)? {
+        Some(path) => Ok(crate::storage::clean_path(&path)),
+        None => Err(error::missing_attribute(element, name)),
+    };
+    attrs |field, out| out.w.attr(name, field);
+}
+
+kind! {
+    clean_path_text [] (Option<String>; name: &str)
+    read |element, flags| Ok(element.child_text(name).filter(|path| !path.is_empty())
+        .map(|path| crate::storage::clean_path(&path)));
+    children |field, out| if let Some(path) = field { out.w.text_element(name, path) };
+}
+
+kind! {
+    /// A SCSI host where nothing is said.
+    adapter_type [] (Option<String>; name: &str)
+    read |element, flags| Ok(Some(element.attr(name).unwrap_or("scsi_host").to_owned()));
+    attrs |field, out| if let Some(kind) = field { out.w.attr(name, kind) };
+}
+
+kind! {
+    volume_type [] (Option<VolumeType>; name: &str)
+    read |element, flags| match element.attr(name) {
+        None => Ok(None),
+        Some(word) => VolumeType::from_word(word).map(Some).ok_or_else(|| {
+            Error::new(Code::ConfigUnsupported, Origin::Storage, format!("unknown volume type '{word}'"))
+        }),
+    };
+    attrs |field, out| if let Some(kind) = field { out.w.attr(name, kind.as_str()) };
+}
+
+kind! {
+    /// The name of a host device; one to be created has none yet.
+    device_name [] (String; name: &str)
+    read |element, flags| Ok(element.child_text(name).map_or_else(|| "new device".to_owned(), std::borrow::Cow::into_owned));
+    children |field, out| out.w.text_element(name, field);
+}
