@@ -1,5 +1,6 @@
 //! The QEMU driver: guests as processes, driven over QMP.
 
+mod argv;
 mod capabilities;
 mod dirs;
 pub mod monitor;
