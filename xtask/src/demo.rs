@@ -14,6 +14,7 @@ use crate::{process, setup, switches, workspace};
 
 const GUEST: &str = "demo";
 const PROMPT: &str = "/ # ";
+const CURSOR_QUERY: &str = "\u{1b}[6n";
 /// Ctrl-], with which a person leaves a console.
 const LEAVE: &str = "\u{1d}";
 

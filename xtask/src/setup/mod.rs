@@ -145,10 +145,13 @@ fn unpack(archive: &Path, kernel: &Kernel) -> Result<(), String> {
 }
 
 fn extract(archive: &str, member: &str, to: &Path) -> Result<(), String> {
-    let file = File::create(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    let text = |error: std::io::Error| format!("{}: {error}", to.display());
+    // Renamed when whole: what lies there is taken for good the next time.
+    let part = to.with_extension("part");
     let script = "dpkg-deb --fsys-tarfile \"$0\" | tar -xO \"$1\"";
     let mut command = process::command("sh", &["-c", script, archive, member]);
-    process::run(command.stdout(file))
+    process::run(command.stdout(File::create(&part).map_err(text)?))?;
+    std::fs::rename(&part, to).map_err(text)
 }
 
 fn file_name(path: &str) -> &str {
