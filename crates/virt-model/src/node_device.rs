@@ -46,6 +46,15 @@ impl Body for Capability {
             .filter(|e| !FOUND_ANEW.contains(&&*e.name))
             .map(Element::to_static)
             .collect();
+        for property in &mut properties {
+            if property.attr("type") == Some("vport_ops") {
+                // How many there are and may be is the host's to say.
+                *property = Element::new("capability")
+                    .with_attr("type", "vport_ops")
+                    .with_child(Element::new("max_vports").with_text("0"))
+                    .with_child(Element::new("vports").with_text("0"));
+            }
+        }
         if kind == "mdev" && !properties.iter().any(|property| property.name == "iommuGroup") {
             let at = properties.iter().rposition(|p| matches!(&*p.name, "type" | "uuid"));
             let group = Element::new("iommuGroup").with_attr("number", "0");
