@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
@@ -20,23 +19,20 @@ pub(crate) fn target() -> PathBuf {
 
 /// A program of ours: from the folder that `FERROVIRT_BIN_DIR` names or, without it, built now.
 pub fn our_program(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| match std::env::var_os("FERROVIRT_BIN_DIR") {
+    let folder = match std::env::var_os("FERROVIRT_BIN_DIR") {
         Some(folder) => PathBuf::from(folder),
-        None => build(),
-    });
+        None => build(name),
+    };
     let program = folder.join(name);
     assert!(program.is_file(), "{} is not there", program.display());
     program
 }
 
-fn build() -> PathBuf {
+fn build(name: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(root())
-        .args(["build", "--quiet", "-p", "virtd", "-p", "virsh"])
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "virtd and virsh do not build");
+    let status =
+        Command::new(cargo).current_dir(root()).args(["build", "--quiet", "-p", name]).status();
+    assert!(status.is_ok_and(|status| status.success()), "{name} does not build");
     target().join("debug")
 }
 
