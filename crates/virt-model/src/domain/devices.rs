@@ -2,6 +2,7 @@
 
 use virt_xml::Element;
 
+use crate::domain::DeviceInfo;
 use crate::domain::chardev::{Channel, Console, Parallel, Serial};
 use crate::domain::controller::Controller;
 use crate::domain::disk::Disk;
@@ -9,7 +10,6 @@ use crate::domain::graphics::{Graphics, Video};
 use crate::domain::hostdev::{Hostdev, Redirdev};
 use crate::domain::interface::Interface;
 use crate::domain::misc::VirtioOptions;
-use crate::domain::{Address, DeviceInfo};
 use crate::schema::text::OnOff;
 
 element! {
@@ -333,42 +333,5 @@ element! {
     pub struct Cid {
         auto: Option<crate::schema::text::YesNo> = attr("auto"),
         address: Option<u32> = attr("address"),
-    }
-}
-
-impl Devices {
-    /// Every typed device's address and alias, in print order.
-    pub fn infos(&self) -> Vec<&DeviceInfo> {
-        let mut all = Vec::new();
-        self.visit(&mut |info| all.push(info));
-        all
-    }
-
-    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a DeviceInfo)) {
-        self.disks.iter().for_each(|d| f(&d.info));
-        self.controllers.iter().for_each(|d| f(&d.info));
-        self.filesystems.iter().for_each(|d| f(&d.info));
-        self.interfaces.iter().for_each(|d| f(&d.info));
-        self.serials.iter().for_each(|d| f(&d.info));
-        self.parallels.iter().for_each(|d| f(&d.info));
-        self.consoles.iter().for_each(|d| f(&d.info));
-        self.channels.iter().for_each(|d| f(&d.info));
-        self.inputs.iter().for_each(|d| f(&d.info));
-        self.sounds.iter().for_each(|d| f(&d.info));
-        self.videos.iter().for_each(|d| f(&d.info));
-        self.hostdevs.iter().for_each(|d| f(&d.info));
-        self.redirdevs.iter().for_each(|d| f(&d.info));
-        self.hubs.iter().for_each(|d| f(&d.info));
-        self.watchdogs.iter().for_each(|d| f(&d.info));
-        self.memballoon.iter().for_each(|d| f(&d.info));
-        self.rngs.iter().for_each(|d| f(&d.info));
-        self.panics.iter().for_each(|d| f(&d.info));
-        self.iommus.iter().for_each(|d| f(&d.info));
-        self.vsock.iter().for_each(|d| f(&d.info));
-    }
-
-    /// The addresses of all typed devices.
-    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.infos().into_iter().map(|info| &info.address)
     }
 }

@@ -63,14 +63,14 @@ pub(super) fn controllers(domain: &mut Domain) {
                 sorted.iter().filter(|c| c.kind == controller.kind).filter_map(|c| c.index).max();
             controller.index = Some(used.map_or(0, |last| last.saturating_add(1)));
         }
-        insert(&mut sorted, controller);
+        insert_controller(&mut sorted, controller);
     }
     domain.devices.controllers = sorted;
     for (kind, count) in needed(domain) {
         for index in 0..count {
             let controllers = &mut domain.devices.controllers;
             if !controllers.iter().any(|c| c.kind == kind && c.index == Some(index)) {
-                insert(
+                insert_controller(
                     controllers,
                     Controller { kind, index: Some(index), ..Controller::default() },
                 );
@@ -80,7 +80,7 @@ pub(super) fn controllers(domain: &mut Domain) {
 }
 
 /// Controllers of one type stand together, by number.
-fn insert(controllers: &mut Vec<Controller>, new: Controller) {
+pub(super) fn insert_controller(controllers: &mut Vec<Controller>, new: Controller) {
     let same = |c: &Controller| c.kind == new.kind;
     let after = controllers.iter().position(|c| same(c) && c.index > new.index);
     let at = after.or_else(|| controllers.iter().rposition(same).map(|last| last + 1));

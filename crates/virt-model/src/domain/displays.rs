@@ -1,0 +1,188 @@
+//! Defaults of displays: where they listen, which ports they have, which card drives them.
+
+use virt_error::Result;
+
+use crate::domain::graphics::{Graphics, GraphicsType, Listen, ListenType, Video, VideoType};
+use crate::domain::{Domain, VirtType};
+use crate::schema::error;
+use crate::schema::text::YesNo;
+
+/// Brings the old and the new ways of saying where a display listens into one form.
+pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
+    let listens =
+        matches!(graphics.kind, GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Rdp);
+    if !listens {
+        return Ok(());
+    }
+    listen_back_compat(graphics)?;
+    match graphics.kind {
+        GraphicsType::Vnc => vnc_ports(graphics),
+        GraphicsType::Spice => spice_ports(graphics),
+        _ => {
+            let ports = &mut graphics.ports;
+            if ports.port.is_none_or(|port| port <= 0) {
+                (ports.port, ports.autoport) = (Some(0), Some(YesNo::Yes));
+            }
+        }
+    }
+    if graphics.listens.is_empty() {
+        let unconnected = graphics.kind == GraphicsType::Spice
+            && graphics.ports.port.is_none()
+            && graphics.ports.tls_port.is_none()
+            && graphics.ports.autoport.is_none();
+        let kind = match &graphics.socket {
+            Some(_) => ListenType::Socket,
+            None if unconnected => ListenType::None,
+            None => ListenType::Address,
+        };
+        let socket = graphics.socket.clone();
+        graphics.listens.push(Listen { kind, socket, ..Listen::default() });
+    }
+    let first = graphics.listens.first();
+    graphics.listen = first
+        .filter(|listen| listen.kind == ListenType::Address)
+        .and_then(|listen| listen.address.clone());
+    Ok(())
+}
+
+fn listen_back_compat(graphics: &mut Graphics) -> Result<()> {
+    for listen in &graphics.listens {
+        if listen.kind == ListenType::Network && listen.network.is_none() {
+            return Err(error::xml("'network' attribute is required for listen type 'network'"));
+        }
+    }
+    if let Some(address) = graphics.listen.take().filter(|address| !address.is_empty()) {
+        let alone = graphics.listens.is_empty() && graphics.socket.is_none();
+        match graphics.listens.iter_mut().find(|listen| listen.kind == ListenType::Address) {
+            None if alone => {
+                let kind = ListenType::Address;
+                graphics.listens.push(Listen { kind, address: Some(address), ..Listen::default() });
+            }
+            None => {}
+            Some(listen) => match &listen.address {
+                None => listen.address = Some(address),
+                Some(inner) if *inner == address => {}
+                Some(inner) => {
+                    return Err(error::xml(format!(
+                        "graphics 'listen' attribute '{address}' must match 'address' attribute of first listen element (found '{inner}')"
+                    )));
+                }
+            },
+        }
+    }
+    if graphics.kind == GraphicsType::Vnc
+        && let Some(socket) = &graphics.socket
+    {
+        match graphics.listens.first_mut() {
+            Some(listen) if listen.kind == ListenType::Socket => match &listen.socket {
+                Some(inner) if inner != socket => {
+                    return Err(error::xml(format!(
+                        "graphics 'socket' attribute '{socket}' must match 'socket' attribute of first listen element (found '{inner}')"
+                    )));
+                }
+                _ => listen.socket = Some(socket.clone()),
+            },
+            Some(listen) => {
+                *listen = Listen {
+                    kind: ListenType::Socket,
+                    socket: Some(socket.clone()),
+                    ..Listen::default()
+                };
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn vnc_ports(graphics: &mut Graphics) {
+    let first = graphics.listens.first().map(|listen| listen.kind);
+    let elsewhere =
+        graphics.socket.is_some() || matches!(first, Some(ListenType::Socket | ListenType::None));
+    if let (None, Some(listen)) = (&graphics.socket, graphics.listens.first()) {
+        graphics.socket = listen.socket.clone().filter(|_| listen.kind == ListenType::Socket);
+    }
+    if elsewhere {
+        return;
+    }
+    let ports = &mut graphics.ports;
+    if ports.port == Some(-1) || ports.port.is_none() && ports.autoport.is_none() {
+        ports.autoport = Some(YesNo::Yes);
+    }
+    if ports.autoport == Some(YesNo::Yes) {
+        ports.port.get_or_insert(-1);
+    } else {
+        ports.autoport = Some(YesNo::No);
+    }
+}
+
+fn spice_ports(graphics: &mut Graphics) {
+    graphics.ports.port = graphics.ports.port.filter(|port| *port != 0);
+    graphics.ports.tls_port = graphics.ports.tls_port.filter(|port| *port != 0);
+    if graphics.ports.port == Some(-1) && graphics.ports.tls_port == Some(-1) {
+        graphics.ports.autoport = Some(YesNo::Yes);
+    }
+    if graphics.ports.autoport == Some(YesNo::No) || graphics.ports.autoport.is_none() {
+        let fixed = graphics.ports.port.is_some() || graphics.ports.tls_port.is_some();
+        graphics.ports.autoport = fixed.then_some(YesNo::No);
+    }
+}
+
+/// A guest with a display has a card to drive it; the first card is the primary one.
+pub(super) fn videos(domain: &mut Domain) {
+    let shown = domain.devices.graphics.iter().any(|g| g.kind != GraphicsType::EglHeadless);
+    if domain.devices.videos.is_empty() && shown {
+        domain.devices.videos.push(Video::default());
+    }
+    for video in &mut domain.devices.videos {
+        complete_video(video, domain.virt_type);
+    }
+    let primary =
+        domain.devices.videos.iter().position(|video| video.model.primary == Some(YesNo::Yes));
+    if primary.is_none()
+        && let Some(first) = domain.devices.videos.first_mut()
+        && first.model.kind != VideoType::None
+    {
+        first.model.primary = Some(YesNo::Yes);
+    }
+    // The primary card is the first of the list.
+    if let Some(at) = primary.filter(|at| *at > 0) {
+        let video = domain.devices.videos.remove(at);
+        domain.devices.videos.insert(0, video);
+    }
+}
+
+pub(super) fn complete_video(video: &mut Video, virt_type: VirtType) {
+    let model = &mut video.model;
+    if model.kind == VideoType::Default {
+        model.kind = match virt_type {
+            VirtType::Xen => VideoType::Xen,
+            VirtType::VMware => VideoType::Vmvga,
+            VirtType::VBox => VideoType::Vbox,
+            VirtType::Bhyve => VideoType::Gop,
+            VirtType::Parallels | VirtType::Vz => VideoType::Parallels,
+            _ => VideoType::Cirrus,
+        };
+    }
+    if model.kind == VideoType::None {
+        return;
+    }
+    model.heads.get_or_insert(1);
+    if model.vram_kib.is_none() {
+        model.vram_kib = match model.kind {
+            VideoType::Cirrus
+            | VideoType::Vga
+            | VideoType::Vmvga
+            | VideoType::Bochs
+            | VideoType::Gop => Some(16384),
+            VideoType::Xen => Some(4096),
+            VideoType::Vbox => Some(8192),
+            VideoType::Qxl => Some(65536),
+            _ => None,
+        };
+    }
+    if model.kind == VideoType::Qxl {
+        model.ram_kib.get_or_insert(65536);
+        model.vgamem_kib.get_or_insert(16384);
+    }
+}
