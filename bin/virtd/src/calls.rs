@@ -155,7 +155,7 @@ fn run(
         Err(error) => return client.reply_error(header, error),
     };
     let Some(row) = virt_dispatch::find(header.program, header.procedure) else {
-        let refusal = Error::unsupported().in_call(procedure.api, virt_error::Origin::Dom);
+        let refusal = Error::unsupported().in_call(procedure.api, virt_error::Origin::Domain);
         return client.reply_error(header, refusal);
     };
     let context = Arc::new(CallContext::new(fds, pool::on_wait));

@@ -133,14 +133,14 @@ fn origin(call: &Call) -> &'static str {
             ("NodeListDevices", "Nodedev"),
             ("NWFilter", "Nwfilter"),
             ("Secret", "Secret"),
-            ("virDomain", "Dom"),
+            ("virDomain", "Domain"),
             ("Network", "Network"),
             ("virInterface", "Interface"),
             ("Interfaces", "Interface"),
         ]
         .iter()
         .find(|(part, _)| call.api.contains(part))
-        .map_or("Dom", |(_, origin)| origin),
+        .map_or("Domain", |(_, origin)| origin),
     }
 }
 

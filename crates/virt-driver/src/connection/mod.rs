@@ -95,7 +95,7 @@ impl Connection {
         match source {
             Some(source) => source.subscribe(filter, sink),
             None => {
-                Err(Error::unsupported().in_call("virConnectDomainEventRegisterAny", Origin::Dom))
+                Err(Error::unsupported().in_call("virConnectDomainEventRegisterAny", Origin::Domain))
             }
         }
     }

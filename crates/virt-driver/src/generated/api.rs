@@ -8,57 +8,57 @@ use crate::access::{Access, Api, When};
 
 pub static CONNECT_OPEN: Api = Api {
     name: "virConnectOpen",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static CONNECT_CLOSE: Api =
-    Api { name: "virConnectClose", origin: Origin::Dom, write: false, access: &[] };
+    Api { name: "virConnectClose", origin: Origin::Domain, write: false, access: &[] };
 pub static CONNECT_GET_TYPE: Api = Api {
     name: "virConnectGetType",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static CONNECT_GET_VERSION: Api = Api {
     name: "virConnectGetVersion",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static CONNECT_GET_MAX_VCPUS: Api = Api {
     name: "virConnectGetMaxVcpus",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static NODE_GET_INFO: Api = Api {
     name: "virNodeGetInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static CONNECT_GET_CAPABILITIES: Api = Api {
     name: "virConnectGetCapabilities",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_ATTACH_DEVICE: Api = Api {
     name: "virDomainAttachDevice",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_CREATE: Api = Api {
     name: "virDomainCreate",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "start", when: When::Always }],
 };
 pub static DOMAIN_CREATE_XML: Api = Api {
     name: "virDomainCreateXML",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -67,7 +67,7 @@ pub static DOMAIN_CREATE_XML: Api = Api {
 };
 pub static DOMAIN_DEFINE_XML: Api = Api {
     name: "virDomainDefineXML",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -76,19 +76,19 @@ pub static DOMAIN_DEFINE_XML: Api = Api {
 };
 pub static DOMAIN_DESTROY: Api = Api {
     name: "virDomainDestroy",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "stop", when: When::Always }],
 };
 pub static DOMAIN_DETACH_DEVICE: Api = Api {
     name: "virDomainDetachDevice",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_GET_XML_DESC: Api = Api {
     name: "virDomainGetXMLDesc",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[
         Access { object: "domain", permission: "read", when: When::Always },
@@ -98,79 +98,79 @@ pub static DOMAIN_GET_XML_DESC: Api = Api {
 };
 pub static DOMAIN_GET_AUTOSTART: Api = Api {
     name: "virDomainGetAutostart",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_INFO: Api = Api {
     name: "virDomainGetInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_MAX_MEMORY: Api = Api {
     name: "virDomainGetMaxMemory",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_MAX_VCPUS: Api = Api {
     name: "virDomainGetMaxVcpus",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_OS_TYPE: Api = Api {
     name: "virDomainGetOSType",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_VCPUS: Api = Api {
     name: "virDomainGetVcpus",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static CONNECT_LIST_DEFINED_DOMAINS: Api = Api {
     name: "virConnectListDefinedDomains",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
 pub static DOMAIN_LOOKUP_BY_ID: Api = Api {
     name: "virDomainLookupByID",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "getattr", when: When::Always }],
 };
 pub static DOMAIN_LOOKUP_BY_NAME: Api = Api {
     name: "virDomainLookupByName",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "getattr", when: When::Always }],
 };
 pub static DOMAIN_LOOKUP_BY_UUID: Api = Api {
     name: "virDomainLookupByUUID",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "getattr", when: When::Always }],
 };
 pub static CONNECT_NUM_OF_DEFINED_DOMAINS: Api = Api {
     name: "virConnectNumOfDefinedDomains",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
 pub static DOMAIN_PIN_VCPU: Api = Api {
     name: "virDomainPinVcpu",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_REBOOT: Api = Api {
     name: "virDomainReboot",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "init_control", when: When::Always },
@@ -179,49 +179,49 @@ pub static DOMAIN_REBOOT: Api = Api {
 };
 pub static DOMAIN_RESUME: Api = Api {
     name: "virDomainResume",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "suspend", when: When::Always }],
 };
 pub static DOMAIN_SET_AUTOSTART: Api = Api {
     name: "virDomainSetAutostart",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SET_MAX_MEMORY: Api = Api {
     name: "virDomainSetMaxMemory",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SET_MEMORY: Api = Api {
     name: "virDomainSetMemory",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SET_VCPUS: Api = Api {
     name: "virDomainSetVcpus",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SHUTDOWN: Api = Api {
     name: "virDomainShutdown",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "init_control", when: When::Always }],
 };
 pub static DOMAIN_SUSPEND: Api = Api {
     name: "virDomainSuspend",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "suspend", when: When::Always }],
 };
 pub static DOMAIN_UNDEFINE: Api = Api {
     name: "virDomainUndefine",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "delete", when: When::Always }],
 };
@@ -233,7 +233,7 @@ pub static CONNECT_LIST_DEFINED_NETWORKS: Api = Api {
 };
 pub static CONNECT_LIST_DOMAINS: Api = Api {
     name: "virConnectListDomains",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
@@ -323,7 +323,7 @@ pub static CONNECT_NUM_OF_DEFINED_NETWORKS: Api = Api {
 };
 pub static CONNECT_NUM_OF_DOMAINS: Api = Api {
     name: "virConnectNumOfDomains",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
@@ -335,13 +335,13 @@ pub static CONNECT_NUM_OF_NETWORKS: Api = Api {
 };
 pub static DOMAIN_CORE_DUMP: Api = Api {
     name: "virDomainCoreDump",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "core_dump", when: When::Always }],
 };
 pub static DOMAIN_RESTORE: Api = Api {
     name: "virDomainRestore",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "start", when: When::Always },
@@ -350,43 +350,43 @@ pub static DOMAIN_RESTORE: Api = Api {
 };
 pub static DOMAIN_SAVE: Api = Api {
     name: "virDomainSave",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
 };
 pub static DOMAIN_GET_SCHEDULER_TYPE: Api = Api {
     name: "virDomainGetSchedulerType",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_SCHEDULER_PARAMETERS: Api = Api {
     name: "virDomainGetSchedulerParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_SCHEDULER_PARAMETERS: Api = Api {
     name: "virDomainSetSchedulerParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static CONNECT_GET_HOSTNAME: Api = Api {
     name: "virConnectGetHostname",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static CONNECT_SUPPORTS_FEATURE: Api = Api {
     name: "virConnectSupportsFeature",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_PREPARE: Api = Api {
     name: "virDomainMigratePrepare",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "migrate", when: When::Always },
@@ -396,38 +396,38 @@ pub static DOMAIN_MIGRATE_PREPARE: Api = Api {
 };
 pub static DOMAIN_MIGRATE_PERFORM: Api = Api {
     name: "virDomainMigratePerform",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_FINISH: Api = Api {
     name: "virDomainMigrateFinish",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_STATS: Api = Api {
     name: "virDomainBlockStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_INTERFACE_STATS: Api = Api {
     name: "virDomainInterfaceStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static AUTH_LIST: Api =
-    Api { name: "virAuthList", origin: Origin::Dom, write: false, access: &[] };
+    Api { name: "virAuthList", origin: Origin::Domain, write: false, access: &[] };
 pub static AUTH_SASL_INIT: Api =
-    Api { name: "virAuthSaslInit", origin: Origin::Dom, write: false, access: &[] };
+    Api { name: "virAuthSaslInit", origin: Origin::Domain, write: false, access: &[] };
 pub static AUTH_SASL_START: Api =
-    Api { name: "virAuthSaslStart", origin: Origin::Dom, write: false, access: &[] };
+    Api { name: "virAuthSaslStart", origin: Origin::Domain, write: false, access: &[] };
 pub static AUTH_SASL_STEP: Api =
-    Api { name: "virAuthSaslStep", origin: Origin::Dom, write: false, access: &[] };
+    Api { name: "virAuthSaslStep", origin: Origin::Domain, write: false, access: &[] };
 pub static AUTH_POLKIT: Api =
-    Api { name: "virAuthPolkit", origin: Origin::Dom, write: false, access: &[] };
+    Api { name: "virAuthPolkit", origin: Origin::Domain, write: false, access: &[] };
 pub static CONNECT_NUM_OF_STORAGE_POOLS: Api = Api {
     name: "virConnectNumOfStoragePools",
     origin: Origin::Storage,
@@ -624,43 +624,43 @@ pub static STORAGE_VOL_GET_PATH: Api = Api {
 };
 pub static NODE_GET_CELLS_FREE_MEMORY: Api = Api {
     name: "virNodeGetCellsFreeMemory",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static NODE_GET_FREE_MEMORY: Api = Api {
     name: "virNodeGetFreeMemory",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_PEEK: Api = Api {
     name: "virDomainBlockPeek",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_read", when: When::Always }],
 };
 pub static DOMAIN_MEMORY_PEEK: Api = Api {
     name: "virDomainMemoryPeek",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "mem_read", when: When::Always }],
 };
 pub static CONNECT_DOMAIN_EVENT_REGISTER: Api = Api {
     name: "virConnectDomainEventRegister",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
 pub static CONNECT_DOMAIN_EVENT_DEREGISTER: Api = Api {
     name: "virConnectDomainEventDeregister",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_PREPARE2: Api = Api {
     name: "virDomainMigratePrepare2",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "migrate", when: When::Always },
@@ -670,13 +670,13 @@ pub static DOMAIN_MIGRATE_PREPARE2: Api = Api {
 };
 pub static DOMAIN_MIGRATE_FINISH2: Api = Api {
     name: "virDomainMigrateFinish2",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static CONNECT_GET_URI: Api = Api {
     name: "virConnectGetURI",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
@@ -742,13 +742,13 @@ pub static NODE_DEVICE_RESET: Api = Api {
 };
 pub static DOMAIN_GET_SECURITY_LABEL: Api = Api {
     name: "virDomainGetSecurityLabel",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static NODE_GET_SECURITY_MODEL: Api = Api {
     name: "virNodeGetSecurityModel",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
@@ -832,13 +832,13 @@ pub static INTERFACE_DESTROY: Api = Api {
 };
 pub static CONNECT_DOMAIN_XML_FROM_NATIVE: Api = Api {
     name: "virConnectDomainXMLFromNative",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
 pub static CONNECT_DOMAIN_XML_TO_NATIVE: Api = Api {
     name: "virConnectDomainXMLToNative",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
@@ -913,7 +913,7 @@ pub static SECRET_LOOKUP_BY_USAGE: Api = Api {
 };
 pub static DOMAIN_MIGRATE_PREPARE_TUNNEL: Api = Api {
     name: "virDomainMigratePrepareTunnel",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "migrate", when: When::Always },
@@ -922,16 +922,16 @@ pub static DOMAIN_MIGRATE_PREPARE_TUNNEL: Api = Api {
     ],
 };
 pub static CONNECT_IS_SECURE: Api =
-    Api { name: "virConnectIsSecure", origin: Origin::Dom, write: false, access: &[] };
+    Api { name: "virConnectIsSecure", origin: Origin::Domain, write: false, access: &[] };
 pub static DOMAIN_IS_ACTIVE: Api = Api {
     name: "virDomainIsActive",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_IS_PERSISTENT: Api = Api {
     name: "virDomainIsPersistent",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
@@ -967,25 +967,25 @@ pub static INTERFACE_IS_ACTIVE: Api = Api {
 };
 pub static CONNECT_GET_LIB_VERSION: Api = Api {
     name: "virConnectGetLibVersion",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static CONNECT_COMPARE_CPU: Api = Api {
     name: "virConnectCompareCPU",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_MEMORY_STATS: Api = Api {
     name: "virDomainMemoryStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_ATTACH_DEVICE_FLAGS: Api = Api {
     name: "virDomainAttachDeviceFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -995,7 +995,7 @@ pub static DOMAIN_ATTACH_DEVICE_FLAGS: Api = Api {
 };
 pub static DOMAIN_DETACH_DEVICE_FLAGS: Api = Api {
     name: "virDomainDetachDeviceFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1005,19 +1005,19 @@ pub static DOMAIN_DETACH_DEVICE_FLAGS: Api = Api {
 };
 pub static CONNECT_BASELINE_CPU: Api = Api {
     name: "virConnectBaselineCPU",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_JOB_INFO: Api = Api {
     name: "virDomainGetJobInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_ABORT_JOB: Api = Api {
     name: "virDomainAbortJob",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
@@ -1029,25 +1029,25 @@ pub static STORAGE_VOL_WIPE: Api = Api {
 };
 pub static DOMAIN_MIGRATE_SET_MAX_DOWNTIME: Api = Api {
     name: "virDomainMigrateSetMaxDowntime",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static CONNECT_DOMAIN_EVENT_REGISTER_ANY: Api = Api {
     name: "virConnectDomainEventRegisterAny",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
 pub static CONNECT_DOMAIN_EVENT_DEREGISTER_ANY: Api = Api {
     name: "virConnectDomainEventDeregisterAny",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_UPDATE_DEVICE_FLAGS: Api = Api {
     name: "virDomainUpdateDeviceFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1102,19 +1102,19 @@ pub static NWFILTER_UNDEFINE: Api = Api {
 };
 pub static DOMAIN_MANAGED_SAVE: Api = Api {
     name: "virDomainManagedSave",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
 };
 pub static DOMAIN_HAS_MANAGED_SAVE_IMAGE: Api = Api {
     name: "virDomainHasManagedSaveImage",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_MANAGED_SAVE_REMOVE: Api = Api {
     name: "virDomainManagedSaveRemove",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
 };
@@ -1180,19 +1180,19 @@ pub static DOMAIN_SNAPSHOT_DELETE: Api = Api {
 };
 pub static DOMAIN_GET_BLOCK_INFO: Api = Api {
     name: "virDomainGetBlockInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_CREATE_WITH_FLAGS: Api = Api {
     name: "virDomainCreateWithFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "start", when: When::Always }],
 };
 pub static DOMAIN_SET_MEMORY_PARAMETERS: Api = Api {
     name: "virDomainSetMemoryParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1202,13 +1202,13 @@ pub static DOMAIN_SET_MEMORY_PARAMETERS: Api = Api {
 };
 pub static DOMAIN_GET_MEMORY_PARAMETERS: Api = Api {
     name: "virDomainGetMemoryParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_VCPUS_FLAGS: Api = Api {
     name: "virDomainSetVcpusFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1219,7 +1219,7 @@ pub static DOMAIN_SET_VCPUS_FLAGS: Api = Api {
 };
 pub static DOMAIN_GET_VCPUS_FLAGS: Api = Api {
     name: "virDomainGetVcpusFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[
         Access { object: "domain", permission: "read", when: When::Always },
@@ -1228,25 +1228,25 @@ pub static DOMAIN_GET_VCPUS_FLAGS: Api = Api {
 };
 pub static DOMAIN_OPEN_CONSOLE: Api = Api {
     name: "virDomainOpenConsole",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_device", when: When::Always }],
 };
 pub static DOMAIN_IS_UPDATED: Api = Api {
     name: "virDomainIsUpdated",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static CONNECT_GET_SYSINFO: Api = Api {
     name: "virConnectGetSysinfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_MEMORY_FLAGS: Api = Api {
     name: "virDomainSetMemoryFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1256,7 +1256,7 @@ pub static DOMAIN_SET_MEMORY_FLAGS: Api = Api {
 };
 pub static DOMAIN_SET_BLKIO_PARAMETERS: Api = Api {
     name: "virDomainSetBlkioParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1266,13 +1266,13 @@ pub static DOMAIN_SET_BLKIO_PARAMETERS: Api = Api {
 };
 pub static DOMAIN_GET_BLKIO_PARAMETERS: Api = Api {
     name: "virDomainGetBlkioParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_SET_MAX_SPEED: Api = Api {
     name: "virDomainMigrateSetMaxSpeed",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
@@ -1290,31 +1290,31 @@ pub static STORAGE_VOL_DOWNLOAD: Api = Api {
 };
 pub static DOMAIN_INJECT_NMI: Api = Api {
     name: "virDomainInjectNMI",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "inject_nmi", when: When::Always }],
 };
 pub static DOMAIN_SCREENSHOT: Api = Api {
     name: "virDomainScreenshot",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "screenshot", when: When::Always }],
 };
 pub static DOMAIN_GET_STATE: Api = Api {
     name: "virDomainGetState",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_BEGIN3: Api = Api {
     name: "virDomainMigrateBegin3",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_PREPARE3: Api = Api {
     name: "virDomainMigratePrepare3",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "migrate", when: When::Always },
@@ -1324,7 +1324,7 @@ pub static DOMAIN_MIGRATE_PREPARE3: Api = Api {
 };
 pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3: Api = Api {
     name: "virDomainMigratePrepareTunnel3",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "migrate", when: When::Always },
@@ -1334,25 +1334,25 @@ pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3: Api = Api {
 };
 pub static DOMAIN_MIGRATE_PERFORM3: Api = Api {
     name: "virDomainMigratePerform3",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_FINISH3: Api = Api {
     name: "virDomainMigrateFinish3",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_CONFIRM3: Api = Api {
     name: "virDomainMigrateConfirm3",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS: Api = Api {
     name: "virDomainSetSchedulerParametersFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1392,13 +1392,13 @@ pub static INTERFACE_CHANGE_ROLLBACK: Api = Api {
 };
 pub static DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS: Api = Api {
     name: "virDomainGetSchedulerParametersFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_PIN_VCPU_FLAGS: Api = Api {
     name: "virDomainPinVcpuFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1408,49 +1408,49 @@ pub static DOMAIN_PIN_VCPU_FLAGS: Api = Api {
 };
 pub static DOMAIN_SEND_KEY: Api = Api {
     name: "virDomainSendKey",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "send_input", when: When::Always }],
 };
 pub static NODE_GET_CPU_STATS: Api = Api {
     name: "virNodeGetCPUStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static NODE_GET_MEMORY_STATS: Api = Api {
     name: "virNodeGetMemoryStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_CONTROL_INFO: Api = Api {
     name: "virDomainGetControlInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_VCPU_PIN_INFO: Api = Api {
     name: "virDomainGetVcpuPinInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_UNDEFINE_FLAGS: Api = Api {
     name: "virDomainUndefineFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "delete", when: When::Always }],
 };
 pub static DOMAIN_SAVE_FLAGS: Api = Api {
     name: "virDomainSaveFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
 };
 pub static DOMAIN_RESTORE_FLAGS: Api = Api {
     name: "virDomainRestoreFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "start", when: When::Always },
@@ -1459,19 +1459,19 @@ pub static DOMAIN_RESTORE_FLAGS: Api = Api {
 };
 pub static DOMAIN_DESTROY_FLAGS: Api = Api {
     name: "virDomainDestroyFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "stop", when: When::Always }],
 };
 pub static DOMAIN_SAVE_IMAGE_GET_XML_DESC: Api = Api {
     name: "virDomainSaveImageGetXMLDesc",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SAVE_IMAGE_DEFINE_XML: Api = Api {
     name: "virDomainSaveImageDefineXML",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1480,37 +1480,37 @@ pub static DOMAIN_SAVE_IMAGE_DEFINE_XML: Api = Api {
 };
 pub static DOMAIN_BLOCK_JOB_ABORT: Api = Api {
     name: "virDomainBlockJobAbort",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_GET_BLOCK_JOB_INFO: Api = Api {
     name: "virDomainGetBlockJobInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_JOB_SET_SPEED: Api = Api {
     name: "virDomainBlockJobSetSpeed",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_PULL: Api = Api {
     name: "virDomainBlockPull",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_GET_MAX_SPEED: Api = Api {
     name: "virDomainMigrateGetMaxSpeed",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_STATS_FLAGS: Api = Api {
     name: "virDomainBlockStatsFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
@@ -1522,7 +1522,7 @@ pub static DOMAIN_SNAPSHOT_GET_PARENT: Api = Api {
 };
 pub static DOMAIN_RESET: Api = Api {
     name: "virDomainReset",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "reset", when: When::Always }],
 };
@@ -1540,25 +1540,25 @@ pub static DOMAIN_SNAPSHOT_LIST_CHILDREN_NAMES: Api = Api {
 };
 pub static DOMAIN_OPEN_GRAPHICS: Api = Api {
     name: "virDomainOpenGraphics",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_graphics", when: When::Always }],
 };
 pub static NODE_SUSPEND_FOR_DURATION: Api = Api {
     name: "virNodeSuspendForDuration",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "pm_control", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_RESIZE: Api = Api {
     name: "virDomainBlockResize",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
 };
 pub static DOMAIN_SET_BLOCK_IO_TUNE: Api = Api {
     name: "virDomainSetBlockIoTune",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1568,13 +1568,13 @@ pub static DOMAIN_SET_BLOCK_IO_TUNE: Api = Api {
 };
 pub static DOMAIN_GET_BLOCK_IO_TUNE: Api = Api {
     name: "virDomainGetBlockIoTune",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_NUMA_PARAMETERS: Api = Api {
     name: "virDomainSetNumaParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1584,13 +1584,13 @@ pub static DOMAIN_SET_NUMA_PARAMETERS: Api = Api {
 };
 pub static DOMAIN_GET_NUMA_PARAMETERS: Api = Api {
     name: "virDomainGetNumaParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_INTERFACE_PARAMETERS: Api = Api {
     name: "virDomainSetInterfaceParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1600,13 +1600,13 @@ pub static DOMAIN_SET_INTERFACE_PARAMETERS: Api = Api {
 };
 pub static DOMAIN_GET_INTERFACE_PARAMETERS: Api = Api {
     name: "virDomainGetInterfaceParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SHUTDOWN_FLAGS: Api = Api {
     name: "virDomainShutdownFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "init_control", when: When::Always },
@@ -1627,25 +1627,25 @@ pub static STORAGE_VOL_RESIZE: Api = Api {
 };
 pub static DOMAIN_PM_SUSPEND_FOR_DURATION: Api = Api {
     name: "virDomainPMSuspendForDuration",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "pm_control", when: When::Always }],
 };
 pub static DOMAIN_GET_CPU_STATS: Api = Api {
     name: "virDomainGetCPUStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_DISK_ERRORS: Api = Api {
     name: "virDomainGetDiskErrors",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_METADATA: Api = Api {
     name: "virDomainSetMetadata",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1655,19 +1655,19 @@ pub static DOMAIN_SET_METADATA: Api = Api {
 };
 pub static DOMAIN_GET_METADATA: Api = Api {
     name: "virDomainGetMetadata",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_REBASE: Api = Api {
     name: "virDomainBlockRebase",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
 };
 pub static DOMAIN_PM_WAKEUP: Api = Api {
     name: "virDomainPMWakeup",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "pm_control", when: When::Always }],
 };
@@ -1685,7 +1685,7 @@ pub static DOMAIN_SNAPSHOT_HAS_METADATA: Api = Api {
 };
 pub static CONNECT_LIST_ALL_DOMAINS: Api = Api {
     name: "virConnectListAllDomains",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
@@ -1703,19 +1703,19 @@ pub static DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN: Api = Api {
 };
 pub static DOMAIN_GET_HOSTNAME: Api = Api {
     name: "virDomainGetHostname",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_GET_SECURITY_LABEL_LIST: Api = Api {
     name: "virDomainGetSecurityLabelList",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_PIN_EMULATOR: Api = Api {
     name: "virDomainPinEmulator",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1725,7 +1725,7 @@ pub static DOMAIN_PIN_EMULATOR: Api = Api {
 };
 pub static DOMAIN_GET_EMULATOR_PIN_INFO: Api = Api {
     name: "virDomainGetEmulatorPinInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
@@ -1777,19 +1777,19 @@ pub static CONNECT_LIST_ALL_SECRETS: Api = Api {
 };
 pub static NODE_SET_MEMORY_PARAMETERS: Api = Api {
     name: "virNodeSetMemoryParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
 pub static NODE_GET_MEMORY_PARAMETERS: Api = Api {
     name: "virNodeGetMemoryParameters",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_COMMIT: Api = Api {
     name: "virDomainBlockCommit",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
 };
@@ -1805,25 +1805,25 @@ pub static NETWORK_UPDATE: Api = Api {
 };
 pub static NODE_GET_CPU_MAP: Api = Api {
     name: "virNodeGetCPUMap",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_FSTRIM: Api = Api {
     name: "virDomainFSTrim",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_trim", when: When::Always }],
 };
 pub static DOMAIN_SEND_PROCESS_SIGNAL: Api = Api {
     name: "virDomainSendProcessSignal",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "send_signal", when: When::Always }],
 };
 pub static DOMAIN_OPEN_CHANNEL: Api = Api {
     name: "virDomainOpenChannel",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_device", when: When::Always }],
 };
@@ -1835,19 +1835,19 @@ pub static NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN: Api = Api {
 };
 pub static DOMAIN_GET_JOB_STATS: Api = Api {
     name: "virDomainGetJobStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_GET_COMPRESSION_CACHE: Api = Api {
     name: "virDomainMigrateGetCompressionCache",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_SET_COMPRESSION_CACHE: Api = Api {
     name: "virDomainMigrateSetCompressionCache",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
@@ -1859,13 +1859,13 @@ pub static NODE_DEVICE_DETACH_FLAGS: Api = Api {
 };
 pub static DOMAIN_MIGRATE_BEGIN3_PARAMS: Api = Api {
     name: "virDomainMigrateBegin3Params",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_PREPARE3_PARAMS: Api = Api {
     name: "virDomainMigratePrepare3Params",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "migrate", when: When::Always },
@@ -1875,7 +1875,7 @@ pub static DOMAIN_MIGRATE_PREPARE3_PARAMS: Api = Api {
 };
 pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS: Api = Api {
     name: "virDomainMigratePrepareTunnel3Params",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "migrate", when: When::Always },
@@ -1885,25 +1885,25 @@ pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS: Api = Api {
 };
 pub static DOMAIN_MIGRATE_PERFORM3_PARAMS: Api = Api {
     name: "virDomainMigratePerform3Params",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_FINISH3_PARAMS: Api = Api {
     name: "virDomainMigrateFinish3Params",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_CONFIRM3_PARAMS: Api = Api {
     name: "virDomainMigrateConfirm3Params",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_SET_MEMORY_STATS_PERIOD: Api = Api {
     name: "virDomainSetMemoryStatsPeriod",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1913,7 +1913,7 @@ pub static DOMAIN_SET_MEMORY_STATS_PERIOD: Api = Api {
 };
 pub static DOMAIN_CREATE_XML_WITH_FILES: Api = Api {
     name: "virDomainCreateXMLWithFiles",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -1922,13 +1922,13 @@ pub static DOMAIN_CREATE_XML_WITH_FILES: Api = Api {
 };
 pub static DOMAIN_CREATE_WITH_FILES: Api = Api {
     name: "virDomainCreateWithFiles",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "start", when: When::Always }],
 };
 pub static CONNECT_GET_CPU_MODEL_NAMES: Api = Api {
     name: "virConnectGetCPUModelNames",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
@@ -1946,49 +1946,49 @@ pub static CONNECT_NETWORK_EVENT_DEREGISTER_ANY: Api = Api {
 };
 pub static CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: Api = Api {
     name: "virConnectDomainEventCallbackRegisterAny",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
 pub static CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY: Api = Api {
     name: "virConnectDomainEventCallbackDeregisterAny",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_CORE_DUMP_WITH_FORMAT: Api = Api {
     name: "virDomainCoreDumpWithFormat",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "core_dump", when: When::Always }],
 };
 pub static DOMAIN_FSFREEZE: Api = Api {
     name: "virDomainFSFreeze",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_freeze", when: When::Always }],
 };
 pub static DOMAIN_FSTHAW: Api = Api {
     name: "virDomainFSThaw",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_freeze", when: When::Always }],
 };
 pub static DOMAIN_GET_TIME: Api = Api {
     name: "virDomainGetTime",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SET_TIME: Api = Api {
     name: "virDomainSetTime",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "set_time", when: When::Always }],
 };
 pub static NODE_GET_FREE_PAGES: Api = Api {
     name: "virNodeGetFreePages",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
@@ -2000,43 +2000,43 @@ pub static NETWORK_GET_DHCP_LEASES: Api = Api {
 };
 pub static CONNECT_GET_DOMAIN_CAPABILITIES: Api = Api {
     name: "virConnectGetDomainCapabilities",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_OPEN_GRAPHICS_FD: Api = Api {
     name: "virDomainOpenGraphicsFD",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_graphics", when: When::Always }],
 };
 pub static CONNECT_GET_ALL_DOMAIN_STATS: Api = Api {
     name: "virConnectGetAllDomainStats",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
 };
 pub static DOMAIN_BLOCK_COPY: Api = Api {
     name: "virDomainBlockCopy",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
 };
 pub static NODE_ALLOC_PAGES: Api = Api {
     name: "virNodeAllocPages",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_GET_FSINFO: Api = Api {
     name: "virDomainGetFSInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_freeze", when: When::Always }],
 };
 pub static DOMAIN_DEFINE_XML_FLAGS: Api = Api {
     name: "virDomainDefineXMLFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2045,13 +2045,13 @@ pub static DOMAIN_DEFINE_XML_FLAGS: Api = Api {
 };
 pub static DOMAIN_GET_IOTHREAD_INFO: Api = Api {
     name: "virDomainGetIOThreadInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_PIN_IOTHREAD: Api = Api {
     name: "virDomainPinIOThread",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2061,13 +2061,13 @@ pub static DOMAIN_PIN_IOTHREAD: Api = Api {
 };
 pub static DOMAIN_INTERFACE_ADDRESSES: Api = Api {
     name: "virDomainInterfaceAddresses",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_ADD_IOTHREAD: Api = Api {
     name: "virDomainAddIOThread",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2077,7 +2077,7 @@ pub static DOMAIN_ADD_IOTHREAD: Api = Api {
 };
 pub static DOMAIN_DEL_IOTHREAD: Api = Api {
     name: "virDomainDelIOThread",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2087,13 +2087,13 @@ pub static DOMAIN_DEL_IOTHREAD: Api = Api {
 };
 pub static DOMAIN_SET_USER_PASSWORD: Api = Api {
     name: "virDomainSetUserPassword",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "set_password", when: When::Always }],
 };
 pub static DOMAIN_RENAME: Api = Api {
     name: "virDomainRename",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2102,31 +2102,31 @@ pub static DOMAIN_RENAME: Api = Api {
 };
 pub static CONNECT_REGISTER_CLOSE_CALLBACK: Api = Api {
     name: "virConnectRegisterCloseCallback",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static CONNECT_UNREGISTER_CLOSE_CALLBACK: Api = Api {
     name: "virConnectUnregisterCloseCallback",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_START_POST_COPY: Api = Api {
     name: "virDomainMigrateStartPostCopy",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_GET_PERF_EVENTS: Api = Api {
     name: "virDomainGetPerfEvents",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_PERF_EVENTS: Api = Api {
     name: "virDomainSetPerfEvents",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
@@ -2144,13 +2144,13 @@ pub static CONNECT_STORAGE_POOL_EVENT_DEREGISTER_ANY: Api = Api {
 };
 pub static DOMAIN_GET_GUEST_VCPUS: Api = Api {
     name: "virDomainGetGuestVcpus",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SET_GUEST_VCPUS: Api = Api {
     name: "virDomainSetGuestVcpus",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
@@ -2186,7 +2186,7 @@ pub static CONNECT_SECRET_EVENT_DEREGISTER_ANY: Api = Api {
 };
 pub static DOMAIN_SET_VCPU: Api = Api {
     name: "virDomainSetVcpu",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2196,19 +2196,19 @@ pub static DOMAIN_SET_VCPU: Api = Api {
 };
 pub static DOMAIN_SET_BLOCK_THRESHOLD: Api = Api {
     name: "virDomainSetBlockThreshold",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_MIGRATE_GET_MAX_DOWNTIME: Api = Api {
     name: "virDomainMigrateGetMaxDowntime",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
 };
 pub static DOMAIN_MANAGED_SAVE_GET_XML_DESC: Api = Api {
     name: "virDomainManagedSaveGetXMLDesc",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[
         Access { object: "domain", permission: "read", when: When::Always },
@@ -2217,7 +2217,7 @@ pub static DOMAIN_MANAGED_SAVE_GET_XML_DESC: Api = Api {
 };
 pub static DOMAIN_MANAGED_SAVE_DEFINE_XML: Api = Api {
     name: "virDomainManagedSaveDefineXML",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2226,7 +2226,7 @@ pub static DOMAIN_MANAGED_SAVE_DEFINE_XML: Api = Api {
 };
 pub static DOMAIN_SET_LIFECYCLE_ACTION: Api = Api {
     name: "virDomainSetLifecycleAction",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
@@ -2238,7 +2238,7 @@ pub static STORAGE_POOL_LOOKUP_BY_TARGET_PATH: Api = Api {
 };
 pub static DOMAIN_DETACH_DEVICE_ALIAS: Api = Api {
     name: "virDomainDetachDeviceAlias",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2248,25 +2248,25 @@ pub static DOMAIN_DETACH_DEVICE_ALIAS: Api = Api {
 };
 pub static CONNECT_COMPARE_HYPERVISOR_CPU: Api = Api {
     name: "virConnectCompareHypervisorCPU",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
 pub static CONNECT_BASELINE_HYPERVISOR_CPU: Api = Api {
     name: "virConnectBaselineHypervisorCPU",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
 pub static NODE_GET_SEV_INFO: Api = Api {
     name: "virNodeGetSEVInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_GET_LAUNCH_SECURITY_INFO: Api = Api {
     name: "virDomainGetLaunchSecurityInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
@@ -2306,7 +2306,7 @@ pub static CONNECT_LIST_ALL_NWFILTER_BINDINGS: Api = Api {
 };
 pub static DOMAIN_SET_IOTHREAD_PARAMS: Api = Api {
     name: "virDomainSetIOThreadParams",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2412,25 +2412,25 @@ pub static DOMAIN_CHECKPOINT_DELETE: Api = Api {
 };
 pub static DOMAIN_GET_GUEST_INFO: Api = Api {
     name: "virDomainGetGuestInfo",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static CONNECT_SET_IDENTITY: Api = Api {
     name: "virConnectSetIdentity",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_AGENT_SET_RESPONSE_TIMEOUT: Api = Api {
     name: "virDomainAgentSetResponseTimeout",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_BACKUP_BEGIN: Api = Api {
     name: "virDomainBackupBegin",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "checkpoint", when: When::Always },
@@ -2439,31 +2439,31 @@ pub static DOMAIN_BACKUP_BEGIN: Api = Api {
 };
 pub static DOMAIN_BACKUP_GET_XML_DESC: Api = Api {
     name: "virDomainBackupGetXMLDesc",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_AUTHORIZED_SSH_KEYS_GET: Api = Api {
     name: "virDomainAuthorizedSSHKeysGet",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_AUTHORIZED_SSH_KEYS_SET: Api = Api {
     name: "virDomainAuthorizedSSHKeysSet",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_GET_MESSAGES: Api = Api {
     name: "virDomainGetMessages",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_START_DIRTY_RATE_CALC: Api = Api {
     name: "virDomainStartDirtyRateCalc",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
@@ -2541,19 +2541,19 @@ pub static NETWORK_CREATE_XML_FLAGS: Api = Api {
 };
 pub static DOMAIN_SET_LAUNCH_SECURITY_STATE: Api = Api {
     name: "virDomainSetLaunchSecurityState",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SAVE_PARAMS: Api = Api {
     name: "virDomainSaveParams",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
 };
 pub static DOMAIN_RESTORE_PARAMS: Api = Api {
     name: "virDomainRestoreParams",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "start", when: When::Always },
@@ -2562,13 +2562,13 @@ pub static DOMAIN_RESTORE_PARAMS: Api = Api {
 };
 pub static DOMAIN_ABORT_JOB_FLAGS: Api = Api {
     name: "virDomainAbortJobFlags",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_FD_ASSOCIATE: Api = Api {
     name: "virDomainFDAssociate",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
@@ -2600,25 +2600,25 @@ pub static NODE_DEVICE_UPDATE: Api = Api {
 };
 pub static DOMAIN_GRAPHICS_RELOAD: Api = Api {
     name: "virDomainGraphicsReload",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_GET_AUTOSTART_ONCE: Api = Api {
     name: "virDomainGetAutostartOnce",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
 };
 pub static DOMAIN_SET_AUTOSTART_ONCE: Api = Api {
     name: "virDomainSetAutostartOnce",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
 };
 pub static DOMAIN_SET_THROTTLE_GROUP: Api = Api {
     name: "virDomainSetThrottleGroup",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2628,7 +2628,7 @@ pub static DOMAIN_SET_THROTTLE_GROUP: Api = Api {
 };
 pub static DOMAIN_DEL_THROTTLE_GROUP: Api = Api {
     name: "virDomainDelThrottleGroup",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "domain", permission: "write", when: When::Always },
@@ -2659,7 +2659,7 @@ pub static DOMAIN_AGENT_COMMAND: Api = Api {
 };
 pub static CONNECT_DOMAIN_MONITOR_EVENT_REGISTER: Api = Api {
     name: "virConnectDomainQemuMonitorEventRegister",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[
         Access { object: "connect", permission: "search_domains", when: When::Always },
@@ -2668,7 +2668,7 @@ pub static CONNECT_DOMAIN_MONITOR_EVENT_REGISTER: Api = Api {
 };
 pub static CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER: Api = Api {
     name: "virConnectDomainQemuMonitorEventDeregister",
-    origin: Origin::Dom,
+    origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
 };
