@@ -44,6 +44,29 @@ fn a_real_guest_through_python() {
     or_skip!(guest(&virtd, "system"));
 }
 
+/// What each method of the public API answers on the default world, refusals included.
+fn surface(daemon: &dyn Daemon) -> Result<Vec<String>, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/surface.py");
+    let uri = daemon.uri("test", "default");
+    let output = run(Command::new(system_python()?).arg(script).arg(&uri), LIMIT).ok();
+    assert!(output.ends_with("done\n"), "{output}");
+    Ok(output.replace(&uri, "{URI}").lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn every_call_is_answered_or_refused_as_the_reference_does() {
+    let reference = or_skip!(Reference::start());
+    let theirs = or_skip!(surface(&reference));
+    let virtd = Virtd::start();
+    let ours = or_skip!(surface(&virtd));
+    let pairs = theirs.iter().zip(&ours).filter(|(theirs, ours)| theirs != ours);
+    let different: Vec<String> =
+        pairs.map(|(theirs, ours)| format!("wanted {theirs}\n found {ours}")).collect();
+    assert!(theirs.len() > 300, "the script calls too little");
+    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
+    assert_eq!(ours.len(), theirs.len());
+}
+
 /// The scripts themselves are right: libvirt's own daemon passes them.
 #[test]
 fn the_scripts_pass_on_the_reference() {
