@@ -10,6 +10,8 @@ pub mod domain;
 pub mod host_interface;
 pub mod network;
 pub mod node_device;
+pub mod secret;
+pub mod snapshot;
 pub mod storage;
 
 pub use schema::text::{Mac, NumberSet, OnOff, YesNo};

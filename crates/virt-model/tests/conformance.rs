@@ -11,6 +11,10 @@ use virt_model::domain::{Domain, DomainRules};
 use virt_model::host_interface::HostInterface;
 use virt_model::network::Network;
 use virt_model::node_device::NodeDevice;
+use virt_model::secret::Secret;
+use virt_model::snapshot::{
+    Checkpoint, CheckpointDisk, CheckpointMode, DomainThen, MomentParse, ParentName, Snapshot,
+};
 use virt_model::storage::{Pool, Volume, VolumeParse};
 use virt_model::{Document, ParseFlags, PrintFlags};
 
@@ -107,4 +111,64 @@ fn interface_xml2xml() {
 fn nodedev_xml2xml() {
     let Some(suite) = Suite::open("nodedev-xml2xml") else { return };
     suite.run(36, |case| document::<NodeDevice>(&suite, case));
+}
+
+#[test]
+fn secret_xml2xml() {
+    let Some(suite) = Suite::open("secret-xml2xml") else { return };
+    suite.run(4, |case| document::<Secret>(&suite, case));
+}
+
+#[test]
+fn snapshot_xml2xml() {
+    let Some(suite) = Suite::open("snapshot-xml2xml") else { return };
+    suite.run(12, |case| {
+        let has = |flag: &str| case.column("flags").contains(flag);
+        let how = MomentParse {
+            redefine: has("REDEFINE"),
+            internal: has("INTERNAL"),
+            now_s: case.column("creation_time").parse().expect("a number"),
+        };
+        let mut snapshot = Snapshot::parse(&suite.read(&case.inputs[0]), how, &Plain)
+            .map_err(|e| e.message().to_owned())?;
+        if has("RUNNING") {
+            snapshot.state = Some("running".to_owned());
+        }
+        if let Some(uuid) = virt_types::Uuid::parse(case.column("uuid")) {
+            snapshot.domain.get_or_insert(DomainThen::Only(uuid));
+        }
+        Ok(snapshot.to_xml(PrintFlags { secure: true, ..PrintFlags::default() }))
+    });
+}
+
+#[test]
+fn checkpoint_xml2xml() {
+    let Some(suite) = Suite::open("checkpoint-xml2xml") else { return };
+    suite.run(5, |case| {
+        let has = |flag: &str| case.column("flags").contains(flag);
+        let how = MomentParse {
+            now_s: case.column("creation_time").parse().expect("a number"),
+            ..MomentParse::default()
+        };
+        let mut checkpoint = Checkpoint::parse(&suite.read(&case.inputs[0]), how, &Plain)
+            .map_err(|e| e.message().to_owned())?;
+        if has("PARENT") {
+            checkpoint.parent = Some(ParentName { name: "1525111885".to_owned() });
+        }
+        // What a driver would align against: a domain of one disk, whose part gets the flags' values.
+        if checkpoint.disks.is_empty() {
+            let part = CheckpointDisk {
+                name: "vda".to_owned(),
+                mode: Some(CheckpointMode::Bitmap),
+                ..Default::default()
+            };
+            checkpoint.disks.push(part);
+        }
+        let name = checkpoint.name.clone();
+        for disk in checkpoint.disks.iter_mut().filter(|disk| disk.name == "vda") {
+            disk.bitmap = has("VDA_BITMAP").then(|| name.clone());
+            disk.size_bytes = has("SIZE").then_some(1_048_576);
+        }
+        Ok(checkpoint.to_xml(PrintFlags::default()))
+    });
 }

@@ -6,8 +6,9 @@ use virt_xml::Element;
 
 use super::kinds::{child, kind, list, read_value};
 use crate::network::{Bridge, ForwardMode};
-use crate::schema::text::scale_bytes;
+use crate::schema::text::{YesNo, scale_bytes};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
+use crate::snapshot::DomainThen;
 use crate::storage::VolumeType;
 
 kind! {
@@ -56,7 +57,7 @@ kind! {
     /// A text that may be missing, which its owner checks.
     text_or_empty [] (String; name: &str)
     read |element, flags| Ok(element.child_text(name).unwrap_or_default().into_owned());
-    children |field, out| out.w.text_element(name, field);
+    children |field, out| if !field.is_empty() { out.w.text_element(name, field) };
 }
 
 kind! {
@@ -162,4 +163,26 @@ kind! {
     device_name [] (String; name: &str)
     read |element, flags| Ok(element.child_text(name).map_or_else(|| "new device".to_owned(), std::borrow::Cow::into_owned));
     children |field, out| out.w.text_element(name, field);
+}
+
+kind! {
+    /// The domain as it was, or only which one.
+    domain_then [] (Option<DomainThen>; name: &str)
+    read |element, flags| element.child(name).map(|child| DomainThen::read(child, flags)).transpose();
+    children |field, out| if let Some(then) = field { then.write(name, out) };
+}
+
+kind! {
+    checkpoint_disk_name [] (String; name: &str)
+    read |element, flags| element.attr(name).map(str::to_owned).ok_or_else(|| {
+        Error::new(Code::XmlError, Origin::DomainCheckpoint, "missing name from disk checkpoint element")
+    });
+    attrs |field, out| out.w.attr(name, field);
+}
+
+kind! {
+    /// No where absent; always printed.
+    yes_or_no [] (Option<YesNo>; name: &str)
+    read |element, flags| read_value(element, name);
+    attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
 }
