@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +19,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const GUESTS: usize = 5;
 const ROUNDS: usize = 3;
 const ROUNDS_LONG: usize = 50;
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// The work of one round takes about this long; the kill comes somewhere within.
 const ROUND_MS: u64 = 2500;
 
@@ -122,22 +123,27 @@ fn work(world: &World, known: &mut BTreeMap<String, Known>, started: &mpsc::Send
 
 /// Holds the restarted daemon against what is known.
 fn check(world: &World, known: &BTreeMap<String, Known>) {
-    let emulators = world.emulators();
-    for (guest, pids) in &emulators {
+    for (guest, pids) in &world.emulators() {
         assert_eq!(pids.len(), 1, "{guest} runs more than once: {pids:?}");
     }
     for (guest, facts) in known {
-        let state = world.ask(&format!("domstate {guest}")).ok();
-        let state = state.as_deref().map(str::trim);
+        let (mut state, mut pid) = (None, None);
+        let active =
+            |state: &Option<String>| matches!(state.as_deref(), Some("running" | "paused"));
+        // A start that was not answered may be undone just now: it must end as one or the other.
+        let settled = wait_until(SETTLE_MAX, || {
+            state = world.ask(&format!("domstate {guest}")).ok().map(|text| text.trim().to_owned());
+            pid = world.emulator(guest);
+            active(&state) == pid.is_some()
+        });
+        assert!(settled, "{guest} is {state:?}, and its emulator is {pid:?}");
+        let state = state.as_deref();
         if facts.defined == Some(true) {
             assert!(state.is_some(), "{guest} was defined and is gone");
         }
         if let Some(wanted) = facts.state {
             assert_eq!(state, Some(wanted), "{guest}: {facts:?}");
         }
-        let pid = emulators.get(guest).and_then(|pids| pids.first()).copied();
-        let active = matches!(state, Some("running" | "paused"));
-        assert_eq!(active, pid.is_some(), "{guest} is {state:?}, and its emulator is {pid:?}");
         if let Some((id, before)) = &facts.running {
             let now = world.ask(&format!("domid {guest}")).expect("a running guest has an id");
             assert_eq!(now.trim(), id, "{guest} has another id");
@@ -159,6 +165,23 @@ fn clear(world: &World) {
     assert!(gone, "emulators are left over: {:?}", world.emulators());
     let list = world.ask("list --all --name").expect("the list");
     assert_eq!(list.trim(), "", "guests are left over");
+    let mut left = Vec::new();
+    for folder in ["run", "config"] {
+        find_guest_files(&world.virtd.base().join(folder), &mut left);
+    }
+    assert!(left.is_empty(), "files are left over: {left:?}");
+}
+
+/// Files and folders that are named after a guest.
+fn find_guest_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().contains("guest") {
+            found.push(path);
+        } else if path.is_dir() {
+            find_guest_files(&path, found);
+        }
+    }
 }
 
 /// Moments that differ from run to run, and can be repeated.
