@@ -10,9 +10,19 @@ use virt_types::{DomainRef, Event, Uuid, api};
 
 use crate::world::World;
 
+pub(crate) mod balloon;
+pub(crate) mod blkio;
 pub(crate) mod define;
+pub(crate) mod device;
+pub(crate) mod guest;
+pub(crate) mod iothread;
 pub(crate) mod lifecycle;
+pub(crate) mod metadata;
 pub(crate) mod rules;
+pub(crate) mod stats;
+pub(crate) mod throttle;
+pub(crate) mod tune;
+pub(crate) mod vcpu;
 
 /// How long a call waits for another one's turn at the same domain.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -49,6 +59,10 @@ pub(crate) struct State {
     /// `virDomainState` and its reason.
     pub(crate) state: i32,
     pub(crate) reason: i32,
+    /// How IOThreads poll, whichever definition they stand in.
+    iothreads: Vec<iothread::Polling>,
+    /// What the guest's file systems and clock were told.
+    guest: guest::Guest,
     /// It is no longer listed: whoever waited for a turn finds nothing.
     gone: bool,
 }
@@ -67,12 +81,6 @@ impl State {
         self.stored.as_ref().unwrap_or(&self.current)
     }
 
-    /// How many vcpus are there now.
-    pub(crate) fn vcpus(&self) -> u32 {
-        let vcpu = &self.current.vcpu;
-        vcpu.current.unwrap_or(vcpu.count)
-    }
-
     pub(crate) fn facts(&self) -> DomainFacts {
         DomainFacts {
             active: self.active(),
@@ -85,6 +93,65 @@ impl State {
         }
     }
 
+    /// The definition that a change with these `VIR_DOMAIN_AFFECT_…` flags is for.
+    pub(crate) fn affected(&self, flags: u32) -> Result<&Arc<Definition>> {
+        Ok(match self.target(flags)? {
+            Target::Current => &self.current,
+            Target::Stored => self.stored(),
+        })
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn affected_mut(&mut self, flags: u32) -> Result<&mut Definition> {
+        let target = self.target(flags)?;
+        Ok(self.definition_mut(target))
+    }
+
+    /// Makes the same change in each definition that the flags are for.
+    pub(crate) fn change_affected(
+        &mut self,
+        flags: u32,
+        mut edit: impl FnMut(&mut Definition),
+    ) -> Result<()> {
+        const BOTH: u32 = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
+        if flags & BOTH != BOTH {
+            edit(self.affected_mut(flags)?);
+            return Ok(());
+        }
+        self.target(api::DOMAIN_AFFECT_LIVE)?;
+        self.target(api::DOMAIN_AFFECT_CONFIG)?;
+        edit(self.definition_mut(Target::Current));
+        edit(self.definition_mut(Target::Stored));
+        Ok(())
+    }
+
+    fn definition_mut(&mut self, target: Target) -> &mut Definition {
+        let definition = match (target, &mut self.stored) {
+            (Target::Stored, Some(stored)) => stored,
+            _ => &mut self.current,
+        };
+        Arc::make_mut(definition)
+    }
+
+    fn target(&self, flags: u32) -> Result<Target> {
+        let live = flags & api::DOMAIN_AFFECT_LIVE != 0;
+        let config = flags & api::DOMAIN_AFFECT_CONFIG != 0;
+        if live && config {
+            let message = "Flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are \
+                           mutually exclusive";
+            let function = "virDomainObjGetOneDefState";
+            return Err(Error::argument(Origin::Domain, function, "flags", message.to_owned()));
+        }
+        if live {
+            self.require_active()?;
+        }
+        if config && !self.persistent {
+            let detail = "transient domains do not have any persistent config";
+            return Err(Error::new(Code::OperationInvalid, Origin::Domain, detail));
+        }
+        Ok(if config { Target::Stored } else { Target::Current })
+    }
+
     /// Refuses what only a running domain can do.
     pub(crate) fn require_active(&self) -> Result<()> {
         if self.active() {
@@ -92,6 +159,13 @@ impl State {
         }
         Err(Error::new(Code::OperationInvalid, Origin::Domain, "domain is not running"))
     }
+}
+
+/// Which of a domain's two definitions.
+#[derive(Clone, Copy)]
+enum Target {
+    Current,
+    Stored,
 }
 
 impl Domain {
@@ -106,6 +180,8 @@ impl Domain {
             managed_save: false,
             state: api::DOMAIN_SHUTOFF,
             reason: api::DOMAIN_SHUTOFF_UNKNOWN,
+            iothreads: Vec::new(),
+            guest: guest::Guest::default(),
             gone: false,
         };
         Self { name: state.current.name.as_str().into(), uuid, cell: Cell::new(state) }

@@ -12,8 +12,8 @@ mod capabilities;
 /// The most vcpus that a domain can have.
 pub(crate) const VCPUS_MAX: u32 = 32;
 
-/// CPUs that a guest's thread can be pinned to.
-pub(crate) const HOST_CPUS: usize = 8;
+/// CPUs in the map of those that are there.
+const MAPPED_CPUS: i32 = 8;
 
 /// What the node consists of. A node file can change all but the cells.
 #[derive(Clone, Debug)]
@@ -76,6 +76,21 @@ impl Node {
             }
         };
         Self { cells: (0..Self::CELLS).map(cell).collect(), ..Self::bare() }
+    }
+}
+
+impl Node {
+    /// Limit: CPUs in a map, so that a node file cannot ask for any amount of memory.
+    const CPUS_MAX: usize = 16 * 1024;
+
+    /// How many CPUs there could be, by sockets, cores and threads.
+    pub(crate) fn cpus(&self) -> usize {
+        let NodeInfo { nodes, sockets, cores, threads, .. } = self.info;
+        let factors = [nodes, sockets, cores, threads];
+        let product = factors.into_iter().try_fold(1_usize, |product, factor| {
+            product.checked_mul(usize::try_from(factor).unwrap_or(0))
+        });
+        product.unwrap_or(Self::CPUS_MAX).min(Self::CPUS_MAX)
     }
 }
 
@@ -190,7 +205,7 @@ impl Host for TestDriver {
         Ok(NodeGetCpuMap {
             cpumap: if need_map != 0 { vec![ONLINE] } else { Vec::new() },
             online: if need_online != 0 { ONLINE.count_ones() } else { 0 },
-            ret: HOST_CPUS as i32,
+            ret: MAPPED_CPUS,
         })
     }
 

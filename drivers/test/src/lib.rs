@@ -9,6 +9,7 @@ mod domains;
 mod error;
 mod host;
 mod open;
+mod params;
 mod world;
 
 use std::sync::Arc;

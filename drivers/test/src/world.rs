@@ -65,6 +65,11 @@ impl World {
         virt_driver::unsupported()
     }
 
+    /// The first address that a network gives away, and the length of its prefix.
+    pub(crate) fn address_range(&self, _network: &str) -> Option<(u32, u32)> {
+        None
+    }
+
     /// The id of the next domain that starts.
     pub(crate) fn next_id(&self) -> i32 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1

@@ -2,10 +2,8 @@
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
-use virt_model::domain::boot::{Boot, BootDevice, OsType};
 use virt_model::domain::interface::InterfaceTarget;
-use virt_model::domain::{Domain as Definition, DomainRules};
-use virt_types::Uuid;
+use virt_model::domain::{Device, Domain as Definition, DomainRules};
 
 /// The architecture of the node.
 pub(crate) const ARCH: &str = "i686";
@@ -74,16 +72,14 @@ impl DomainRules for Rules {
 
 /// Reads a domain document as the driver takes it.
 pub(crate) fn parse(xml: &str, flags: ParseFlags) -> Result<Definition> {
-    let mut domain = Definition::parse(xml, flags)?;
-    Rules.guest(&mut domain)?;
-    if domain.os.boot.is_empty() && domain.os.kind.kind == Some(OsType::Hvm) {
-        domain.os.boot.push(Boot { dev: BootDevice::Hd });
-    }
-    let current = domain.current_memory_kib().min(domain.memory.kib);
-    domain.current_memory_kib = Some(current);
-    domain.uuid.get_or_insert_with(Uuid::random);
+    let mut domain = Definition::load(xml, flags, &Rules)?;
     name_interfaces(&mut domain);
     Ok(domain)
+}
+
+/// Reads a device that is to come into a domain.
+pub(crate) fn parse_device(xml: &str, domain: &Definition) -> Result<Device> {
+    Device::parse(xml, domain.virt_type, ParseFlags::default(), &Rules)
 }
 
 /// Gives every interface without a device on the host one: the first free `testnetN`.

@@ -1,7 +1,7 @@
 //! A world for each test, documents, and a listener.
 #![allow(dead_code)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virt_driver::{Connection, EventFilter, Registry};
 use virt_types::{Event, EventClass};
@@ -30,6 +30,10 @@ pub(crate) fn definition(name: &str, number: u8) -> String {
     )
 }
 
+fn locked(events: &Mutex<Vec<Event>>) -> MutexGuard<'_, Vec<Event>> {
+    events.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Keeps the events it hears.
 pub(crate) struct Recorder {
     events: Arc<Mutex<Vec<Event>>>,
@@ -42,7 +46,7 @@ impl Recorder {
         connection
             .subscribe(
                 EventFilter::all(class, id),
-                Arc::new(move |event: &Event| sink.lock().unwrap().push(event.clone())),
+                Arc::new(move |event: &Event| locked(&sink).push(event.clone())),
             )
             .expect("a subscription");
         Self { events }
@@ -53,7 +57,7 @@ impl Recorder {
     }
 
     pub(crate) fn all(&self) -> Vec<Event> {
-        self.events.lock().unwrap().clone()
+        locked(&self.events).clone()
     }
 
     /// Event, detail and id of what happened to a domain.
@@ -64,6 +68,6 @@ impl Recorder {
             }
             _ => None,
         };
-        self.events.lock().unwrap().iter().filter_map(pick).collect()
+        locked(&self.events).iter().filter_map(pick).collect()
     }
 }
