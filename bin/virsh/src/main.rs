@@ -1,3 +1,63 @@
 //! The shell: libvirt's commands, output and exit codes.
+//!
+//! `main` reads the options before the command and picks one of three ways: a command in words, a
+//! line of commands in one word, or the interactive shell. What a command does is one function in
+//! `commands`; what it is called and takes is one entry in `table`.
 
-fn main() {}
+mod clock;
+mod commands;
+mod completion;
+mod console;
+mod document;
+mod escape;
+mod failure;
+mod files;
+mod globals;
+mod interactive;
+mod lookup;
+mod openers;
+mod options;
+mod shell;
+mod table;
+mod tree;
+mod units;
+mod xml;
+mod xpath;
+
+use std::process::ExitCode;
+
+use globals::Start;
+use shell::Shell;
+
+fn main() -> ExitCode {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let (settings, rest) = match globals::read(&words) {
+        Start::Run(settings, rest) => (settings, rest),
+        Start::Done(succeeded) => return exit_code(succeeded),
+    };
+    let mut shell = Shell::new(settings);
+    if rest.is_empty() {
+        return exit_code(interactive::run(shell));
+    }
+    exit_code(run_once(&mut shell, &rest))
+}
+
+fn exit_code(succeeded: bool) -> ExitCode {
+    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run_once(shell: &mut Shell, words: &[String]) -> bool {
+    // Compat: a connection that was asked for is opened even if no command needs it.
+    if shell.settings.uri_given
+        && let Err(failure) = shell.connection()
+    {
+        shell.report(&failure);
+        return false;
+    }
+    match words {
+        [line] if line.is_empty() => false,
+        [line] => shell.run_line(line),
+        words => shell.run_words(words),
+    }
+}

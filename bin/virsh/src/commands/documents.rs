@@ -1,0 +1,280 @@
+//! What a domain's document says: the document itself, its description, displays, disks and NICs.
+
+use virt_cli::Args;
+use virt_driver::Connection;
+use virt_error::Code;
+use virt_types::{DomainRef, api};
+use virt_xml::Element;
+
+use crate::document::print_document;
+use crate::failure::{Done, During as _, Failure, fail};
+use crate::lookup::domain;
+use crate::options::{flags_of, impact};
+use crate::shell::{Shell, extra, say, sayln};
+use crate::xml;
+
+pub(crate) fn cmd_dumpxml(shell: &mut Shell, args: &Args) -> Done {
+    let flags = flags_of(
+        args,
+        &[
+            ("inactive", api::DOMAIN_XML_INACTIVE),
+            ("security-info", api::DOMAIN_XML_SECURE),
+            ("update-cpu", api::DOMAIN_XML_UPDATE_CPU),
+            ("migratable", api::DOMAIN_XML_MIGRATABLE),
+        ],
+    );
+    let found = domain(shell, args)?;
+    let text = shell.connection()?.domain_get_xml_desc(&found, flags)?;
+    print_document(shell, args, &text)
+}
+
+pub(crate) fn cmd_desc(shell: &mut Shell, args: &Args) -> Done {
+    let (flags, _) = impact(args)?;
+    let (kind, what) = match args.flag("title") {
+        true => (api::DOMAIN_METADATA_TITLE, "title"),
+        false => (api::DOMAIN_METADATA_DESCRIPTION, "description"),
+    };
+    let found = domain(shell, args)?;
+    let connection = shell.connection()?;
+    if args.flag("new-desc") {
+        let words: Vec<&str> = args.words("new-desc").collect();
+        let text = words.join(" ");
+        connection
+            .domain_set_metadata(&found, kind, Some(&text), None, None, flags)
+            .during(|| format!("Failed to set new domain {what}"))?;
+        shell.print_extra(format_args!("Domain {what} updated successfully"));
+        return Ok(());
+    }
+    match connection.domain_get_metadata(&found, kind, None, flags) {
+        Ok(text) if !text.is_empty() => say!(shell, "{text}"),
+        Ok(_) => shell.print_extra(format_args!("No {what} for domain: {}", found.name)),
+        Err(error) if error.is(Code::NoDomainMetadata) => {
+            shell.print_extra(format_args!("No {what} for domain: {}", found.name));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// What `metadata` and `net-metadata` are asked to do.
+pub(crate) enum MetadataChange<'a> {
+    Show,
+    Remove,
+    Set { key: &'a str, text: &'a str },
+}
+
+pub(crate) fn metadata_change(args: &Args) -> Result<MetadataChange<'_>, Failure> {
+    args.exclusive("remove", "set")?;
+    if args.flag("remove") {
+        return Ok(MetadataChange::Remove);
+    }
+    match (args.text("set")?, args.text("key")?) {
+        (None, _) => Ok(MetadataChange::Show),
+        (Some(text), Some(key)) => Ok(MetadataChange::Set { key, text }),
+        (Some(_), None) => fail("namespace key is required when modifying metadata"),
+    }
+}
+
+pub(crate) fn cmd_metadata(shell: &mut Shell, args: &Args) -> Done {
+    let (flags, _) = impact(args)?;
+    let change = metadata_change(args)?;
+    let found = domain(shell, args)?;
+    let uri = Some(args.needed("uri")?);
+    let connection = shell.connection()?;
+    let kind = api::DOMAIN_METADATA_ELEMENT;
+    match change {
+        MetadataChange::Set { key, text } => {
+            connection.domain_set_metadata(&found, kind, Some(text), Some(key), uri, flags)?;
+            extra!(shell, "Metadata modified");
+        }
+        MetadataChange::Remove => {
+            connection.domain_set_metadata(&found, kind, None, None, uri, flags)?;
+            extra!(shell, "Metadata removed");
+        }
+        MetadataChange::Show => match connection.domain_get_metadata(&found, kind, uri, flags) {
+            Ok(text) => sayln!(shell, "{}", text),
+            // Compat: metadata that is not there is an empty line, not a failure.
+            Err(error) if error.is(Code::NoDomainMetadata) => sayln!(shell),
+            Err(error) => return Err(error.into()),
+        },
+    }
+    Ok(())
+}
+
+/// The document of a domain that must be running.
+fn live_document(shell: &mut Shell, found: &DomainRef, flags: u32) -> Result<String, Failure> {
+    let connection = shell.connection()?;
+    if !connection.domain_is_active(found)? {
+        return fail("Domain is not running");
+    }
+    Ok(connection.domain_get_xml_desc(found, flags)?)
+}
+
+fn graphics<'e, 'a>(root: &'e Element<'a>, kind: &str) -> Option<&'e Element<'a>> {
+    let devices = root.child("devices")?;
+    devices.elements().find(|e| e.name == "graphics" && e.attr("type") == Some(kind))
+}
+
+fn port(graphics: &Element<'_>, name: &str) -> Option<i32> {
+    graphics.attr(name)?.parse().ok()
+}
+
+/// The first port of the VNC protocol, which displays are counted from.
+const VNC_PORT_BASE: i32 = 5900;
+
+pub(crate) fn cmd_vncdisplay(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let text = live_document(shell, &found, 0)?;
+    let root = xml::parse(&text)?;
+    let vnc = graphics(&root, "vnc");
+    let Some(port) = vnc.and_then(|vnc| port(vnc, "port")) else {
+        return fail("Failed to get VNC port. Is this domain using VNC?");
+    };
+    let listen = vnc.and_then(|vnc| vnc.attr("listen")).unwrap_or_default();
+    let host = if listen == "0.0.0.0" { "" } else { listen };
+    sayln!(shell, "{}:{}", host, port.saturating_sub(VNC_PORT_BASE));
+    Ok(())
+}
+
+pub(crate) fn cmd_ttyconsole(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let text = shell.connection()?.domain_get_xml_desc(&found, 0)?;
+    let root = xml::parse(&text)?;
+    match xml::attr_at(&root, &["devices", "console"], "tty") {
+        Some(tty) => {
+            sayln!(shell, "{}", tty);
+            Ok(())
+        }
+        None => Err(Failure::silent()),
+    }
+}
+
+/// The protocols a display can speak, in the order in which they are looked for.
+const SCHEMES: &[&str] = &["vnc", "spice", "rdp", "dbus"];
+
+pub(crate) fn cmd_domdisplay(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let secret = args.flag("include-password");
+    let flags = if secret { api::DOMAIN_XML_SECURE } else { 0 };
+    let text = live_document(shell, &found, flags)?;
+    let root = xml::parse(&text)?;
+    let wanted = args.text("type")?;
+    let schemes = SCHEMES.iter().filter(|scheme| wanted.is_none_or(|wanted| wanted == **scheme));
+    let mut displays = schemes.filter_map(|scheme| {
+        graphics(&root, scheme).and_then(|graphics| display_uri(scheme, graphics, secret))
+    });
+    let shown: Vec<String> = match args.flag("all") {
+        true => displays.collect(),
+        false => displays.next().into_iter().collect(),
+    };
+    if shown.is_empty() {
+        return match wanted {
+            Some(kind) => fail(format!("No graphical display with type '{kind}' found")),
+            None => fail("No graphical display found"),
+        };
+    }
+    match args.flag("all") {
+        true => shown.iter().for_each(|uri| sayln!(shell, "{}", uri)),
+        false => say!(shell, "{}", shown[0]),
+    }
+    Ok(())
+}
+
+fn display_uri(scheme: &str, graphics: &Element<'_>, secret: bool) -> Option<String> {
+    let plain = port(graphics, "port");
+    let tls = port(graphics, "tlsPort");
+    let listening = graphics.child("listen");
+    if let Some(socket) = listening.filter(|l| l.attr("type") == Some("socket")) {
+        return Some(format!("{scheme}+unix://{}", socket.attr("socket")?));
+    }
+    if plain.is_none() && tls.is_none() {
+        return None;
+    }
+    let listen = graphics
+        .attr("listen")
+        .or_else(|| listening.and_then(|listening| listening.attr("address")))
+        .unwrap_or_default();
+    let host = match listen {
+        "" | "0.0.0.0" | "::" => "localhost".to_owned(),
+        v6 if v6.contains(':') => format!("[{v6}]"),
+        other => other.to_owned(),
+    };
+    let password = graphics.attr("passwd").filter(|_| secret);
+    let mut uri = format!("{scheme}://");
+    if let Some(password) = password.filter(|_| scheme != "spice") {
+        uri.push_str(&format!(":{password}@"));
+    }
+    uri.push_str(&host);
+    if let Some(port) = plain {
+        let shown = if scheme == "vnc" { port.saturating_sub(VNC_PORT_BASE) } else { port };
+        uri.push_str(&format!(":{shown}"));
+    }
+    let mut separator = '?';
+    if let Some(tls) = tls {
+        uri.push_str(&format!("{separator}tls-port={tls}"));
+        separator = '&';
+    }
+    if let Some(password) = password.filter(|_| scheme == "spice") {
+        uri.push_str(&format!("{separator}password={password}"));
+    }
+    Some(uri)
+}
+
+fn document(connection: &Connection, found: &DomainRef, inactive: bool) -> Result<String, Failure> {
+    let flags = if inactive { api::DOMAIN_XML_INACTIVE } else { 0 };
+    Ok(connection.domain_get_xml_desc(found, flags)?)
+}
+
+pub(crate) fn cmd_domblklist(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let text = document(&shell.connection()?, &found, args.flag("inactive"))?;
+    let root = xml::parse(&text)?;
+    let details = args.flag("details");
+    let mut grid = match details {
+        true => shell.grid(&["Type", "Device", "Target", "Source"]),
+        false => shell.grid(&["Target", "Source"]),
+    };
+    for disk in xml::disks(&root) {
+        let source = disk.source.unwrap_or_else(|| "-".to_owned());
+        match details {
+            true => grid.row([disk.kind, disk.device, disk.target, source]),
+            false => grid.row([disk.target, source]),
+        }
+    }
+    shell.print_grid(&grid);
+    Ok(())
+}
+
+pub(crate) fn cmd_domiflist(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let text = document(&shell.connection()?, &found, args.flag("inactive"))?;
+    let root = xml::parse(&text)?;
+    let mut grid = shell.grid(&["Interface", "Type", "Source", "Model", "MAC"]);
+    for nic in xml::nics(&root) {
+        let shown = |part: Option<String>| part.unwrap_or_else(|| "-".to_owned());
+        let (target, source) = (shown(nic.target), shown(nic.source));
+        grid.row([target, nic.kind, source, shown(nic.model), shown(nic.mac)]);
+    }
+    shell.print_grid(&grid);
+    Ok(())
+}
+
+pub(crate) fn cmd_domif_getlink(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let wanted = args.needed("interface")?;
+    let text = document(&shell.connection()?, &found, args.flag("config"))
+        .during(|| "Failed to get domain description xml")?;
+    let root = xml::parse(&text)?;
+    let is_mac = wanted.len() == 17 && wanted.split(':').count() == 6;
+    let fits = |nic: &&xml::Nic| match is_mac {
+        true => nic.mac.as_deref().is_some_and(|mac| mac.eq_ignore_ascii_case(wanted)),
+        false => nic.target.as_deref() == Some(wanted),
+    };
+    let nics = xml::nics(&root);
+    let Some(nic) = nics.iter().find(fits) else {
+        let kind = if is_mac { "mac" } else { "dev" };
+        return fail(format!("Interface ({kind}: {wanted}) not found."));
+    };
+    say!(shell, "{} {}", wanted, nic.link.as_deref().unwrap_or("up"));
+    Ok(())
+}

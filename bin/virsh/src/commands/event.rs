@@ -1,0 +1,201 @@
+//! Waiting for events and printing them.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use virt_cli::Args;
+use virt_driver::{EventFilter, SubscriptionId};
+use virt_types::{Event, EventClass};
+
+use super::event_words::{DOMAIN_EVENTS, Kind, Kinds, describe};
+use crate::clock;
+use crate::failure::{Done, Failure, fail};
+use crate::lookup::{device, domain, network, pool, secret};
+use crate::shell::{Shell, sayln};
+
+/// Limit: events that wait to be printed; more than that are dropped, as the terminal is too slow.
+const QUEUE_MAX: usize = 10_000;
+
+pub(crate) fn cmd_event(shell: &mut Shell, args: &Args) -> Done {
+    if list_asked(shell, args, DOMAIN_EVENTS) {
+        return Ok(());
+    }
+    let wanted: Vec<&Kind> = match (args.flag("all"), args.text("event")?) {
+        (true, _) => DOMAIN_EVENTS.kinds.iter().collect(),
+        (false, Some(name)) => vec![find(DOMAIN_EVENTS, name)?],
+        (false, None) => {
+            return fail("one of --list, --all, or --event <type> is required");
+        }
+    };
+    let timeout = timeout_of(args)?;
+    let object = match args.flag("domain") {
+        true => Some(domain(shell, args)?.uuid),
+        false => None,
+    };
+    let filters = wanted.iter().map(|kind| match object {
+        Some(uuid) => EventFilter::of(DOMAIN_EVENTS.class, kind.id, uuid),
+        None => EventFilter::all(DOMAIN_EVENTS.class, kind.id),
+    });
+    wait(shell, args, filters.collect(), timeout)
+}
+
+/// The commands for other classes of object: one kind of event at a time.
+fn single(
+    shell: &mut Shell,
+    args: &Args,
+    kinds: Kinds,
+    filter: impl FnOnce(&mut Shell, i32) -> Result<EventFilter, Failure>,
+) -> Done {
+    if list_asked(shell, args, kinds) {
+        return Ok(());
+    }
+    let Some(name) = args.text("event")? else {
+        return fail("either --list or --event <type> is required");
+    };
+    let kind = find(kinds, name)?;
+    let timeout = timeout_of(args)?;
+    let filter = filter(shell, kind.id)?;
+    wait(shell, args, vec![filter], timeout)
+}
+
+pub(crate) fn cmd_net_event(shell: &mut Shell, args: &Args) -> Done {
+    single(shell, args, super::event_words::NETWORK_EVENTS, |shell, id| {
+        Ok(match args.flag("network") {
+            true => EventFilter::of(EventClass::Network, id, network(shell, args)?.uuid),
+            false => EventFilter::all(EventClass::Network, id),
+        })
+    })
+}
+
+pub(crate) fn cmd_pool_event(shell: &mut Shell, args: &Args) -> Done {
+    single(shell, args, super::event_words::POOL_EVENTS, |shell, id| {
+        Ok(match args.flag("pool") {
+            true => EventFilter::of(EventClass::StoragePool, id, pool(shell, args)?.uuid),
+            false => EventFilter::all(EventClass::StoragePool, id),
+        })
+    })
+}
+
+pub(crate) fn cmd_nodedev_event(shell: &mut Shell, args: &Args) -> Done {
+    single(shell, args, super::event_words::DEVICE_EVENTS, |shell, id| {
+        Ok(match args.flag("device") {
+            true => EventFilter::named(EventClass::NodeDevice, id, device(shell, args)?.name),
+            false => EventFilter::all(EventClass::NodeDevice, id),
+        })
+    })
+}
+
+pub(crate) fn cmd_secret_event(shell: &mut Shell, args: &Args) -> Done {
+    single(shell, args, super::event_words::SECRET_EVENTS, |shell, id| {
+        Ok(match args.flag("secret") {
+            true => EventFilter::of(EventClass::Secret, id, secret(shell, args)?.uuid),
+            false => EventFilter::all(EventClass::Secret, id),
+        })
+    })
+}
+
+fn list_asked(shell: &mut Shell, args: &Args, kinds: Kinds) -> bool {
+    let asked = args.flag("list");
+    if asked {
+        kinds.kinds.iter().for_each(|kind| sayln!(shell, "{}", kind.name));
+    }
+    asked
+}
+
+fn find(kinds: Kinds, name: &str) -> Result<&'static Kind, Failure> {
+    let found = kinds.kinds.iter().find(|kind| kind.name == name);
+    found.ok_or_else(|| Failure::new(format!("unknown event type {name}")))
+}
+
+/// The time to wait. Compat: it is kept as milliseconds in 32 bits, and 0 is refused.
+fn timeout_of(args: &Args) -> Result<Option<Duration>, Failure> {
+    let Some(seconds) = args.number::<u32>("timeout")? else { return Ok(None) };
+    let milliseconds = i32::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1000));
+    match milliseconds {
+        Some(1..) => Ok(Some(Duration::from_secs(u64::from(seconds)))),
+        _ => {
+            let text = args.text("timeout")?.unwrap_or_default();
+            Err(args.malformed("Numeric", "timeout", text).into())
+        }
+    }
+}
+
+/// Subscriptions that end when this goes away.
+struct Subscribed {
+    connection: virt_driver::Connection,
+    ids: Vec<SubscriptionId>,
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            // The connection may be gone already, and the subscription with it.
+            let _ = self.connection.unsubscribe(id);
+        }
+    }
+}
+
+fn wait(
+    shell: &mut Shell,
+    args: &Args,
+    filters: Vec<EventFilter>,
+    timeout: Option<Duration>,
+) -> Done {
+    let connection = shell.connection()?;
+    let (sender, events): (SyncSender<Event>, Receiver<Event>) = mpsc::sync_channel(QUEUE_MAX);
+    let mut subscribed = Subscribed { connection: connection.clone(), ids: Vec::new() };
+    for filter in filters {
+        let sender = sender.clone();
+        let sink = std::sync::Arc::new(move |event: &Event| {
+            let _ = sender.try_send(event.clone());
+        });
+        subscribed.ids.push(connection.subscribe(filter, sink)?);
+    }
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut received = 0_u64;
+    loop {
+        match next(&events, deadline) {
+            Ok(event) => {
+                received += 1;
+                print(shell, args, &event);
+                if !args.flag("loop") {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if connection.is_alive() && !is_over(deadline) => {}
+            Err(RecvTimeoutError::Timeout) if is_over(deadline) => {
+                sayln!(shell, "event loop timed out");
+                break;
+            }
+            Err(_) => {
+                sayln!(shell, "event loop interrupted");
+                break;
+            }
+        }
+    }
+    sayln!(shell, "events received: {}", received);
+    if received > 0 { Ok(()) } else { Err(Failure::silent()) }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// Limit: how long a lost connection can go unnoticed.
+const ALIVE_CHECK: Duration = Duration::from_secs(1);
+
+fn next(events: &Receiver<Event>, deadline: Option<Instant>) -> Result<Event, RecvTimeoutError> {
+    let left = deadline.map_or(ALIVE_CHECK, |deadline| {
+        deadline.saturating_duration_since(Instant::now()).min(ALIVE_CHECK)
+    });
+    events.recv_timeout(left)
+}
+
+fn print(shell: &mut Shell, args: &Args, event: &Event) {
+    let text = describe(event);
+    match args.flag("timestamp") {
+        true => sayln!(shell, "{}: {}", clock::event_stamp(), text),
+        false => sayln!(shell, "{}", text),
+    }
+    shell.flush();
+}

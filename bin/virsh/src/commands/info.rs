@@ -1,0 +1,356 @@
+//! What domains are and how they do: lists, states, names.
+
+use virt_cli::Args;
+use virt_driver::Connection;
+use virt_error::Code;
+use virt_types::{DomainRef, api};
+
+use crate::failure::{Done, Failure, fail};
+use crate::lookup::{By, domain, domain_by};
+use crate::options::flags_of;
+use crate::shell::{Shell, say, sayln};
+use crate::units::{tenths, yes_no};
+
+const STATES: &[&str] =
+    &["no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended"];
+
+const RUNNING: &[&str] = &[
+    "unknown",
+    "booted",
+    "migrated",
+    "restored",
+    "from snapshot",
+    "unpaused",
+    "migration canceled",
+    "save canceled",
+    "event wakeup",
+    "crashed",
+    "post-copy",
+    "post-copy failed",
+];
+const PAUSED: &[&str] = &[
+    "unknown",
+    "user",
+    "migrating",
+    "saving",
+    "dumping",
+    "I/O error",
+    "watchdog",
+    "from snapshot",
+    "shutting down",
+    "creating snapshot",
+    "crashed",
+    "starting up",
+    "post-copy",
+    "post-copy failed",
+    "api error",
+];
+const SHUTDOWN: &[&str] = &["unknown", "user"];
+const SHUTOFF: &[&str] = &[
+    "unknown",
+    "shutdown",
+    "destroyed",
+    "crashed",
+    "migrated",
+    "saved",
+    "failed",
+    "from snapshot",
+    "daemon",
+];
+const CRASHED: &[&str] = &["unknown", "panicked"];
+
+/// The word at a number that came from outside.
+pub(crate) fn word(words: &[&'static str], number: i32, otherwise: &'static str) -> &'static str {
+    usize::try_from(number).ok().and_then(|at| words.get(at)).copied().unwrap_or(otherwise)
+}
+
+pub(crate) fn state_word(state: i32) -> &'static str {
+    word(STATES, state, "no state")
+}
+
+pub(crate) fn reason_word(state: i32, reason: i32) -> &'static str {
+    let reasons = match state {
+        api::DOMAIN_RUNNING => RUNNING,
+        api::DOMAIN_PAUSED => PAUSED,
+        api::DOMAIN_SHUTDOWN => SHUTDOWN,
+        api::DOMAIN_SHUTOFF => SHUTOFF,
+        api::DOMAIN_CRASHED => CRASHED,
+        _ => &[],
+    };
+    word(reasons, reason, "unknown")
+}
+
+pub(crate) fn cmd_domstate(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let state = shell.connection()?.domain_get_state(&found, 0)?;
+    let shown = state_word(state.state);
+    match args.flag("reason") {
+        true => sayln!(shell, "{} ({})", shown, reason_word(state.state, state.reason)),
+        false => sayln!(shell, "{}", shown),
+    }
+    Ok(())
+}
+
+pub(crate) fn cmd_domid(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain_by(shell, args, By { id: false, ..By::ANY })?;
+    match found.id {
+        -1 => sayln!(shell, "-"),
+        id => sayln!(shell, "{}", id),
+    }
+    Ok(())
+}
+
+pub(crate) fn cmd_domname(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain_by(shell, args, By { name: false, ..By::ANY })?;
+    sayln!(shell, "{}", found.name);
+    Ok(())
+}
+
+pub(crate) fn cmd_domuuid(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain_by(shell, args, By { uuid: false, ..By::ANY })?;
+    sayln!(shell, "{}", found.uuid);
+    Ok(())
+}
+
+const CONTROL_STATES: &[&str] = &["ok", "background job", "occupied", "error"];
+const CONTROL_ERRORS: &[&str] = &["", "unknown", "monitor failure", "internal (locking) error"];
+
+pub(crate) fn cmd_domcontrol(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let info = shell.connection()?.domain_get_control_info(&found, 0)?;
+    let state = i32::try_from(info.state).unwrap_or(-1);
+    let shown = word(CONTROL_STATES, state, "unknown");
+    if state == api::DOMAIN_CONTROL_OK {
+        sayln!(shell, "{}", shown);
+    } else if state == api::DOMAIN_CONTROL_ERROR {
+        let why = word(CONTROL_ERRORS, i32::try_from(info.details).unwrap_or(-1), "unknown");
+        sayln!(shell, "{}: {}", shown, why);
+    } else {
+        #[expect(clippy::cast_precision_loss, reason = "shown with milliseconds only")]
+        let seconds = info.state_time as f64 / 1000.0;
+        sayln!(shell, "{} ({:0.3}s)", shown, seconds);
+    }
+    Ok(())
+}
+
+/// A line of an information block.
+macro_rules! field {
+    ($shell:expr, $label:literal, $($text:tt)*) => {
+        say!($shell, "{:<15} {}\n", concat!($label, ":"), format_args!($($text)*))
+    };
+}
+pub(crate) use field;
+
+pub(crate) fn cmd_dominfo(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let connection = shell.connection()?;
+    match found.id {
+        -1 => field!(shell, "Id", "-"),
+        id => field!(shell, "Id", "{id}"),
+    }
+    field!(shell, "Name", "{}", found.name);
+    field!(shell, "UUID", "{}", found.uuid);
+    if let Ok(os_type) = connection.domain_get_os_type(&found) {
+        field!(shell, "OS Type", "{os_type}");
+    }
+    let info = connection.domain_get_info(&found)?;
+    field!(shell, "State", "{}", state_word(i32::from(info.state)));
+    field!(shell, "CPU(s)", "{}", info.nr_virt_cpu);
+    if info.cpu_time != 0 {
+        field!(shell, "CPU time", "{}", tenths(info.cpu_time));
+    }
+    match info.max_mem {
+        NO_LIMIT => field!(shell, "Max memory", "no limit"),
+        kib => field!(shell, "Max memory", "{kib} KiB"),
+    }
+    field!(shell, "Used memory", "{} KiB", info.memory);
+    match connection.domain_is_persistent(&found) {
+        Ok(persistent) => field!(shell, "Persistent", "{}", yes_no(persistent)),
+        Err(_) => field!(shell, "Persistent", "unknown"),
+    }
+    let enabled = |on: bool| if on { "enable" } else { "disable" };
+    if let Ok(on) = connection.domain_get_autostart(&found) {
+        field!(shell, "Autostart", "{}", enabled(on));
+    }
+    if let Ok(on) = connection.domain_get_autostart_once(&found) {
+        field!(shell, "Autostart Once", "{}", enabled(on));
+    }
+    match connection.domain_has_managed_save_image(&found, 0) {
+        Ok(saved) => field!(shell, "Managed save", "{}", yes_no(saved)),
+        Err(_) => field!(shell, "Managed save", "unknown"),
+    }
+    print_security(shell, &connection, &found)?;
+    print_messages(shell, &connection, &found);
+    Ok(())
+}
+
+/// What a driver answers for memory without a limit.
+const NO_LIMIT: u64 = u64::MAX;
+
+fn print_security(shell: &mut Shell, connection: &Connection, domain: &DomainRef) -> Done {
+    let model = match connection.node_get_security_model() {
+        Ok(model) => model,
+        Err(error) if error.is(Code::NoSupport) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if model.model.is_empty() {
+        return Ok(());
+    }
+    field!(shell, "Security model", "{}", model.model);
+    field!(shell, "Security DOI", "{}", model.doi);
+    let label = connection.domain_get_security_label(domain)?;
+    if !label.label.is_empty() {
+        let mode = if label.enforcing { "enforcing" } else { "permissive" };
+        field!(shell, "Security label", "{} ({mode})", label.label);
+    }
+    Ok(())
+}
+
+/// Compat: messages are a courtesy; a driver without them is not mentioned.
+fn print_messages(shell: &mut Shell, connection: &Connection, domain: &DomainRef) {
+    let messages = connection.domain_get_messages(domain, 0).unwrap_or_default();
+    for (at, message) in messages.iter().enumerate() {
+        let label = if at == 0 { "Messages:" } else { "" };
+        sayln!(shell, "{:<15} {}", label, message);
+    }
+}
+
+const LIST_FLAGS: &[(&str, u32)] = &[
+    ("persistent", api::CONNECT_LIST_DOMAINS_PERSISTENT),
+    ("transient", api::CONNECT_LIST_DOMAINS_TRANSIENT),
+    ("with-snapshot", api::CONNECT_LIST_DOMAINS_HAS_SNAPSHOT),
+    ("without-snapshot", api::CONNECT_LIST_DOMAINS_NO_SNAPSHOT),
+    ("with-checkpoint", api::CONNECT_LIST_DOMAINS_HAS_CHECKPOINT),
+    ("without-checkpoint", api::CONNECT_LIST_DOMAINS_NO_CHECKPOINT),
+    ("state-running", api::CONNECT_LIST_DOMAINS_RUNNING),
+    ("state-paused", api::CONNECT_LIST_DOMAINS_PAUSED),
+    ("state-shutoff", api::CONNECT_LIST_DOMAINS_SHUTOFF),
+    ("state-other", api::CONNECT_LIST_DOMAINS_OTHER),
+    ("autostart", api::CONNECT_LIST_DOMAINS_AUTOSTART),
+    ("no-autostart", api::CONNECT_LIST_DOMAINS_NO_AUTOSTART),
+    ("with-managed-save", api::CONNECT_LIST_DOMAINS_MANAGEDSAVE),
+    ("without-managed-save", api::CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE),
+];
+
+pub(crate) fn cmd_list(shell: &mut Shell, args: &Args) -> Done {
+    args.exclusive("table", "name")?;
+    args.exclusive("table", "id")?;
+    let plain = ["uuid", "name", "id"].iter().any(|option| args.flag(option));
+    let table = !plain || args.flag("table");
+    let mut flags = flags_of(args, LIST_FLAGS);
+    if !args.flag("inactive") || args.flag("all") {
+        flags |= api::CONNECT_LIST_DOMAINS_ACTIVE;
+    }
+    if args.flag("inactive") || args.flag("all") {
+        flags |= api::CONNECT_LIST_DOMAINS_INACTIVE;
+    }
+    let mut domains = all_domains(&shell.connection()?, flags)?;
+    sort_domains(&mut domains);
+    match table {
+        true => list_table(shell, args, &domains),
+        false => {
+            for domain in &domains {
+                list_plain(shell, args, domain);
+            }
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn all_domains(connection: &Connection, flags: u32) -> Result<Vec<DomainRef>, Failure> {
+    connection
+        .connect_list_all_domains(flags)
+        .map_err(|error| Failure::from(error).during("Failed to list domains"))
+}
+
+/// Running ones first, by id; the others by name, whatever the case of its letters.
+fn sort_domains(domains: &mut [DomainRef]) {
+    domains.sort_by_cached_key(|domain| match domain.id {
+        -1 => (true, 0, domain.name.to_ascii_lowercase()),
+        id => (false, id, String::new()),
+    });
+}
+
+fn list_plain(shell: &mut Shell, args: &Args, domain: &DomainRef) {
+    let mut words = Vec::new();
+    if args.flag("uuid") {
+        words.push(domain.uuid.to_string());
+    }
+    if args.flag("id") && domain.id != -1 {
+        words.push(domain.id.to_string());
+    }
+    if args.flag("name") {
+        words.push(domain.name.to_string());
+    }
+    if !words.is_empty() {
+        sayln!(shell, "{}", words.join(" "));
+    }
+}
+
+fn list_table(shell: &mut Shell, args: &Args, domains: &[DomainRef]) -> Done {
+    let connection = shell.connection()?;
+    let mut header = vec!["Id", "Name", "State"];
+    header.extend(args.flag("title").then_some("Title"));
+    header.extend(args.flag("uuid").then_some("UUID"));
+    let mut grid = shell.grid(&header);
+    for domain in domains {
+        let saved = args.flag("managed-save")
+            && domain.id == -1
+            && connection.domain_has_managed_save_image(domain, 0).unwrap_or(false);
+        let state = match connection.domain_get_state(domain, 0) {
+            _ if saved => "saved",
+            Ok(state) => state_word(state.state),
+            // It went away while the list was made.
+            Err(_) if domain.id == -1 => state_word(api::DOMAIN_SHUTOFF),
+            Err(_) => state_word(api::DOMAIN_NOSTATE),
+        };
+        let id = if domain.id == -1 { "-".to_owned() } else { domain.id.to_string() };
+        let mut row = vec![id, domain.name.to_string(), state.to_owned()];
+        if args.flag("title") {
+            row.push(title(&connection, domain));
+        }
+        if args.flag("uuid") {
+            row.push(domain.uuid.to_string());
+        }
+        grid.row(row);
+    }
+    shell.print_grid(&grid);
+    Ok(())
+}
+
+fn title(connection: &Connection, domain: &DomainRef) -> String {
+    connection.domain_get_metadata(domain, api::DOMAIN_METADATA_TITLE, None, 0).unwrap_or_default()
+}
+
+pub(crate) fn cmd_domblkerror(shell: &mut Shell, args: &Args) -> Done {
+    const ERRORS: &[&str] = &["no error", "unspecified error", "no space"];
+    let found = domain(shell, args)?;
+    let connection = shell.connection()?;
+    let count = connection.domain_get_disk_errors(&found, 0, 0)?.nerrors;
+    let count = u32::try_from(count).unwrap_or(0);
+    let errors = match count {
+        0 => Vec::new(),
+        _ => connection.domain_get_disk_errors(&found, count, 0)?.errors,
+    };
+    if errors.is_empty() {
+        sayln!(shell, "No errors found");
+    }
+    for disk in errors {
+        sayln!(shell, "{}: {}", disk.disk, word(ERRORS, disk.error, "no error"));
+    }
+    Ok(())
+}
+
+pub(crate) fn cmd_domhostname(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
+    let flags = match args.text("source")? {
+        None => 0,
+        Some("lease") => api::DOMAIN_GET_HOSTNAME_LEASE,
+        Some("agent") => api::DOMAIN_GET_HOSTNAME_AGENT,
+        Some(other) => return fail(format!("Unknown data source '{other}'")),
+    };
+    let name = shell.connection()?.domain_get_hostname(&found, flags);
+    let name = name.map_err(|error| Failure::from(error).during("failed to get hostname"))?;
+    sayln!(shell, "{}", name);
+    Ok(())
+}

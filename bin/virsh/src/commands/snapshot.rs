@@ -1,0 +1,301 @@
+//! Snapshots of domains.
+
+use virt_cli::Args;
+use virt_driver::Connection;
+use virt_error::Code;
+use virt_types::{DomainRef, DomainSnapshotRef, api};
+use virt_xml::Element;
+
+use super::moment::{Facts, described, facts, keyed, snapshot_disk, split_commas};
+use crate::commands::info::field;
+use crate::document::print_document;
+use crate::failure::{Done, During as _, Failure, fail};
+use crate::files::read_document;
+use crate::lookup::domain;
+use crate::options::flags_of;
+use crate::shell::{Shell, say, sayln};
+use crate::tree;
+use crate::units::yes_no;
+
+/// The snapshot of `--snapshotname`, or the current one where `--current` is given.
+fn snapshot(
+    shell: &mut Shell,
+    args: &Args,
+    option: &str,
+) -> Result<(DomainRef, DomainSnapshotRef), Failure> {
+    let found = domain(shell, args)?;
+    let connection = shell.connection()?;
+    let current = args.knows("current") && args.flag("current");
+    let snapshot = match (args.text(option)?, current) {
+        (Some(_), true) => return fail(format!("--{option} and --current are mutually exclusive")),
+        (None, false) => return fail(format!("--{option} or --current is required")),
+        (Some(name), false) => connection.domain_snapshot_lookup_by_name(&found, name, 0)?,
+        (None, true) => connection.domain_snapshot_current(&found, 0)?,
+    };
+    Ok((found, snapshot))
+}
+
+const LIST_FLAGS: &[(&str, u32)] = &[
+    ("roots", api::DOMAIN_SNAPSHOT_LIST_ROOTS),
+    ("leaves", api::DOMAIN_SNAPSHOT_LIST_LEAVES),
+    ("no-leaves", api::DOMAIN_SNAPSHOT_LIST_NO_LEAVES),
+    ("metadata", api::DOMAIN_SNAPSHOT_LIST_METADATA),
+    ("no-metadata", api::DOMAIN_SNAPSHOT_LIST_NO_METADATA),
+    ("inactive", api::DOMAIN_SNAPSHOT_LIST_INACTIVE),
+    ("active", api::DOMAIN_SNAPSHOT_LIST_ACTIVE),
+    ("disk-only", api::DOMAIN_SNAPSHOT_LIST_DISK_ONLY),
+    ("internal", api::DOMAIN_SNAPSHOT_LIST_INTERNAL),
+    ("external", api::DOMAIN_SNAPSHOT_LIST_EXTERNAL),
+    ("topological", api::DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL),
+];
+
+pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
+    for (one, other) in
+        [("tree", "name"), ("parent", "roots"), ("parent", "tree"), ("roots", "tree")]
+    {
+        args.exclusive(one, other)?;
+    }
+    let from_text = args.text("from")?;
+    if from_text.is_some() && args.flag("current") {
+        return fail("--from and --current are mutually exclusive");
+    }
+    let found = domain(shell, args)?;
+    let connection = shell.connection()?;
+    let from = match (from_text, args.flag("current")) {
+        (Some(name), _) => Some(connection.domain_snapshot_lookup_by_name(&found, name, 0)?),
+        (None, true) => Some(connection.domain_snapshot_current(&found, 0)?),
+        (None, false) => None,
+    };
+    let mut flags = flags_of(args, LIST_FLAGS);
+    if from.is_some() && (args.flag("descendants") || args.flag("tree")) {
+        flags |= api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS;
+    }
+    let mut list = match &from {
+        Some(from) => connection.domain_snapshot_list_all_children(from, flags)?,
+        None => connection.domain_list_all_snapshots(&found, flags)?,
+    };
+    if !args.flag("topological") {
+        list.sort_by_cached_key(|snapshot| snapshot.name.to_ascii_lowercase());
+    }
+    if args.flag("tree") {
+        return print_tree(shell, &connection, from, list);
+    }
+    if args.flag("name") {
+        list.iter().for_each(|snapshot| sayln!(shell, "{}", snapshot.name));
+        return Ok(());
+    }
+    let mut header = vec!["Name", "Creation Time", "State"];
+    header.extend(args.flag("parent").then_some("Parent"));
+    let mut grid = shell.grid(&header);
+    for snapshot in &list {
+        let Facts { created, state, parent, .. } = facts_of(&connection, snapshot)?;
+        let mut row = vec![snapshot.name.to_string(), created, state];
+        row.extend(args.flag("parent").then(|| parent.unwrap_or_default()));
+        grid.row(row);
+    }
+    shell.print_grid(&grid);
+    Ok(())
+}
+
+fn facts_of(connection: &Connection, snapshot: &DomainSnapshotRef) -> Result<Facts, Failure> {
+    facts(&connection.domain_snapshot_get_xml_desc(snapshot, 0)?)
+}
+
+fn print_tree(
+    shell: &mut Shell,
+    connection: &Connection,
+    from: Option<DomainSnapshotRef>,
+    list: Vec<DomainSnapshotRef>,
+) -> Done {
+    let all: Vec<DomainSnapshotRef> = from.into_iter().chain(list).collect();
+    let mut parents = Vec::with_capacity(all.len());
+    for snapshot in &all {
+        let parent = facts_of(connection, snapshot)?.parent;
+        parents.push(parent.and_then(|name| all.iter().position(|other| *other.name == *name)));
+    }
+    let names: Vec<String> = all.iter().map(|snapshot| snapshot.name.to_string()).collect();
+    say!(shell, "{}", tree::draw(&names, &parents));
+    Ok(())
+}
+
+pub(crate) fn cmd_snapshot_dumpxml(shell: &mut Shell, args: &Args) -> Done {
+    let flags = flags_of(args, &[("security-info", api::DOMAIN_SNAPSHOT_XML_SECURE)]);
+    let (_, found) = snapshot(shell, args, "snapshotname")?;
+    let text = shell.connection()?.domain_snapshot_get_xml_desc(&found, flags)?;
+    print_document(shell, args, &text)
+}
+
+pub(crate) fn cmd_snapshot_info(shell: &mut Shell, args: &Args) -> Done {
+    let (domain, found) = snapshot(shell, args, "snapshotname")?;
+    let connection = shell.connection()?;
+    field!(shell, "Name", "{}", found.name);
+    field!(shell, "Domain", "{}", domain.name);
+    let current = connection.domain_snapshot_is_current(&found, 0)?;
+    field!(shell, "Current", "{}", yes_no(current));
+    let Facts { state, parent, external, .. } = facts_of(&connection, &found)?;
+    field!(shell, "State", "{state}");
+    field!(shell, "Location", "{}", if external { "external" } else { "internal" });
+    field!(shell, "Parent", "{}", parent.as_deref().unwrap_or("-"));
+    let children = connection.domain_snapshot_list_all_children(&found, 0)?;
+    field!(shell, "Children", "{}", children.len());
+    let below = api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS;
+    let descendants = connection.domain_snapshot_list_all_children(&found, below)?;
+    field!(shell, "Descendants", "{}", descendants.len());
+    let metadata = connection.domain_snapshot_has_metadata(&found, 0)?;
+    field!(shell, "Metadata", "{}", yes_no(metadata));
+    Ok(())
+}
+
+pub(crate) fn cmd_snapshot_current(shell: &mut Shell, args: &Args) -> Done {
+    args.exclusive("name", "snapshotname")?;
+    let found = domain(shell, args)?;
+    let connection = shell.connection()?;
+    let secure = flags_of(args, &[("security-info", api::DOMAIN_SNAPSHOT_XML_SECURE)]);
+    if let Some(name) = args.text("snapshotname")? {
+        let snapshot = connection.domain_snapshot_lookup_by_name(&found, name, 0)?;
+        let secure = api::DOMAIN_SNAPSHOT_XML_SECURE;
+        let xml = connection.domain_snapshot_get_xml_desc(&snapshot, secure)?;
+        let flags = api::DOMAIN_SNAPSHOT_CREATE_REDEFINE | api::DOMAIN_SNAPSHOT_CREATE_CURRENT;
+        connection.domain_snapshot_create_xml(&found, &xml, flags)?;
+        shell.print_extra(format_args!("Snapshot {name} set as current"));
+        return Ok(());
+    }
+    if !connection.domain_has_current_snapshot(&found, 0)? {
+        return fail(format!("domain '{}' has no current snapshot", found.name));
+    }
+    let current = connection.domain_snapshot_current(&found, 0)?;
+    match args.flag("name") {
+        true => sayln!(shell, "{}", current.name),
+        false => {
+            let text = connection.domain_snapshot_get_xml_desc(&current, secure)?;
+            say!(shell, "{text}");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn cmd_snapshot_parent(shell: &mut Shell, args: &Args) -> Done {
+    let (_, found) = snapshot(shell, args, "snapshotname")?;
+    match shell.connection()?.domain_snapshot_get_parent(&found, 0) {
+        Ok(parent) => {
+            say!(shell, "{}", parent.name);
+            Ok(())
+        }
+        Err(error) if error.is(Code::NoDomainSnapshot) => {
+            fail(format!("snapshot '{}' has no parent", found.name))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+const CREATE_FLAGS: &[(&str, u32)] = &[
+    ("redefine", api::DOMAIN_SNAPSHOT_CREATE_REDEFINE),
+    ("current", api::DOMAIN_SNAPSHOT_CREATE_CURRENT),
+    ("no-metadata", api::DOMAIN_SNAPSHOT_CREATE_NO_METADATA),
+    ("halt", api::DOMAIN_SNAPSHOT_CREATE_HALT),
+    ("disk-only", api::DOMAIN_SNAPSHOT_CREATE_DISK_ONLY),
+    ("reuse-external", api::DOMAIN_SNAPSHOT_CREATE_REUSE_EXT),
+    ("quiesce", api::DOMAIN_SNAPSHOT_CREATE_QUIESCE),
+    ("atomic", api::DOMAIN_SNAPSHOT_CREATE_ATOMIC),
+    ("live", api::DOMAIN_SNAPSHOT_CREATE_LIVE),
+    ("validate", api::DOMAIN_SNAPSHOT_CREATE_VALIDATE),
+];
+
+/// Creates a snapshot and says so. Compat: a daemon that does not know `--atomic` or `--quiesce`
+/// is not asked twice.
+fn create(
+    shell: &mut Shell,
+    domain: &DomainRef,
+    xml: &str,
+    flags: u32,
+    file: Option<&str>,
+) -> Done {
+    let created = shell.connection()?.domain_snapshot_create_xml(domain, xml, flags)?;
+    let name = &created.name;
+    match file {
+        Some(file) => {
+            shell.print_extra(format_args!("Domain snapshot {name} created from '{file}'"));
+        }
+        None => shell.print_extra(format_args!("Domain snapshot {name} created")),
+    }
+    Ok(())
+}
+
+pub(crate) fn cmd_snapshot_create(shell: &mut Shell, args: &Args) -> Done {
+    args.requires("current", "redefine")?;
+    let flags = flags_of(args, CREATE_FLAGS);
+    let found = domain(shell, args)?;
+    let file = args.text("xmlfile")?;
+    let xml = match file {
+        Some(file) => read_document(file)?,
+        None => "<domainsnapshot/>".to_owned(),
+    };
+    create(shell, &found, &xml, flags, file)
+}
+
+fn memory(spec: &str) -> Result<Element<'static>, Failure> {
+    let bad = || Failure::new(format!("unable to parse memspec: {spec}"));
+    let mut parts = split_commas(spec);
+    // A first part without a key is the file.
+    if let Some(first) = parts.first_mut().filter(|first| !first.contains('=')) {
+        *first = format!("file={first}");
+    }
+    let values = keyed(&parts, &["snapshot", "file"]).ok_or_else(bad)?;
+    let mut element = Element::new("memory");
+    for (attr, value) in ["snapshot", "file"].into_iter().zip(values) {
+        if let Some(value) = value {
+            element = element.with_attr(attr, value);
+        }
+    }
+    Ok(element)
+}
+
+pub(crate) fn cmd_snapshot_create_as(shell: &mut Shell, args: &Args) -> Done {
+    args.exclusive("print-xml", "no-metadata")?;
+    let creating = CREATE_FLAGS.iter().filter(|(name, _)| args.knows(name)).copied();
+    let flags = flags_of(args, &creating.collect::<Vec<_>>());
+    let found = domain(shell, args)?;
+    let memory = args.text("memspec")?.map(memory).transpose()?;
+    let disks = args.words("diskspec").map(snapshot_disk).collect::<Result<Vec<_>, _>>()?;
+    let (name, about) = (args.text("name")?, args.text("description")?);
+    let xml = described("domainsnapshot", name, about, memory, disks);
+    if args.flag("print-xml") {
+        sayln!(shell, "{}", xml);
+        return Ok(());
+    }
+    create(shell, &found, &xml, flags, None)
+}
+
+pub(crate) fn cmd_snapshot_delete(shell: &mut Shell, args: &Args) -> Done {
+    let flags = flags_of(
+        args,
+        &[
+            ("children", api::DOMAIN_SNAPSHOT_DELETE_CHILDREN),
+            ("children-only", api::DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY),
+            ("metadata", api::DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY),
+        ],
+    );
+    let (_, found) = snapshot(shell, args, "snapshotname")?;
+    let name = &found.name;
+    let deleted = shell.connection()?.domain_snapshot_delete(&found, flags);
+    deleted.during(|| format!("Failed to delete snapshot {name}"))?;
+    let children = if args.flag("children-only") { "children " } else { "" };
+    shell.print_extra(format_args!("Domain snapshot {name} {children}deleted\n"));
+    Ok(())
+}
+
+pub(crate) fn cmd_snapshot_revert(shell: &mut Shell, args: &Args) -> Done {
+    let flags = flags_of(
+        args,
+        &[
+            ("running", api::DOMAIN_SNAPSHOT_REVERT_RUNNING),
+            ("paused", api::DOMAIN_SNAPSHOT_REVERT_PAUSED),
+            ("force", api::DOMAIN_SNAPSHOT_REVERT_FORCE),
+            ("reset-nvram", api::DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM),
+        ],
+    );
+    let (_, found) = snapshot(shell, args, "snapshotname")?;
+    shell.connection()?.domain_revert_to_snapshot(&found, flags)?;
+    shell.print_extra(format_args!("Domain snapshot {} reverted\n", found.name));
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Why a command failed: the lines a person reads on standard error.
+
+use virt_cli::Problem;
+use virt_error::{Code, Error};
+
+/// The result of a command.
+pub(crate) type Done = Result<(), Failure>;
+
+/// Lines to show, each after `error: `. Without any, the command fails in silence.
+#[derive(Debug, Default)]
+pub(crate) struct Failure {
+    pub(crate) lines: Vec<String>,
+    /// The number of the error of the public API behind it, or 0.
+    number: i32,
+}
+
+impl Failure {
+    pub(crate) fn new(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], number: 0 }
+    }
+
+    pub(crate) fn silent() -> Self {
+        Self::default()
+    }
+
+    /// Says first what was being done.
+    #[must_use]
+    pub(crate) fn during(mut self, what: impl Into<String>) -> Self {
+        self.lines.insert(0, what.into());
+        self
+    }
+
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.number == code as i32
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let lines = std::iter::once(problem.message).chain(problem.detail).collect();
+        Self { lines, number: 0 }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { lines: vec![error.message().to_owned()], number: error.number() }
+    }
+}
+
+/// Adds what was being done to an error on its way out.
+pub(crate) trait During<T> {
+    fn during<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Failure>> During<T> for Result<T, E> {
+    fn during<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T, Failure> {
+        self.map_err(|error| error.into().during(what()))
+    }
+}
+
+/// Fails with one line.
+pub(crate) fn fail<T>(line: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::new(line))
+}

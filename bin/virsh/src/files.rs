@@ -1,0 +1,30 @@
+//! Files that commands read, bounded.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use virt_error::errno_text;
+
+use crate::failure::{Failure, fail};
+
+/// Limit: no document of the public API is larger; the wire's own string limit is 4 MiB.
+const DOCUMENT_BYTES_MAX: u64 = 10 << 20;
+
+/// Reads a document that a command was given by name.
+pub(crate) fn read_document(path: &str) -> Result<String, Failure> {
+    let file = File::open(path).map_err(|error| refusal("open", path, &error))?;
+    let mut text = Vec::new();
+    let read = file.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut text);
+    read.map_err(|error| refusal("read", path, &error))?;
+    if text.len() as u64 > DOCUMENT_BYTES_MAX {
+        return fail(format!("Failed to read file '{path}': {}", errno_text(EOVERFLOW)));
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+const EOVERFLOW: i32 = 75;
+
+fn refusal(verb: &str, path: &str, error: &std::io::Error) -> Failure {
+    let why = error.raw_os_error().map_or_else(|| error.to_string(), errno_text);
+    Failure::new(format!("Failed to {verb} file '{path}': {why}"))
+}

@@ -1,0 +1,180 @@
+//! The options before the command.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use virt_cli::{GlobalOption, GlobalTyped, Takes, options_overview, scan_globals};
+
+use crate::commands::host::VERSION;
+use crate::escape::Escape;
+use crate::shell::{LEVEL_DEBUG, LEVEL_ERROR, Settings};
+use crate::table::TABLE;
+
+const fn option(letter: char, short: bool, long: &'static str, takes: Takes) -> GlobalOption {
+    GlobalOption { letter, short, long, takes }
+}
+
+/// The long form `--version` has no letter of its own; this one stands for it in what was typed.
+const LONG_VERSION: char = 'w';
+
+const OPTIONS: &[GlobalOption] = &[
+    option('c', true, "connect", Takes::Value),
+    option('d', true, "debug", Takes::Value),
+    option('e', true, "escape", Takes::Value),
+    option('h', true, "help", Takes::Nothing),
+    option('k', true, "keepalive-interval", Takes::Value),
+    option('K', true, "keepalive-count", Takes::Value),
+    option('l', true, "log", Takes::Value),
+    option('q', true, "quiet", Takes::Nothing),
+    option('r', true, "readonly", Takes::Nothing),
+    option('t', true, "timing", Takes::Nothing),
+    option('v', true, "", Takes::Nothing),
+    option('V', true, "", Takes::Nothing),
+    option(LONG_VERSION, false, "version", Takes::Maybe),
+];
+
+/// What the options lead to.
+pub(crate) enum Start {
+    /// Run the rest of the words.
+    Run(Settings, Vec<String>),
+    /// Everything is said; whether it was a success.
+    Done(bool),
+}
+
+pub(crate) fn read(words: &[String]) -> Start {
+    let mut settings = from_environment();
+    let (typed, end) = scan_globals(OPTIONS, words);
+    for option in &typed {
+        match obey(&mut settings, option) {
+            Ok(Next::Go) => {}
+            Ok(Next::Stop) => return Start::Done(true),
+            Err(message) => return refuse(&message),
+        }
+    }
+    match end {
+        Ok(at) => Start::Run(settings, words.get(at..).unwrap_or_default().to_vec()),
+        Err(message) => refuse(&message),
+    }
+}
+
+fn refuse(message: &str) -> Start {
+    eprintln!("error: {message}");
+    Start::Done(false)
+}
+
+/// Settings before any option: the environment names a connection and a level of messages.
+fn from_environment() -> Settings {
+    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut settings = Settings {
+        uri: named("VIRSH_DEFAULT_CONNECT_URI").or_else(|| named("LIBVIRT_DEFAULT_URI")),
+        ..Settings::default()
+    };
+    if let Some(level) = named("VIRSH_DEBUG").and_then(|text| text.parse().ok()) {
+        settings.debug = level;
+    }
+    settings
+}
+
+enum Next {
+    Go,
+    Stop,
+}
+
+fn obey(settings: &mut Settings, typed: &GlobalTyped) -> Result<Next, String> {
+    let value = typed.value.as_deref().unwrap_or_default();
+    match typed.option {
+        'c' => {
+            settings.uri = (!value.is_empty()).then(|| value.to_owned());
+            settings.uri_given = true;
+        }
+        'd' => {
+            let level: i32 = value
+                .parse()
+                .map_err(|_| format!("option {} takes a numeric argument", typed.spelling))?;
+            if (LEVEL_DEBUG..=LEVEL_ERROR).contains(&level) {
+                settings.debug = level;
+            } else {
+                eprintln!("error: ignoring debug level {level} out of range [0-4]");
+            }
+        }
+        'e' => {
+            settings.escape = Escape::parse(value)
+                .ok_or_else(|| format!("Invalid string '{value}' for escape sequence"))?;
+        }
+        'h' => {
+            print_usage();
+            return Ok(Next::Stop);
+        }
+        'k' => settings.keepalive.0 = Some(count(typed, value)?),
+        'K' => settings.keepalive.1 = Some(count(typed, value)?),
+        'l' => {
+            let log = OpenOptions::new().append(true).create(true).mode(0o600).open(value);
+            let log = log.map_err(|_| "failed to open the log file. check the log file path")?;
+            settings.log = Some(log);
+        }
+        'q' => settings.quiet = true,
+        'r' => settings.read_only = true,
+        't' => settings.timing = true,
+        'V' => {
+            print_long_version();
+            return Ok(Next::Stop);
+        }
+        _ => {
+            match value {
+                "long" => print_long_version(),
+                _ => print(&format!("{VERSION}\n")),
+            }
+            return Ok(Next::Stop);
+        }
+    }
+    Ok(Next::Go)
+}
+
+fn count(typed: &GlobalTyped, value: &str) -> Result<i32, String> {
+    let number: i32 =
+        value.parse().map_err(|_| format!("Invalid value for option {}", typed.spelling))?;
+    match number {
+        0.. => Ok(number),
+        _ => Err(format!("option {} requires a positive integer argument", typed.spelling)),
+    }
+}
+
+fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn print_long_version() {
+    print(&format!(
+        "Virsh command line tool of libvirt {VERSION}\n\
+         Ferrovirt's own: see CONTRIBUTING.md beside its sources\n\n\
+         Compiled with support for:\n Hypervisors: QEMU/KVM Test\n Networking: Remote\n \
+         Storage: Test\n Miscellaneous: Daemon Readline\n"
+    ));
+}
+
+fn print_usage() {
+    print(&format!(
+        "\nvirsh [options]... [<command_string>]\nvirsh [options]... <command> [args...]\n\n  \
+         options:\n    \
+         -c | --connect=URI      which hypervisor to connect to\n    \
+         -d | --debug=NUM        show messages from this level on [0-4]\n    \
+         -e | --escape <char>    key that leaves a console\n    \
+         -h | --help             show this\n    \
+         -k | --keepalive-interval=NUM\n                            \
+         seconds between keepalive messages, 0 for none\n    \
+         -K | --keepalive-count=NUM\n                            \
+         how many keepalive messages may stay unanswered\n    \
+         -l | --log=FILE         also write errors to this file\n    \
+         -q | --quiet            print results only\n    \
+         -r | --readonly         connect without the right to change anything\n    \
+         -t | --timing           print how long each command took\n    \
+         -v                      short version\n    \
+         -V                      long version\n         \
+         --version[=TYPE]   version, TYPE is short or long (default short)\n  \
+         commands (non interactive mode):\n\n{}\n  \
+         (help <group> lists the commands of a group)\n\n  \
+         (help <command> explains one command)\n\n",
+        options_overview(&TABLE, false)
+    ));
+}

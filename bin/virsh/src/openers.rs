@@ -1,0 +1,30 @@
+//! Which drivers this shell opens itself, and which it leaves to a daemon.
+
+use virt_driver::{Connection, Registry};
+use virt_error::Result;
+
+/// Opens a connection; without a URI, the one this host would take.
+///
+/// The test driver's world lives in this process unless a transport is named; every other
+/// hypervisor is a daemon's.
+pub(crate) fn open(
+    uri: Option<&str>,
+    read_only: bool,
+    keepalive: (Option<i32>, Option<i32>),
+) -> Result<Connection> {
+    let number = |value: Option<i32>, otherwise: u32| {
+        value.and_then(|value| u32::try_from(value).ok()).unwrap_or(otherwise)
+    };
+    let settings = driver_remote::Settings {
+        keepalive_interval_s: number(keepalive.0, KEEPALIVE_INTERVAL_S),
+        keepalive_count: number(keepalive.1, KEEPALIVE_COUNT),
+    };
+    Registry::new()
+        //.with(driver_test::opener())
+        .with(driver_remote::opener(settings))
+        .open(uri, read_only)
+}
+
+/// Compat: what a daemon's clients see of this shell unless other numbers are asked for.
+const KEEPALIVE_INTERVAL_S: u32 = 5;
+const KEEPALIVE_COUNT: u32 = 6;
