@@ -5,6 +5,7 @@ use virt_types::Uuid;
 use virt_xml::Element;
 
 use crate::domain::Namespace;
+use crate::domain::interface::{Bandwidth, VirtualPort, Vlan};
 use crate::schema::text::{Mac, OnOff, YesNo};
 use crate::schema::{Body, Document, Out, ParseFlags, kinds};
 
@@ -41,12 +42,12 @@ element! {
         mac: Option<NetworkMac> = child("mac"),
         domain: Option<NetworkDomain> = child("domain"),
         dns: Option<Dns> = child_some("dns"),
-        vlan: Option<Element<'static>> = tree("vlan"),
-        bandwidth: Option<Element<'static>> = tree("bandwidth"),
+        vlan: Option<Vlan> = child_some("vlan"),
+        bandwidth: Option<Bandwidth> = child_some("bandwidth"),
         port: Option<Isolated> = child("port"),
         ips: Vec<NetworkIp> = list_long("ip"),
         routes: Vec<Route> = list("route"),
-        virtualport: Option<Element<'static>> = tree("virtualport"),
+        virtualport: Option<VirtualPort> = child("virtualport"),
         portgroups: Vec<Portgroup> = list_long("portgroup"),
         foreign: Vec<Element<'static>> = foreign(),
     }
@@ -290,9 +291,9 @@ element! {
         name: String = attr_req("name"),
         default: bool = attr_yes("default"),
         trust_guest_rx_filters: Option<YesNo> = attr("trustGuestRxFilters"),
-        vlan: Option<Element<'static>> = tree("vlan"),
-        virtualport: Option<Element<'static>> = tree("virtualport"),
-        bandwidth: Option<Element<'static>> = tree("bandwidth"),
+        vlan: Option<Vlan> = child_some("vlan"),
+        virtualport: Option<VirtualPort> = child("virtualport"),
+        bandwidth: Option<Bandwidth> = child_some("bandwidth"),
     }
 }
 

@@ -144,5 +144,5 @@ fn documents_print_as_in_recorded_sessions() {
         }
     }
     println!("golden domain documents {passed}/{total}");
-    assert!(passed >= 64, "{passed} sessions agree");
+    assert!(passed >= total, "{passed} sessions agree");
 }

@@ -1,7 +1,6 @@
 //! The guest's CPU: model, features, topology, NUMA cells.
 
 use crate::schema::text::{NumberSet, OnOff, YesNo};
-use virt_xml::Element;
 
 words! {
     pub enum Mode {
@@ -120,7 +119,7 @@ element! {
 element! {
     pub struct Numa {
         cells: Vec<Cell> = list("cell"),
-        interconnects: Option<Element<'static>> = tree("interconnects"),
+        interconnects: Option<Interconnects> = child_some("interconnects"),
     }
 }
 
@@ -132,7 +131,7 @@ element! {
         mem_access: Option<super::memory::Access> = attr("memAccess"),
         discard: Option<YesNo> = attr("discard"),
         distances: Vec<Distance> = wrapped("distances", "sibling"),
-        caches: Vec<Element<'static>> = trees("cache"),
+        caches: Vec<CellCache> = list("cache"),
     }
 }
 
@@ -140,5 +139,50 @@ element! {
     pub struct Distance {
         id: u32 = attr_req("id"),
         value: u32 = attr_req("value"),
+    }
+}
+
+element! {
+    pub struct CellCache {
+        level: u32 = attr_req("level"),
+        associativity: String = attr_req("associativity"),
+        policy: String = attr_req("policy"),
+        size: Option<CellCacheSize> = child("size"),
+        line: Option<CellCacheSize> = child("line"),
+    }
+}
+
+element! {
+    pub struct CellCacheSize {
+        value: u32 = attr_req("value"),
+        unit: String = attr_req("unit"),
+    }
+}
+
+element! {
+    /// How far the cells are from each other.
+    pub struct Interconnects {
+        latencies: Vec<Latency> = list("latency"),
+        bandwidths: Vec<Bandwidth> = list("bandwidth"),
+    }
+}
+
+element! {
+    pub struct Latency {
+        initiator: u32 = attr_req("initiator"),
+        target: u32 = attr_req("target"),
+        cache: Option<u32> = attr("cache"),
+        kind: String = attr_req("type"),
+        value: u64 = attr_req("value"),
+    }
+}
+
+element! {
+    pub struct Bandwidth {
+        initiator: u32 = attr_req("initiator"),
+        target: u32 = attr_req("target"),
+        cache: Option<u32> = attr("cache"),
+        kind: String = attr_req("type"),
+        value_kib: u64 = kib_attr("value"),
     }
 }

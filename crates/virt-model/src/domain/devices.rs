@@ -59,12 +59,12 @@ element! {
         model: Option<String> = attr("model"),
         driver: Option<Element<'static>> = tree("driver"),
         binary: Option<Element<'static>> = tree("binary"),
-        idmap: Option<Element<'static>> = tree("idmap"),
-        source: Option<Element<'static>> = tree("source"),
+        idmap: Option<super::IdMap> = child_some("idmap"),
+        source: Option<FilesystemSource> = child("source"),
         target: Option<FilesystemTarget> = child("target"),
         readonly: bool = flag("readonly"),
-        space_hard_limit: Option<Element<'static>> = tree("space_hard_limit"),
-        space_soft_limit: Option<Element<'static>> = tree("space_soft_limit"),
+        space_hard_limit_bytes: Option<u64> = bytes_text("space_hard_limit"),
+        space_soft_limit_bytes: Option<u64> = bytes_text("space_soft_limit"),
         info: DeviceInfo = flat(),
     }
 }
@@ -86,6 +86,20 @@ words! {
         Ram = "ram",
         Bind = "bind",
         Volume = "volume",
+    }
+}
+
+element! {
+    /// What the guest sees; which field it is depends on the type.
+    pub struct FilesystemSource {
+        dev: Option<String> = attr("dev"),
+        dir: Option<String> = attr("dir"),
+        file: Option<String> = attr("file"),
+        name: Option<String> = attr("name"),
+        usage_kib: Option<u64> = usage_kib("usage"),
+        pool: Option<String> = attr("pool"),
+        volume: Option<String> = attr("volume"),
+        socket: Option<String> = attr("socket"),
     }
 }
 

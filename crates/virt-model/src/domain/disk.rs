@@ -108,24 +108,24 @@ element! {
         sgio: Option<String> = attr("sgio"),
         snapshot: Option<SnapshotMode> = attr("snapshot"),
         driver: Option<DiskDriver> = child_some("driver"),
-        auth: Option<Element<'static>> = tree("auth"),
+        auth: Option<Auth> = child("auth"),
         source: Option<StorageSource> = disk_source("source"),
         backing_store: Option<BackingStore> = backing_store("backingStore"),
-        backenddomain: Option<Element<'static>> = tree("backenddomain"),
-        geometry: Option<Element<'static>> = tree("geometry"),
-        blockio: Option<Element<'static>> = tree("blockio"),
+        backenddomain: Option<super::chardev::Name> = child("backenddomain"),
+        geometry: Option<Geometry> = child("geometry"),
+        blockio: Option<BlockIo> = child_some("blockio"),
         mirror: Option<Element<'static>> = tree("mirror") when live,
         target: DiskTarget = child_always("target"),
-        throttlefilters: Option<Element<'static>> = tree("throttlefilters"),
+        throttle_filters: Vec<ThrottleFilter> = wrapped("throttlefilters", "throttlefilter"),
         iotune: Option<Iotune> = child_some("iotune"),
         readonly: bool = flag("readonly"),
         shareable: bool = flag("shareable"),
-        transient: Option<Element<'static>> = tree("transient"),
+        transient: Option<Transient> = child("transient"),
         serial: Option<String> = text("serial"),
         wwn: Option<String> = text("wwn"),
         vendor: Option<String> = text("vendor"),
         product: Option<String> = text("product"),
-        encryption: Option<Element<'static>> = tree("encryption"),
+        encryption: Option<Encryption> = child("encryption"),
         info: DeviceInfo = flat(),
     }
 }
@@ -148,8 +148,8 @@ element! {
         queues: Option<u32> = attr("queues"),
         queue_size: Option<u32> = attr("queue_size"),
         virtio: VirtioOptions = flat(),
-        iothreads: Option<Element<'static>> = tree("iothreads"),
-        metadata_cache: Option<Element<'static>> = tree("metadata_cache"),
+        iothreads: Vec<DiskIothread> = wrapped("iothreads", "iothread"),
+        metadata_cache: Option<MetadataCache> = child_some("metadata_cache"),
     }
 }
 
@@ -200,6 +200,81 @@ element! {
         total_iops_sec_max_length: Option<u64> = text("total_iops_sec_max_length"),
         read_iops_sec_max_length: Option<u64> = text("read_iops_sec_max_length"),
         write_iops_sec_max_length: Option<u64> = text("write_iops_sec_max_length"),
+    }
+}
+
+element! {
+    /// How to log in to a storage server.
+    pub struct Auth {
+        username: String = attr_req("username"),
+        secret: Option<SecretRef> = child("secret"),
+    }
+}
+
+element! {
+    /// A secret by its UUID or by what it is for.
+    pub struct SecretRef {
+        kind: Option<String> = attr("type"),
+        uuid: Option<virt_types::Uuid> = attr("uuid"),
+        usage: Option<String> = attr("usage"),
+    }
+}
+
+element! {
+    pub struct Encryption {
+        format: String = attr_req("format"),
+        engine: Option<String> = attr("engine"),
+        secrets: Vec<SecretRef> = list("secret"),
+        cipher: Option<Element<'static>> = tree("cipher"),
+        ivgen: Option<Element<'static>> = tree("ivgen"),
+    }
+}
+
+element! {
+    pub struct Geometry {
+        cyls: u32 = attr_req("cyls"),
+        heads: u32 = attr_req("heads"),
+        secs: u32 = attr_req("secs"),
+        trans: Option<String> = attr("trans"),
+    }
+}
+
+element! {
+    pub struct BlockIo {
+        logical_block_size: Option<u32> = attr("logical_block_size"),
+        physical_block_size: Option<u32> = attr("physical_block_size"),
+        discard_granularity: Option<u32> = attr("discard_granularity"),
+    }
+}
+
+element! {
+    pub struct ThrottleFilter {
+        group: String = attr_req("group"),
+    }
+}
+
+element! {
+    pub struct Transient {
+        share_backing: Option<YesNo> = attr("shareBacking"),
+    }
+}
+
+element! {
+    pub struct DiskIothread {
+        id: u32 = attr_req("id"),
+        queues: Vec<QueueId> = list("queue"),
+    }
+}
+
+element! {
+    pub struct QueueId {
+        id: u32 = attr_req("id"),
+    }
+}
+
+element! {
+    pub struct MetadataCache {
+        max_size_bytes: Option<u64> = bytes_text("max_size"),
     }
 }
 

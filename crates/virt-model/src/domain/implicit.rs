@@ -1,13 +1,13 @@
 //! Devices that others imply: consoles and serial ports, controllers for what hangs on them.
 
-use crate::domain::Domain;
-use crate::domain::address::Address;
+use crate::domain::address::{Address, Drive};
 use crate::domain::boot::OsType;
 use crate::domain::chardev::{
     ChannelType, Console, ConsoleTarget, ConsoleType, PortTarget, Serial, SerialTarget,
 };
 use crate::domain::controller::{Controller, ControllerType};
 use crate::domain::disk::DiskBus;
+use crate::domain::{Domain, DomainRules};
 
 /// The first console and the first serial port of a full guest are one device.
 pub(super) fn consoles(domain: &mut Domain) {
@@ -50,6 +50,35 @@ fn number_ports<'a>(ports: impl Iterator<Item = &'a mut Option<u32>>) {
     for port in ports {
         let number = *port.get_or_insert(next);
         next = next.max(number.saturating_add(1));
+    }
+}
+
+/// A SCSI device of the host without an address gets the next free place on the bus.
+pub(super) fn scsi_addresses(domain: &mut Domain, rules: &dyn DomainRules) {
+    let units = if rules.features().wide_scsi { 16 } else { 7 };
+    let devices = &mut domain.devices;
+    let mut taken: Vec<Drive> = devices
+        .disks
+        .iter()
+        .filter(|disk| disk.target.bus == Some(DiskBus::Scsi))
+        .map(|disk| &disk.info.address)
+        .chain(devices.hostdevs.iter().map(|hostdev| &hostdev.info.address))
+        .filter_map(|address| if let Address::Drive(drive) = address { Some(*drive) } else { None })
+        .collect();
+    let waiting = |kind: &str, address: &Address| kind == "scsi" && *address == Address::None;
+    for hostdev in devices.hostdevs.iter_mut().filter(|h| waiting(&h.kind, &h.info.address)) {
+        let places = (0..=u32::MAX).flat_map(|controller| {
+            // Unit 7 of a wide bus is the controller itself.
+            (0..units).filter(|unit| *unit != 7).map(move |unit| Drive {
+                controller,
+                unit,
+                ..Drive::default()
+            })
+        });
+        if let Some(free) = places.into_iter().find(|place| !taken.contains(place)) {
+            taken.push(free);
+            hostdev.info.address = Address::Drive(free);
+        }
     }
 }
 

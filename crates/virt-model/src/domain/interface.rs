@@ -35,28 +35,28 @@ element! {
         trust_guest_rx_filters: Option<YesNo> = attr("trustGuestRxFilters"),
         mac: Option<MacAddress> = child("mac"),
         source: Option<InterfaceSource> = interface_source("source"),
-        vlan: Option<Element<'static>> = tree("vlan"),
-        virtualport: Option<Element<'static>> = tree("virtualport"),
-        port: Option<Element<'static>> = tree("port"),
-        bandwidth: Option<Element<'static>> = tree("bandwidth"),
+        vlan: Option<Vlan> = child_some("vlan"),
+        virtualport: Option<VirtualPort> = child("virtualport"),
+        port: Option<crate::network::Isolated> = child_some("port"),
+        bandwidth: Option<Bandwidth> = child_some("bandwidth"),
         /// Guest addresses of the interface.
-        ips: Vec<Element<'static>> = trees("ip"),
-        routes: Vec<Element<'static>> = trees("route"),
+        ips: Vec<GuestIp> = list("ip"),
+        routes: Vec<crate::network::Route> = list("route"),
         port_forwards: Vec<Element<'static>> = trees("portForward"),
         script: Option<Script> = child("script"),
         downscript: Option<Script> = child("downscript"),
-        backenddomain: Option<Element<'static>> = tree("backenddomain"),
+        backenddomain: Option<super::chardev::Name> = child("backenddomain"),
         target: Option<InterfaceTarget> = interface_target("target"),
-        guest: Option<Element<'static>> = tree("guest"),
+        guest: Option<GuestDev> = child_some("guest"),
         model: Option<InterfaceModel> = child_some("model"),
         driver: Option<InterfaceDriver> = child_some("driver"),
         backend: Option<InterfaceBackend> = child_some("backend"),
-        filterref: Option<Element<'static>> = tree("filterref"),
-        tune: Option<Element<'static>> = tree("tune"),
+        filterref: Option<FilterRef> = child("filterref"),
+        tune: Option<Tune> = child_some("tune"),
         link: Option<Link> = child_some("link"),
         mtu: Option<Mtu> = child("mtu"),
         coalesce: Option<Element<'static>> = tree("coalesce"),
-        teaming: Option<Element<'static>> = tree("teaming"),
+        teaming: Option<Teaming> = child("teaming"),
         info: DeviceInfo = flat(),
     }
 }
@@ -93,11 +93,13 @@ pub struct InterfaceSource {
     pub name: Option<String>,
     /// Further attributes of rarer types, in order.
     pub attrs: Vec<(String, String)>,
+    /// The host's device that is handed over whole.
+    pub pci: Option<crate::domain::address::Pci>,
     pub children: Vec<Element<'static>>,
 }
 
 impl InterfaceSource {
-    const CHILDREN: &'static [&'static str] = &["address", "ip", "route", "local", "reconnect"];
+    const CHILDREN: &'static [&'static str] = &["ip", "route", "local", "reconnect"];
 
     pub(crate) fn read(element: &Element<'_>) -> Result<Self> {
         let mut source = Self::default();
@@ -123,6 +125,7 @@ impl InterfaceSource {
                 _ => {}
             }
         }
+        source.pci = element.child("address").map(crate::domain::address::Pci::read).transpose()?;
         for name in Self::CHILDREN {
             source.children.extend(element.children_named(name).map(Element::to_static));
         }
@@ -160,6 +163,12 @@ impl Body for InterfaceSource {
     }
 
     fn children(&self, out: &mut Out) {
+        if let Some(pci) = &self.pci {
+            out.w.open("address");
+            out.w.attr("type", "pci");
+            pci.write(out);
+            out.w.close("address");
+        }
         for child in &self.children {
             out.w.element(child);
         }
@@ -197,8 +206,8 @@ element! {
         rss: Option<OnOff> = attr("rss"),
         rss_hash_report: Option<OnOff> = attr("rss_hash_report"),
         virtio: VirtioOptions = flat(),
-        host: Option<Element<'static>> = tree("host"),
-        guest: Option<Element<'static>> = tree("guest"),
+        host: Option<HostOffloads> = child_some("host"),
+        guest: Option<GuestOffloads> = child_some("guest"),
     }
 }
 
@@ -229,6 +238,122 @@ element! {
 element! {
     pub struct Mtu {
         size: u32 = attr_req("size"),
+    }
+}
+
+element! {
+    /// Two interfaces that stand in for each other.
+    pub struct Teaming {
+        kind: String = attr_req("type"),
+        persistent: Option<String> = attr("persistent"),
+    }
+}
+
+element! {
+    pub struct Vlan {
+        trunk: Option<YesNo> = attr("trunk"),
+        tags: Vec<VlanTag> = list("tag"),
+    }
+}
+
+element! {
+    pub struct VlanTag {
+        id: u32 = attr_req("id"),
+        native_mode: Option<String> = attr("nativeMode"),
+    }
+}
+
+element! {
+    /// How the interface is known to a switch.
+    pub struct VirtualPort {
+        kind: Option<String> = attr("type"),
+        parameters: Option<PortParameters> = child_some("parameters"),
+    }
+}
+
+element! {
+    pub struct PortParameters {
+        managerid: Option<u32> = attr("managerid"),
+        typeid: Option<u32> = attr("typeid"),
+        typeidversion: Option<u32> = attr("typeidversion"),
+        instanceid: Option<virt_types::Uuid> = attr("instanceid"),
+        interfaceid: Option<virt_types::Uuid> = attr("interfaceid"),
+        profileid: Option<String> = attr("profileid"),
+    }
+}
+
+element! {
+    pub struct Bandwidth {
+        inbound: Option<Rate> = child_some("inbound"),
+        outbound: Option<Rate> = child_some("outbound"),
+    }
+}
+
+element! {
+    /// Kilobytes a second; `burst` in kilobytes.
+    pub struct Rate {
+        average: Option<u64> = attr("average"),
+        peak: Option<u64> = attr("peak"),
+        floor: Option<u64> = attr("floor"),
+        burst: Option<u64> = attr("burst"),
+    }
+}
+
+element! {
+    pub struct GuestIp {
+        address: String = attr_req("address"),
+        family: Option<String> = ip_family("family"),
+        prefix: Option<u32> = attr("prefix"),
+        peer: Option<String> = attr("peer"),
+    }
+}
+
+element! {
+    pub struct GuestDev {
+        dev: Option<String> = attr("dev"),
+        actual: Option<String> = attr("actual") when live,
+    }
+}
+
+element! {
+    pub struct FilterRef {
+        filter: String = attr_req("filter"),
+        parameters: Vec<FilterParameter> = list("parameter"),
+    }
+}
+
+element! {
+    pub struct FilterParameter {
+        name: String = attr_req("name"),
+        value: String = attr_req("value"),
+    }
+}
+
+element! {
+    pub struct Tune {
+        sndbuf_bytes: Option<u64> = text("sndbuf"),
+    }
+}
+
+element! {
+    pub struct HostOffloads {
+        csum: Option<OnOff> = attr("csum"),
+        gso: Option<OnOff> = attr("gso"),
+        tso4: Option<OnOff> = attr("tso4"),
+        tso6: Option<OnOff> = attr("tso6"),
+        ecn: Option<OnOff> = attr("ecn"),
+        ufo: Option<OnOff> = attr("ufo"),
+        mrg_rxbuf: Option<OnOff> = attr("mrg_rxbuf"),
+    }
+}
+
+element! {
+    pub struct GuestOffloads {
+        csum: Option<OnOff> = attr("csum"),
+        tso4: Option<OnOff> = attr("tso4"),
+        tso6: Option<OnOff> = attr("tso6"),
+        ecn: Option<OnOff> = attr("ecn"),
+        ufo: Option<OnOff> = attr("ufo"),
     }
 }
 

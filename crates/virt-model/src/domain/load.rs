@@ -37,6 +37,7 @@ impl Domain {
         defaults::cpu(self);
         defaults::devices(self, rules)?;
         implicit::consoles(self);
+        implicit::scsi_addresses(self, rules);
         implicit::controllers(self);
         rules.defaults(self, flags)?;
         self.namespaces.retain(|namespace| rules.owns_namespace(&namespace.uri));

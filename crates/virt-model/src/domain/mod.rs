@@ -109,7 +109,7 @@ element! {
         memory: memory::Memory = child_always("memory"),
         /// What the balloon leaves the guest; all of it where absent.
         current_memory_kib: Option<u64> = kib_text("currentMemory"),
-        blkiotune: Option<Element<'static>> = tree("blkiotune"),
+        blkiotune: Option<tune::Blkiotune> = child_some("blkiotune"),
         memtune: Option<memory::Memtune> = child_some("memtune"),
         memory_backing: Option<MemoryBacking> = child_some("memoryBacking"),
         vcpu: Vcpu = child_always("vcpu"),
@@ -120,12 +120,12 @@ element! {
         throttle_groups: Vec<disk::Iotune> = wrapped("throttlegroups", "throttlegroup"),
         cputune: tune::Cputune = child_def("cputune"),
         numatune: tune::Numatune = child_def("numatune"),
-        resource: Option<Element<'static>> = tree("resource"),
+        resource: Option<tune::Resource> = child_some("resource"),
         sysinfo: Vec<Element<'static>> = trees("sysinfo"),
         bootloader: Option<String> = text("bootloader"),
         bootloader_args: Option<String> = text("bootloader_args"),
         os: Os = child_always("os"),
-        idmap: Option<Element<'static>> = tree("idmap"),
+        idmap: Option<IdMap> = child_some("idmap"),
         features: Features = child_def("features"),
         cpu: Option<Cpu> = child_some("cpu"),
         clock: Clock = child_always("clock"),
@@ -134,11 +134,11 @@ element! {
         on_crash: Option<LifecycleAction> = lifecycle("on_crash"),
         on_lockfailure: Option<LockFailure> = text("on_lockfailure"),
         pm: Option<Pm> = child_some("pm"),
-        perf: Option<Element<'static>> = tree("perf"),
+        perf: Vec<PerfEvent> = wrapped("perf", "event"),
         devices: Devices = child_long("devices"),
         seclabels: Vec<Seclabel> = list("seclabel"),
-        keywrap: Option<Element<'static>> = tree("keywrap"),
-        launch_security: Option<Element<'static>> = tree("launchSecurity"),
+        keywrap: Vec<Cipher> = wrapped("keywrap", "cipher"),
+        launch_security: Option<LaunchSecurity> = child("launchSecurity"),
         /// Elements of the hypervisors' own namespaces, as `qemu:commandline`.
         foreign: Vec<Element<'static>> = foreign(),
     }
@@ -214,6 +214,55 @@ element! {
     pub struct Pm {
         suspend_to_mem: Option<misc::Enabled> = child("suspend-to-mem"),
         suspend_to_disk: Option<misc::Enabled> = child("suspend-to-disk"),
+    }
+}
+
+element! {
+    /// How ids inside a container map to the host's.
+    pub struct IdMap {
+        uids: Vec<IdRange> = list("uid"),
+        gids: Vec<IdRange> = list("gid"),
+    }
+}
+
+element! {
+    pub struct IdRange {
+        start: u32 = attr_req("start"),
+        target: u32 = attr_req("target"),
+        count: u32 = attr_req("count"),
+    }
+}
+
+element! {
+    pub struct PerfEvent {
+        name: String = attr_req("name"),
+        enabled: crate::schema::text::YesNo = attr_req("enabled"),
+    }
+}
+
+element! {
+    pub struct Cipher {
+        name: String = attr_req("name"),
+        state: crate::schema::text::OnOff = attr_req("state"),
+    }
+}
+
+element! {
+    /// Encrypted memory.
+    pub struct LaunchSecurity {
+        kind: String = attr_req("type"),
+        kernel_hashes: Option<crate::schema::text::YesNo> = attr("kernelHashes"),
+        author_key: Option<crate::schema::text::YesNo> = attr("authorKey"),
+        vcek: Option<crate::schema::text::YesNo> = attr("vcek"),
+        cbitpos: Option<u32> = text("cbitpos"),
+        reduced_phys_bits: Option<u32> = text("reducedPhysBits"),
+        policy: Option<String> = sev_policy("policy"),
+        dh_cert: Option<String> = text("dhCert"),
+        session: Option<String> = text("session"),
+        guest_visible_workarounds: Option<String> = text("guestVisibleWorkarounds"),
+        id_block: Option<String> = text("idBlock"),
+        id_auth: Option<String> = text("idAuth"),
+        host_data: Option<String> = text("hostData"),
     }
 }
 

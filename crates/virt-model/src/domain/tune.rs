@@ -165,3 +165,35 @@ element! {
         vcpus: NumberSet = attr_req("vcpus"),
     }
 }
+
+element! {
+    pub struct Blkiotune {
+        weight: Option<u32> = text("weight"),
+        devices: Vec<BlkioDevice> = list("device"),
+    }
+}
+
+element! {
+    pub struct BlkioDevice {
+        path: Option<String> = text("path"),
+        weight: Option<u32> = text("weight"),
+        read_iops_sec: Option<u32> = text("read_iops_sec"),
+        write_iops_sec: Option<u32> = text("write_iops_sec"),
+        read_bytes_sec: Option<u64> = text("read_bytes_sec"),
+        write_bytes_sec: Option<u64> = text("write_bytes_sec"),
+    }
+}
+
+element! {
+    /// The control group that holds the guest.
+    pub struct Resource {
+        partition: Option<String> = text("partition"),
+        fibrechannel: Option<AppId> = child("fibrechannel"),
+    }
+}
+
+element! {
+    pub struct AppId {
+        appid: String = attr_req("appid"),
+    }
+}

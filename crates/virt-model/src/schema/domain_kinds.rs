@@ -11,6 +11,7 @@ use crate::domain::chardev::ChardevSource;
 use crate::domain::clock::Offset;
 use crate::domain::cpu::Policy;
 use crate::domain::disk::{DiskType, Tray};
+use crate::domain::hostdev::HostdevSource;
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
 use crate::domain::source::{BackingStore, StorageSource};
 use crate::domain::{LifecycleAction, Namespace, VirtType};
@@ -137,6 +138,24 @@ kind! {
         let (number, unit) = crate::schema::text::shortest_unit(*field);
         out.w.attr(name, &number.to_string());
         out.w.attr("unit", unit);
+    };
+}
+
+kind! {
+    /// The same as a child of its own; in MiB where nothing is said.
+    pretty_size_text [] (Option<u64>; name: &str)
+    read |element, flags| element.child(name).map(|child| {
+        let text = child.text();
+        let unit = child.attr("unit");
+        u64::parse(&text).and_then(|number| crate::schema::text::scale_bytes(number, unit, 1 << 20))
+            .ok_or_else(|| error::xml(format!("Invalid value '{text}' for element or attribute '{name}'")))
+    }).transpose();
+    children |field, out| if let Some(bytes) = field {
+        let (number, unit) = crate::schema::text::shortest_unit(*bytes);
+        out.w.open(name);
+        out.w.attr("unit", unit);
+        out.w.text(&number.to_string());
+        out.w.close(name);
     };
 }
 
@@ -382,4 +401,44 @@ kind! {
     };
     attrs |field, out| if let Some(source) = field { source.attrs(out) };
     children |field, out| if let Some(source) = field { source.children(out) };
+}
+
+kind! {
+    /// Four hexadecimal digits, eight for the later generation.
+    sev_policy [] (Option<String>; name: &str)
+    read |element, flags| element.child(name).map(|child| {
+        let text = child.text();
+        let digits = if element.attr("type") == Some("sev-snp") { 8 } else { 4 };
+        virt_xml::parse_number(&text, 16).and_then(|policy| u64::try_from(policy).ok())
+            .map(|policy| format!("0x{policy:0digits$x}"))
+            .ok_or_else(|| error::xml("failed to get launch security policy"))
+    }).transpose();
+    children |field, out| if let Some(policy) = field { out.w.text_element(name, policy) };
+}
+
+kind! {
+    /// IPv4 where nothing is said.
+    ip_family [] (Option<String>; name: &str)
+    read |element, flags| Ok(Some(element.attr(name).unwrap_or("ipv4").to_owned()));
+    attrs |field, out| if let Some(family) = field { out.w.attr(name, family) };
+}
+
+kind! {
+    /// The device of the host, in the form that the owner's type asks for.
+    hostdev_source [] (Option<HostdevSource>; name: &str)
+    read |element, flags| {
+        let kind = element.attr("type").unwrap_or_default();
+        element.child(name).map(|child| HostdevSource::read(child, kind)).transpose()
+    };
+    children |field, out| if let Some(source) = field { out.element(name, source) };
+}
+
+kind! {
+    /// The size of a RAM disk, its unit in `units`.
+    usage_kib [] (Option<u64>; name: &str)
+    read |element, flags| read_value::<u64>(element, name)?.map(|number| kib(number, element.attr("units"))).transpose();
+    attrs |field, out| if let Some(kib) = field {
+        out.w.attr(name, &kib.to_string());
+        out.w.attr("units", "KiB");
+    };
 }

@@ -50,11 +50,10 @@ fn user(interface: &Interface, id: &str) -> Result<Object> {
     }
     let mut netdev = Object::new("type", "user");
     for ip in &interface.ips {
-        let family = ip.attr("family").unwrap_or("ipv4");
-        let address = ip.attr("address").unwrap_or_default();
-        match family {
+        let address = ip.address.as_str();
+        match ip.family.as_deref().unwrap_or("ipv4") {
             "ipv4" => {
-                let prefix = ip.attr("prefix").unwrap_or("24");
+                let prefix = ip.prefix.unwrap_or(24);
                 netdev = netdev.text("net", &format!("{address}/{prefix}"));
             }
             _ => netdev = netdev.text("ipv6-prefix", address),
