@@ -21,12 +21,13 @@ impl DomainRules for TestDriver {
     }
 
     fn defaults(&self, domain: &mut Domain, _: ParseFlags) -> Result<()> {
-        for (at, interface) in domain.devices.interfaces.iter_mut().enumerate() {
-            interface
-                .target
-                .get_or_insert_default()
-                .dev
-                .get_or_insert_with(|| format!("testnet{at}"));
+        let unnamed = domain
+            .devices
+            .interfaces
+            .iter_mut()
+            .filter(|interface| interface.target_dev().is_none());
+        for (at, interface) in unnamed.enumerate() {
+            interface.target.get_or_insert_default().dev = Some(format!("testnet{at}"));
         }
         Ok(())
     }
