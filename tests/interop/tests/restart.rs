@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use test_support::{
-    Daemon as _, Scratch, Virtd, debian_program, long_run, or_skip, our_program, run, tiny_domain,
-    tiny_guest, virsh, wait_until,
+    Daemon as _, Scratch, Signal, Virtd, debian_program, long_run, or_skip, our_program, run,
+    signal, tiny_domain, tiny_guest, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -222,7 +222,7 @@ fn guests_survive_a_daemon_that_is_killed_at_any_moment() {
             scope.spawn(move || work(world, known, &started));
             starts.recv().expect("the work starts");
             thread::sleep(moment);
-            test_support::kill(victim);
+            signal(victim, Signal::KILL);
         });
         world.virtd.kill();
         world.virtd.restart();

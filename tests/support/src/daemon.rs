@@ -125,15 +125,15 @@ impl Drop for Virtd {
             eprintln!("virtd did not end well: {}", self.log());
         }
         for pid in self.emulators() {
-            kill(pid);
+            signal(pid, Signal::KILL);
         }
     }
 }
 
-/// SIGKILL to a process that the caller started, while others may still use its handle.
-pub fn kill(pid: i32) {
+/// Sends a signal to a process that the caller started, while others may still use its handle.
+pub fn signal(pid: i32, signal: Signal) {
     // It may have ended by itself, which the caller will see.
-    let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+    let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, signal));
 }
 
 /// libvirt's own daemon, as an unprivileged session daemon with folders of its own.
@@ -217,10 +217,8 @@ fn await_socket(child: &mut Child, socket: &Path) -> Result<(), String> {
 
 /// SIGTERM, and SIGKILL when that does not help in time.
 fn terminate(child: &mut Child) -> Option<i32> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
     if matches!(child.try_wait(), Ok(None)) {
-        // It may have ended just now.
-        let _ = kill_process(pid, Signal::TERM);
+        signal(i32::try_from(child.id()).ok()?, Signal::TERM);
     }
     end_within(child, STOP_MAX)
 }

@@ -13,7 +13,9 @@ mod scratch;
 mod shell;
 mod wait;
 
-pub use daemon::{Daemon, Reference, Virtd, kill};
+pub use daemon::{Daemon, Reference, Virtd, signal};
+pub use rustix::process::Signal;
+
 pub use guest::{Initramfs, linux_domain, tiny_domain, tiny_guest};
 pub use normalise::Normaliser;
 pub use programs::{debian_program, our_program, reference_program, shared, system_python};
