@@ -132,3 +132,40 @@ fn a_guest_leads_the_same_life_under_both_daemons() {
     assert_same(&with_our_shell, &theirs);
     assert_eq!(virtd.emulators(), [0; 0], "an emulator is left over");
 }
+
+#[test]
+fn a_guest_marked_for_it_starts_with_the_host() {
+    let (home, _) = or_skip!(files());
+    let mut virtd = Virtd::start();
+    let side = Side::new(&our_program("virsh"), &virtd, "system");
+    side.run(&home, "define {DIR}/guest.xml; autostart guest").ok();
+    let document = side.run(&home, "dumpxml guest").ok();
+
+    assert_eq!(virtd.stop(), Some(0));
+    virtd.restart();
+    // The daemon came back, the host did not: nothing starts by itself.
+    assert_eq!(side.run(&home, "domstate guest").ok().trim(), "shut off");
+    assert_eq!(side.run(&home, "dumpxml guest").ok(), document);
+
+    assert_eq!(virtd.stop(), Some(0));
+    // A host that boots has nothing in its run-time folder.
+    std::fs::remove_dir_all(virtd.base().join("run")).expect("the folder is ours");
+    virtd.restart();
+    assert!(side.comes_to(&home, "running"), "the guest was not started");
+    side.run(&home, "destroy guest; autostart guest --disable; undefine guest").ok();
+}
+
+#[test]
+fn a_transient_guest_is_gone_when_it_ends_and_its_id_is_not_given_again() {
+    let (home, _) = or_skip!(files());
+    let virtd = Virtd::start();
+    let side = Side::new(&our_program("virsh"), &virtd, "system");
+    side.run(&home, "create {DIR}/guest.xml").ok();
+    let id = side.run(&home, "domid guest").ok();
+    assert_eq!(id.trim(), "1");
+    side.run(&home, "destroy guest").ok();
+    assert_ne!(side.run(&home, "domstate guest").code, Some(0));
+    side.run(&home, "create {DIR}/guest.xml").ok();
+    assert_eq!(side.run(&home, "domid guest").ok().trim(), "2");
+    side.run(&home, "destroy guest").ok();
+}
