@@ -265,7 +265,7 @@ impl ChardevSource {
             }
             ChardevType::Tcp if self.host.is_none() => "host",
             ChardevType::Tcp | ChardevType::Udp if self.service.is_none() => "service",
-            ChardevType::SpicePort | ChardevType::Dbus if self.channel.is_none() => "channel",
+            ChardevType::SpicePort if self.channel.is_none() => "channel",
             _ => return self.validate_reconnect(),
         };
         Err(error::internal(format!("Missing source {missing} attribute for char device")))

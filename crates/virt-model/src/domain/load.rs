@@ -43,7 +43,7 @@ impl Domain {
         self.namespaces.retain(|namespace| rules.owns_namespace(&namespace.uri));
         let owned = &self.namespaces;
         self.foreign.retain(|tree| owned.iter().any(|n| Some(n.prefix.as_str()) == tree.prefix()));
-        validate::domain(self, rules)?;
+        validate::domain(self, flags, rules)?;
         rules.validate(self)
     }
 }

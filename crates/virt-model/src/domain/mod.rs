@@ -24,6 +24,8 @@ mod scheduling;
 pub mod source;
 pub mod tune;
 mod validate;
+mod validate_disks;
+mod validate_hardware;
 
 use virt_error::Result;
 use virt_types::Uuid;

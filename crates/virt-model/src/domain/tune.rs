@@ -95,7 +95,7 @@ element! {
 element! {
     pub struct NumaMemory {
         mode: Option<NumaMode> = attr("mode"),
-        nodeset: Option<NumberSet> = attr("nodeset"),
+        nodeset: Option<NumberSet> = nodeset("nodeset"),
         placement: Option<Placement> = attr("placement"),
     }
 }
@@ -104,7 +104,7 @@ element! {
     pub struct Memnode {
         cellid: u32 = attr_req("cellid"),
         mode: Option<NumaMode> = attr("mode"),
-        nodeset: Option<NumberSet> = attr("nodeset"),
+        nodeset: Option<NumberSet> = nodeset("nodeset"),
     }
 }
 

@@ -6,18 +6,19 @@ use virt_error::Result;
 
 use crate::domain::chardev::{ChannelType, ChardevSource, ChardevType};
 use crate::domain::controller::{Controller, ControllerType};
+use crate::domain::cpu::MaxPhysAddrMode;
 use crate::domain::load::xml_error;
-use crate::domain::{Domain, DomainRules};
-use crate::schema::error;
+use crate::domain::{Domain, DomainRules, Placement, validate_disks, validate_hardware};
+use crate::schema::{ParseFlags, error};
 
-pub(super) fn domain(domain: &Domain, rules: &dyn DomainRules) -> Result<()> {
+pub(super) fn domain(domain: &Domain, flags: ParseFlags, rules: &dyn DomainRules) -> Result<()> {
     names(domain, rules)?;
     vcpus(domain)?;
     boot_orders(domain)?;
-    disks(domain)?;
+    validate_disks::check(domain)?;
     chardevs(domain)?;
     usb(domain)?;
-    hostdevs(domain)?;
+    validate_hardware::check(domain, flags)?;
     interfaces(domain)
 }
 
@@ -37,6 +38,7 @@ fn vcpus(domain: &Domain) -> Result<()> {
             "maximum vCPU count must not be less than current vCPU count",
         ));
     }
+    cpu(domain)?;
     let cells = domain.cpu.iter().filter_map(|cpu| cpu.numa.as_ref()).flat_map(|numa| &numa.cells);
     let mut used = BTreeSet::new();
     let mut last = None;
@@ -47,6 +49,13 @@ fn vcpus(domain: &Domain) -> Result<()> {
         }
         last = last.max(cell.cpus.as_ref().and_then(|cpus| cpus.last()));
     }
+    let count = used.len();
+    if used.iter().enumerate().any(|(at, id)| usize::try_from(*id) != Ok(at)) {
+        return xml_error(
+            "Exactly one 'cell' element per guest NUMA cell allowed, non-contiguous ranges or ranges not starting from 0 are not allowed",
+        );
+    }
+    numatune(domain, count)?;
     if domain.vcpu.count == 0 || last.is_some_and(|last| last >= domain.vcpu.count as usize) {
         return Err(error::internal("CPU IDs in <numa> exceed the <vcpu> count"));
     }
@@ -68,22 +77,6 @@ fn boot_orders(domain: &Domain) -> Result<()> {
     if !used.is_empty() && !domain.os.boot.is_empty() {
         let what = "per-device boot elements cannot be used together with os/boot elements";
         return Err(error::unsupported(what));
-    }
-    Ok(())
-}
-
-fn disks(domain: &Domain) -> Result<()> {
-    let disks = &domain.devices.disks;
-    for (at, disk) in disks.iter().enumerate() {
-        if let Some(other) = disks.iter().take(at).find(|other| other.target.dev == disk.target.dev)
-        {
-            return xml_error(format!(
-                "target '{}' duplicated for disk sources '{}' and '{}'",
-                disk.target.dev,
-                other.path().unwrap_or("(null)"),
-                disk.path().unwrap_or("(null)"),
-            ));
-        }
     }
     Ok(())
 }
@@ -134,15 +127,39 @@ fn usb(domain: &Domain) -> Result<()> {
     Ok(())
 }
 
-fn hostdevs(domain: &Domain) -> Result<()> {
-    for hostdev in &domain.devices.hostdevs {
-        if hostdev.sgio.as_deref() == Some("unfiltered") {
-            return Err(error::unsupported("unfiltered sgio is no longer supported"));
-        }
-        if (hostdev.sgio.is_some() || hostdev.rawio.is_some()) && hostdev.kind != "scsi" {
-            let what = if hostdev.sgio.is_some() { "sgio" } else { "rawio" };
-            return xml_error(format!("{what} is only supported for scsi host device"));
-        }
+fn cpu(domain: &Domain) -> Result<()> {
+    let Some(cpu) = &domain.cpu else { return Ok(()) };
+    if let Some(address) = &cpu.maxphysaddr
+        && address.mode == MaxPhysAddrMode::Passthrough
+        && address.bits.is_some()
+    {
+        return Err(error::unsupported(
+            "CPU maximum physical address bits number specification cannot be used with mode='passthrough'",
+        ));
+    }
+    Ok(())
+}
+
+/// Where memory comes from must fit the cells that there are.
+fn numatune(domain: &Domain, cells: usize) -> Result<()> {
+    let tune = &domain.numatune;
+    if let Some(memory) = &tune.memory
+        && memory.placement == Some(Placement::Static)
+        && memory.nodeset.is_none()
+    {
+        let what = "nodeset for NUMA memory tuning must be set if 'placement' is 'static'";
+        return Err(error::unsupported(what));
+    }
+    if tune.memnodes.is_empty() {
+        return Ok(());
+    }
+    if cells == 0 {
+        return xml_error("Element 'memnode' is invalid without any guest NUMA cells");
+    }
+    let automatic = |placement: Option<Placement>| placement == Some(Placement::Auto);
+    if tune.memory.as_ref().is_some_and(|memory| automatic(memory.placement)) {
+        let what = "Per-node binding is not compatible with automatic NUMA placement.";
+        return Err(error::unsupported(what));
     }
     Ok(())
 }

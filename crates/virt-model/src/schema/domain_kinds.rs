@@ -172,6 +172,18 @@ kind! {
 }
 
 kind! {
+    nodeset [] (Option<NumberSet>; name: &str)
+    read |element, flags| match element.attr(name) {
+        None => Ok(None),
+        Some(text) => match NumberSet::parse(text) {
+            Some(set) => Ok(Some(set)),
+            None => Err(error::unsupported(format!("Invalid value of '{name}': {text}"))),
+        },
+    };
+    attrs |field, out| if let Some(set) = field { out.w.attr(name, &set.print()) };
+}
+
+kind! {
     /// Absent counts as one; always printed.
     attr_or_one [] (Option<u32>; name: &str)
     read |element, flags| read_value(element, name);

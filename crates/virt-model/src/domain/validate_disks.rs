@@ -1,0 +1,149 @@
+//! The checks of disks and of what shares their buses.
+
+use virt_error::Result;
+
+use crate::domain::address::{Address, Drive};
+use crate::domain::disk::{Disk, DiskBus, DiskDevice, DiskType};
+use crate::domain::load::xml_error;
+use crate::domain::{Devices, Domain};
+use crate::schema::error;
+
+/// Limit: SCSI's own lengths of the vendor's and the product's name.
+const VENDOR_LEN_MAX: usize = 8;
+const PRODUCT_LEN_MAX: usize = 16;
+
+pub(super) fn check(domain: &Domain) -> Result<()> {
+    let disks = &domain.devices.disks;
+    for (at, disk) in disks.iter().enumerate() {
+        one(disk)?;
+        if let Some(other) = disks.iter().take(at).find(|other| other.target.dev == disk.target.dev)
+        {
+            return xml_error(format!(
+                "target '{}' duplicated for disk sources '{}' and '{}'",
+                disk.target.dev,
+                other.path().unwrap_or("(null)"),
+                disk.path().unwrap_or("(null)"),
+            ));
+        }
+    }
+    places(&domain.devices)
+}
+
+fn one(disk: &Disk) -> Result<()> {
+    let bus = disk.target.bus.unwrap_or_default();
+    let target = &disk.target.dev;
+    if crate::domain::disk_index(target).is_none() && disk.info.address == Address::None {
+        return xml_error(format!("Unknown disk name '{target}' and no address specified"));
+    }
+    source(disk)?;
+    if disk.vendor.as_ref().is_some_and(|vendor| vendor.len() > VENDOR_LEN_MAX) {
+        return Err(error::unsupported("disk vendor is more than 8 characters"));
+    }
+    if disk.product.as_ref().is_some_and(|product| product.len() > PRODUCT_LEN_MAX) {
+        return Err(error::unsupported("disk product is more than 16 characters"));
+    }
+    let by_drive = matches!(bus, DiskBus::Ide | DiskBus::Fdc | DiskBus::Scsi | DiskBus::Sata);
+    if let (true, Some(kind)) = (by_drive, disk.info.address.kind().filter(|kind| *kind != "drive"))
+    {
+        return Err(error::unsupported(format!(
+            "Invalid address type '{kind}' for the disk '{target}' with the bus type '{bus}'"
+        )));
+    }
+    if disk.target.removable.is_some() && !matches!(bus, DiskBus::Usb | DiskBus::Scsi) {
+        return xml_error("removable is only valid for usb or scsi disks");
+    }
+    Ok(())
+}
+
+fn source(disk: &Disk) -> Result<()> {
+    let source = disk.source.as_ref();
+    let protocol = source.and_then(|source| source.protocol.as_deref());
+    if protocol == Some("sheepdog") {
+        let what = "'sheepdog' protocol is no longer supported by any hypervisor driver";
+        return Err(error::unsupported(what));
+    }
+    let whole = matches!(disk.kind, DiskType::Block | DiskType::Volume)
+        || disk.kind == DiskType::Network && protocol == Some("iscsi");
+    if disk.device == DiskDevice::Lun && !whole {
+        return Err(error::unsupported(
+            "disk device='lun' is only valid for block type disk source",
+        ));
+    }
+    let inner =
+        |name: &str| source.is_some_and(|source| source.rest.iter().any(|e| e.name == name));
+    if inner("reservations") && disk.device != DiskDevice::Lun {
+        return Err(error::unsupported("<reservations/> allowed only for lun devices"));
+    }
+    for (name, outer) in [("auth", disk.auth.is_some()), ("encryption", disk.encryption.is_some())]
+    {
+        if outer && inner(name) {
+            return Err(error::unsupported(format!(
+                "an <{name}> definition already found for disk source"
+            )));
+        }
+    }
+    let ciphered =
+        |e: &virt_xml::Element<'_>| e.name == "encryption" && e.child("cipher").is_some();
+    let outer = disk.encryption.as_ref().is_some_and(|encryption| encryption.cipher.is_some());
+    if outer || source.is_some_and(|source| source.rest.iter().any(ciphered)) {
+        return Err(error::unsupported(
+            "supplying <cipher> for domain disk definition is unnecessary",
+        ));
+    }
+    let has_media = source.is_some_and(|source| !source.is_empty());
+    if !has_media && !matches!(disk.device, DiskDevice::Cdrom | DiskDevice::Floppy) {
+        let what = format!("missing source information for device {}", disk.target.dev);
+        return Err(virt_error::Error::new(
+            virt_error::Code::XmlDetail,
+            virt_error::Origin::Domain,
+            what,
+        ));
+    }
+    if let Some(policy) = source.and_then(|source| source.startup_policy.as_deref()) {
+        startup_policy(disk, policy)?;
+    }
+    Ok(())
+}
+
+fn startup_policy(disk: &Disk, policy: &str) -> Result<()> {
+    if !matches!(policy, "mandatory" | "requisite" | "optional") {
+        return xml_error(format!("unknown startupPolicy value '{policy}'"));
+    }
+    if disk.kind == DiskType::Network {
+        return xml_error(format!(
+            "disk startupPolicy '{policy}' is not allowed for disk of 'network' type"
+        ));
+    }
+    if policy == "requisite" && !matches!(disk.device, DiskDevice::Cdrom | DiskDevice::Floppy) {
+        return xml_error(format!(
+            "disk startupPolicy '{policy}' is allowed only for cdrom or floppy"
+        ));
+    }
+    Ok(())
+}
+
+/// No two on one place of a bus.
+fn places(devices: &Devices) -> Result<()> {
+    let mut taken: Vec<(DiskBus, Drive, &str)> = Vec::new();
+    for disk in &devices.disks {
+        let Address::Drive(at) = &disk.info.address else { continue };
+        let place = (disk.target.bus.unwrap_or_default(), *at);
+        let Drive { controller, bus, target, unit } = *at;
+        let name = &disk.target.dev;
+        if let Some((_, _, name)) = taken.iter().find(|(bus, at, _)| (*bus, *at) == place) {
+            return Err(error::unsupported(format!(
+                "Found duplicate drive address for disk with target name '{name}' controller='{controller}' bus='{bus}' target='{target}' unit='{unit}'"
+            )));
+        }
+        let shared = place.0 == DiskBus::Scsi
+            && devices.hostdevs.iter().any(|hostdev| hostdev.info.address == disk.info.address);
+        if shared {
+            // Compat: the last quote is missing in libvirt's message too.
+            return Err(error::unsupported(format!(
+                "using disk target name '{name}' conflicts with SCSI host device address controller='{controller}' bus='{bus}' target='{target}' unit='{unit}"
+            )));
+        }
+        taken.push((place.0, place.1, name));
+    }
+    Ok(())
+}

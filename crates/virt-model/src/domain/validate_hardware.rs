@@ -1,0 +1,254 @@
+//! The checks of firmware, PCI and other places, host devices, displays and labels.
+
+use virt_error::{Code, Error, Origin, Result};
+
+use crate::domain::address::Address;
+use crate::domain::boot::{Firmware, LoaderType};
+use crate::domain::controller::ControllerType;
+use crate::domain::graphics::VideoType;
+use crate::domain::load::xml_error;
+use crate::domain::{Domain, Seclabel};
+use crate::schema::text::YesNo;
+use crate::schema::{ParseFlags, error};
+
+pub(super) fn check(domain: &Domain, flags: ParseFlags) -> Result<()> {
+    firmware(domain, flags)?;
+    addresses(domain)?;
+    controllers(domain)?;
+    hostdevs(domain)?;
+    videos(domain)?;
+    seclabels(domain)?;
+    sysinfo(domain)
+}
+
+/// A message that libvirt prints without a frame.
+fn plain<T>(text: impl Into<String>) -> Result<T> {
+    Err(Error::new(Code::XmlDetail, Origin::Domain, text))
+}
+
+fn firmware(domain: &Domain, flags: ParseFlags) -> Result<()> {
+    let os = &domain.os;
+    if os.bootmenu.as_ref().and_then(|menu| menu.timeout_ms).is_some_and(|timeout| timeout > 65535)
+    {
+        let what = "invalid value for boot menu timeout, must be in range [0,65535]";
+        return Err(error::unsupported(what));
+    }
+    let loader = os.loader.as_ref();
+    if os.firmware.is_none() {
+        if loader.is_some_and(|loader| loader.path.is_none() && loader.stateless.is_none()) {
+            return plain("no loader path specified and firmware auto selection disabled");
+        }
+        // Compat: a stored definition may still say what has no effect.
+        if flags.abi_update && !os.firmware_features.is_empty() {
+            let what = "cannot use feature-based firmware autoselection when firmware autoselection is disabled";
+            return plain(what);
+        }
+    }
+    let feature = |name: &str, state: YesNo| {
+        os.firmware_features.iter().any(|f| f.name == name && f.enabled == state)
+    };
+    if feature("enrolled-keys", YesNo::Yes) && feature("secure-boot", YesNo::No) {
+        return plain(
+            "firmware feature 'enrolled-keys' cannot be enabled when firmware feature 'secure-boot' is disabled",
+        );
+    }
+    if os.firmware == Some(Firmware::Bios)
+        && loader.is_some_and(|loader| loader.stateless == Some(YesNo::No))
+    {
+        return plain("Only EFI firmware permits NVRAM");
+    }
+    if os.nvram.is_some() {
+        let efi = os.firmware == Some(Firmware::Efi)
+            || os.firmware.is_none()
+                && loader.is_some_and(|loader| loader.kind == Some(LoaderType::Pflash));
+        if loader.is_some_and(|loader| loader.stateless == Some(YesNo::Yes)) {
+            return plain("NVRAM is not permitted when loader is stateless");
+        }
+        if os.firmware == Some(Firmware::Bios) || loader.is_some() && !efi {
+            return plain("Only EFI firmware permits NVRAM");
+        }
+    }
+    Ok(())
+}
+
+fn addresses(domain: &Domain) -> Result<()> {
+    for address in domain.devices.addresses() {
+        match address {
+            Address::Pci(pci) if pci.bus > 0xff => {
+                return xml_error(format!(
+                    "Invalid PCI address bus='0x{:x}', must be <= 0xFF",
+                    pci.bus
+                ));
+            }
+            Address::Pci(pci) if pci.slot > 0x1f => {
+                return xml_error(format!(
+                    "Invalid PCI address slot='0x{:x}', must be <= 0x1F",
+                    pci.slot
+                ));
+            }
+            Address::Pci(pci) if pci.function > 7 => {
+                return xml_error(format!(
+                    "Invalid PCI address function=0x{:x}, must be <= 7",
+                    pci.function
+                ));
+            }
+            Address::Pci(pci) if pci.domain > 0xffff => {
+                return xml_error(format!(
+                    "Invalid PCI address domain='0x{:x}', must be <= 0xFFFF",
+                    pci.domain
+                ));
+            }
+            Address::Usb(usb) => usb_port(usb.port.as_deref())?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Limit: a path through hubs has at most four steps.
+fn usb_port(port: Option<&str>) -> Result<()> {
+    const STEPS_MAX: usize = 4;
+    let Some(port) = port else { return Ok(()) };
+    let steps: Vec<_> = port.split('.').collect();
+    if steps.len() > STEPS_MAX || steps.iter().any(|step| step.parse::<u32>().is_err()) {
+        return Err(error::internal("Cannot parse <address> 'port' attribute"));
+    }
+    Ok(())
+}
+
+fn controllers(domain: &Domain) -> Result<()> {
+    let controllers = &domain.devices.controllers;
+    for (at, controller) in controllers.iter().enumerate() {
+        let index = controller.index.unwrap_or_default();
+        let model = controller.model.as_deref().unwrap_or_default();
+        let virtio_scsi = model.starts_with("virtio");
+        let threaded = controller.driver.as_ref().is_some_and(|driver| driver.iothread.is_some());
+        if threaded && !(controller.kind == ControllerType::Scsi && virtio_scsi) {
+            return xml_error("'iothread' attribute only supported for virtio scsi controllers");
+        }
+        if controller.kind != ControllerType::Pci {
+            continue;
+        }
+        if matches!(model, "pci-root" | "pcie-root") {
+            if index != 0 {
+                return xml_error("pci-root and pcie-root controllers should have index 0");
+            }
+            if controller.info.address != Address::None {
+                let what = "pci-root and pcie-root controllers should not have an address";
+                return Err(error::unsupported(what));
+            }
+        }
+        let same = |other: &crate::domain::controller::Controller| {
+            other.kind == controller.kind && other.index == controller.index
+        };
+        if controllers.iter().take(at).any(same) {
+            return xml_error(format!("Multiple 'pci' controllers with index '{index}'"));
+        }
+    }
+    Ok(())
+}
+
+fn hostdevs(domain: &Domain) -> Result<()> {
+    let devices = &domain.devices;
+    for (at, hostdev) in devices.hostdevs.iter().enumerate() {
+        let same = |other: &crate::domain::hostdev::Hostdev| {
+            other.kind == hostdev.kind && other.source.is_some() && other.source == hostdev.source
+        };
+        if devices.hostdevs.iter().take(at).any(same) {
+            return xml_error("Hostdev already exists in the domain configuration");
+        }
+        if hostdev.sgio.as_deref() == Some("unfiltered") {
+            return Err(error::unsupported("unfiltered sgio is no longer supported"));
+        }
+        if (hostdev.sgio.is_some() || hostdev.rawio.is_some()) && hostdev.kind != "scsi" {
+            let what = if hostdev.sgio.is_some() { "sgio" } else { "rawio" };
+            return xml_error(format!("{what} is only supported for scsi host device"));
+        }
+        if hostdev.kind != "mdev" {
+            continue;
+        }
+        let model = hostdev.model.as_deref().unwrap_or_default();
+        if let (Some(kind), "vfio-pci") = (hostdev.info.address.kind(), model)
+            && !matches!(kind, "pci" | "unassigned")
+        {
+            return xml_error(format!(
+                "Unsupported address type '{kind}' with mediated device model '{model}'"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn videos(domain: &Domain) -> Result<()> {
+    let videos = &domain.devices.videos;
+    if videos.len() > 1 && videos.iter().any(|video| video.model.kind == VideoType::None) {
+        let what = "a 'none' video type must be the only video device defined for the domain";
+        return Err(error::unsupported(what));
+    }
+    Ok(())
+}
+
+fn seclabels(domain: &Domain) -> Result<()> {
+    let model = |label: &Seclabel| label.model.clone().unwrap_or_default();
+    for (at, label) in domain.seclabels.iter().enumerate() {
+        let name = model(label);
+        if !name.is_empty() && domain.seclabels.iter().take(at).any(|other| model(other) == name) {
+            return plain(format!("seclabel for model {name} is already provided"));
+        }
+    }
+    let sources = domain.devices.disks.iter().filter_map(|disk| disk.source.as_ref());
+    for source in sources {
+        let labels: Vec<_> = source.rest.iter().filter(|e| e.name == "seclabel").collect();
+        for (at, label) in labels.iter().enumerate() {
+            let name = label.attr("model");
+            let twice = labels.iter().take(at).any(|other| other.attr("model") == name);
+            if labels.len() > 1 && (name.is_none() || twice) {
+                return xml_error("missing security model when using multiple labels");
+            }
+            if label.attr("relabel") == Some("yes") && label.child("label").is_none() {
+                return xml_error(format!(
+                    "Cannot specify relabel if label is missing. model={}",
+                    name.unwrap_or("<null>")
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sysinfo(domain: &Domain) -> Result<()> {
+    for info in &domain.sysinfo {
+        let entry = |part: &str, name: &str| {
+            let part = info.child(part)?;
+            let found =
+                part.children_named("entry").find(|entry| entry.attr("name") == Some(name))?;
+            Some(found.text().into_owned())
+        };
+        if entry("bios", "date").is_some_and(|date| !is_bios_date(&date)) {
+            return plain("Invalid BIOS 'date' format");
+        }
+        if let Some(text) = entry("system", "uuid") {
+            let Some(uuid) = virt_types::Uuid::parse(&text) else {
+                return plain("malformed <sysinfo> uuid element");
+            };
+            if domain.uuid.is_some_and(|own| own != uuid) {
+                return plain("UUID mismatch between <uuid> and <sysinfo>");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `mm/dd/yy` or `mm/dd/yyyy`.
+fn is_bios_date(date: &str) -> bool {
+    let parts: Vec<&str> = date.split('/').collect();
+    let number = |part: &str| part.parse::<u32>().ok();
+    match parts.as_slice() {
+        [month, day, year] => {
+            number(month).is_some_and(|m| (1..=12).contains(&m))
+                && number(day).is_some_and(|d| (1..=31).contains(&d))
+                && number(year).is_some_and(|y| y < 100 || (1900..=9999).contains(&y))
+        }
+        _ => false,
+    }
+}
