@@ -47,7 +47,7 @@ pub(crate) fn cmd_checkpoint_list(shell: &mut Shell, args: &Args) -> Done {
         Some(name) => Some(connection.domain_checkpoint_lookup_by_name(&found, name, 0)?),
         None => None,
     };
-    if from.is_some() && (args.flag("descendants") || args.flag("tree")) {
+    if from.is_some() && args.flag("descendants") {
         flags |= api::DOMAIN_CHECKPOINT_LIST_DESCENDANTS;
     }
     let mut list = match &from {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use virt_cli::Args;
 use virt_driver::{EventFilter, SubscriptionId};
-use virt_types::{Event, EventClass};
+use virt_types::{Event, EventClass, Uuid};
 
 use super::event_words::{DOMAIN_EVENTS, Kind, Kinds, describe};
 use crate::clock;
@@ -32,10 +32,7 @@ pub(crate) fn cmd_event(shell: &mut Shell, args: &Args) -> Done {
         true => Some(domain(shell, args)?.uuid),
         false => None,
     };
-    let filters = wanted.iter().map(|kind| match object {
-        Some(uuid) => EventFilter::of(DOMAIN_EVENTS.class, kind.id, uuid),
-        None => EventFilter::all(DOMAIN_EVENTS.class, kind.id),
-    });
+    let filters = wanted.iter().map(|kind| one_or_all(DOMAIN_EVENTS.class, kind.id, object));
     wait(shell, args, filters.collect(), timeout)
 }
 
@@ -58,21 +55,37 @@ fn single(
     wait(shell, args, vec![filter], timeout)
 }
 
+fn one_or_all(class: EventClass, id: i32, uuid: Option<Uuid>) -> EventFilter {
+    match uuid {
+        Some(uuid) => EventFilter::of(class, id, uuid),
+        None => EventFilter::all(class, id),
+    }
+}
+
+/// Compat: a network or pool that is not there is reported, and then all of them are watched.
+fn reported<T>(shell: &mut Shell, found: Option<Result<T, Failure>>) -> Option<T> {
+    match found? {
+        Ok(object) => Some(object),
+        Err(failure) => {
+            shell.report(&failure);
+            None
+        }
+    }
+}
+
 pub(crate) fn cmd_net_event(shell: &mut Shell, args: &Args) -> Done {
     single(shell, args, super::event_words::NETWORK_EVENTS, |shell, id| {
-        Ok(match args.flag("network") {
-            true => EventFilter::of(EventClass::Network, id, network(shell, args)?.uuid),
-            false => EventFilter::all(EventClass::Network, id),
-        })
+        let found = args.flag("network").then(|| network(shell, args));
+        let uuid = reported(shell, found).map(|network| network.uuid);
+        Ok(one_or_all(EventClass::Network, id, uuid))
     })
 }
 
 pub(crate) fn cmd_pool_event(shell: &mut Shell, args: &Args) -> Done {
     single(shell, args, super::event_words::POOL_EVENTS, |shell, id| {
-        Ok(match args.flag("pool") {
-            true => EventFilter::of(EventClass::StoragePool, id, pool(shell, args)?.uuid),
-            false => EventFilter::all(EventClass::StoragePool, id),
-        })
+        let found = args.flag("pool").then(|| pool(shell, args));
+        let uuid = reported(shell, found).map(|pool| pool.uuid);
+        Ok(one_or_all(EventClass::StoragePool, id, uuid))
     })
 }
 
@@ -87,10 +100,11 @@ pub(crate) fn cmd_nodedev_event(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_secret_event(shell: &mut Shell, args: &Args) -> Done {
     single(shell, args, super::event_words::SECRET_EVENTS, |shell, id| {
-        Ok(match args.flag("secret") {
-            true => EventFilter::of(EventClass::Secret, id, secret(shell, args)?.uuid),
-            false => EventFilter::all(EventClass::Secret, id),
-        })
+        let uuid = match args.flag("secret") {
+            true => Some(secret(shell, args)?.uuid),
+            false => None,
+        };
+        Ok(one_or_all(EventClass::Secret, id, uuid))
     })
 }
 

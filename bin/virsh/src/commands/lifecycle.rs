@@ -1,7 +1,8 @@
 //! Starting, stopping, pausing and defining domains.
 
 use virt_cli::Args;
-use virt_error::Result as Answer;
+use virt_driver::Connection;
+use virt_error::{Code, Error, Result as Answer};
 use virt_types::{DomainRef, api};
 
 use crate::console;
@@ -58,13 +59,34 @@ pub(crate) fn cmd_start(shell: &mut Shell, args: &Args) -> Done {
     }
     let flags = flags_of(args, START_FLAGS);
     let connection = shell.connection()?;
-    let started = match flags {
-        0 => connection.domain_create(&found),
-        _ => connection.domain_create_with_flags(&found, flags).map(drop),
-    };
+    let mut started = create(&connection, &found, flags);
+    if flags & api::DOMAIN_START_FORCE_BOOT != 0 && started.as_ref().is_err_and(is_refusal) {
+        // Compat: a daemon that cannot leave the saved state out is told to delete it first.
+        started = delete_saved_state(&connection, &found)
+            .and_then(|()| create(&connection, &found, flags & !api::DOMAIN_START_FORCE_BOOT));
+    }
     started.during(|| format!("Failed to start domain '{}'", found.name))?;
     extra!(shell, "Domain '{}' started", found.name);
     attach_console(shell, args, &found)
+}
+
+/// Starts by the oldest call that can express the flags.
+fn create(connection: &Connection, domain: &DomainRef, flags: u32) -> Answer<()> {
+    match flags {
+        0 => connection.domain_create(domain),
+        _ => connection.domain_create_with_flags(domain, flags).map(drop),
+    }
+}
+
+fn is_refusal(error: &Error) -> bool {
+    error.is(Code::NoSupport) || error.is(Code::InvalidArg)
+}
+
+fn delete_saved_state(connection: &Connection, domain: &DomainRef) -> Answer<()> {
+    match connection.domain_has_managed_save_image(domain, 0)? {
+        true => connection.domain_managed_save_remove(domain, 0),
+        false => Ok(()),
+    }
 }
 
 /// Compat: a console that cannot be had does not undo the start, but the command fails.
@@ -81,7 +103,7 @@ fn change(
     args: &Args,
     failed: &str,
     done: &str,
-    call: impl FnOnce(&virt_driver::Connection, &DomainRef) -> Answer<()>,
+    call: impl FnOnce(&Connection, &DomainRef) -> Answer<()>,
 ) -> Done {
     let found = domain(shell, args)?;
     let connection = shell.connection()?;

@@ -189,6 +189,11 @@ pub(crate) fn cmd_net_desc(shell: &mut Shell, args: &Args) -> Done {
     };
     let found = network(shell, args)?;
     let connection = shell.connection()?;
+    // Compat: what there is is asked for first, and must be had, even where it is to be replaced.
+    let before = match connection.network_get_metadata(&found, kind, None, flags) {
+        Err(error) if !error.is(Code::NoNetworkMetadata) => return Err(error.into()),
+        before => before.unwrap_or_default(),
+    };
     if args.flag("new-desc") {
         let words: Vec<&str> = args.words("new-desc").collect();
         let text = words.join(" ");
@@ -198,10 +203,9 @@ pub(crate) fn cmd_net_desc(shell: &mut Shell, args: &Args) -> Done {
         shell.print_extra(format_args!("Network {what} updated successfully"));
         return Ok(());
     }
-    match connection.network_get_metadata(&found, kind, None, flags) {
-        Ok(text) if !text.is_empty() => say!(shell, "{text}"),
-        Err(error) if !error.is(Code::NoNetworkMetadata) => return Err(error.into()),
-        _ => shell.print_extra(format_args!("No {what} for network: {}", found.name)),
+    match before.is_empty() {
+        true => shell.print_extra(format_args!("No {what} for network: {}", found.name)),
+        false => say!(shell, "{before}"),
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Secrets, network filters and their bindings.
 
 use virt_cli::Args;
-use virt_error::Code;
+use virt_error::{Code, Error, Origin};
 use virt_types::{NwfilterBindingRef, api};
 
 use crate::document::print_document;
@@ -21,15 +21,18 @@ const SECRET_FLAGS: &[(&str, u32)] = &[
     ("no-private", api::CONNECT_LIST_SECRETS_NO_PRIVATE),
 ];
 
+/// Compat: where the list is refused, the refusal shown is that of the older way to list.
+fn no_old_list(api: &str, failed: &str) -> Done {
+    Err(Failure::from(Error::new(Code::NoSupport, Origin::None, api)).during(failed))
+}
+
 pub(crate) fn cmd_secret_list(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, SECRET_FLAGS);
     let connection = shell.connection()?;
     let mut secrets = match connection.connect_list_all_secrets(flags) {
         Ok(secrets) => secrets,
-        // Compat: where the list is refused, the older way is tried, and its refusal is shown.
         Err(error) if error.is(Code::NoSupport) => {
-            connection.connect_num_of_secrets().during(|| "Failed to count secrets")?;
-            return Err(error.into());
+            return no_old_list("virConnectNumOfSecrets", "Failed to count secrets");
         }
         Err(error) => return Err(error).during(|| "Failed to list node secrets"),
     };
@@ -104,8 +107,7 @@ pub(crate) fn cmd_nwfilter_list(shell: &mut Shell, _args: &Args) -> Done {
     let mut filters = match connection.connect_list_all_nwfilters(0) {
         Ok(filters) => filters,
         Err(error) if error.is(Code::NoSupport) => {
-            connection.connect_num_of_nwfilters().during(|| "Failed to count network filters")?;
-            return Err(error.into());
+            return no_old_list("virConnectNumOfNWFilters", "Failed to count network filters");
         }
         Err(error) => return Err(error).during(|| "Failed to list network filters"),
     };

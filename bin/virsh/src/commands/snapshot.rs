@@ -67,7 +67,7 @@ pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
         (None, false) => None,
     };
     let mut flags = flags_of(args, LIST_FLAGS);
-    if from.is_some() && (args.flag("descendants") || args.flag("tree")) {
+    if from.is_some() && args.flag("descendants") {
         flags |= api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS;
     }
     let mut list = match &from {
@@ -165,7 +165,7 @@ pub(crate) fn cmd_snapshot_current(shell: &mut Shell, args: &Args) -> Done {
     }
     let current = connection.domain_snapshot_current(&found, 0)?;
     match args.flag("name") {
-        true => sayln!(shell, "{}", current.name),
+        true => say!(shell, "{}", current.name),
         false => {
             let text = connection.domain_snapshot_get_xml_desc(&current, secure)?;
             say!(shell, "{text}");

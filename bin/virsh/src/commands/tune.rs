@@ -60,9 +60,13 @@ pub(crate) fn cmd_setvcpus(shell: &mut Shell, args: &Args) -> Done {
     Ok(())
 }
 
-/// One count, by its flags. Compat: `--maximum` of a running domain is an old call of its own.
+/// One count, by its flags.
 fn vcpu_count(connection: &Connection, domain: &DomainRef, flags: u32) -> Result<i32, Failure> {
-    Ok(connection.domain_get_vcpus_flags(domain, flags)?)
+    let count = connection.domain_get_vcpus_flags(domain, flags);
+    match flags & api::DOMAIN_VCPU_GUEST != 0 {
+        true => count.during(|| "Failed to retrieve vCPU count from the guest"),
+        false => Ok(count?),
+    }
 }
 
 pub(crate) fn cmd_vcpucount(shell: &mut Shell, args: &Args) -> Done {
