@@ -21,10 +21,12 @@ pub(crate) fn start_child() -> Result<(), String> {
     let failed = |error: std::io::Error| format!("Failed to fork as daemon: {error}");
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
     let program = std::env::current_exe().map_err(failed)?;
-    let mut child = Command::new(program);
-    child.args(std::env::args_os().skip(1)).env(CHILD, "1");
-    child.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-    let mut child = child.spawn().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).env(CHILD, "1");
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+    let mut child = command.spawn().map_err(failed)?;
+    // The command keeps the child's end; while it does, a child that ends is not noticed.
+    drop(command);
     let mut word = [0; 1];
     match ours.read(&mut word) {
         Ok(1) => Ok(()),

@@ -44,6 +44,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
                 virt_log::error!("daemon", "{message}");
+                if daemonize::is_child() {
+                    // The log is elsewhere; whoever started us waits for a word.
+                    let _ = writeln!(std::io::stderr(), "{name}: {message}");
+                }
                 ExitCode::FAILURE
             }
         },

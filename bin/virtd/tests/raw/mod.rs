@@ -17,60 +17,60 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a socket must be silent to count as silent.
 const SILENCE: Duration = Duration::from_millis(200);
 
-pub fn start() -> Virtd {
+pub(crate) fn start() -> Virtd {
     Virtd::start_program(PathBuf::from(env!("CARGO_BIN_EXE_virtd")))
 }
 
-pub struct Raw {
-    pub socket: UnixStream,
+pub(crate) struct Raw {
+    pub(crate) socket: UnixStream,
     frames: FrameReader,
     serial: u32,
 }
 
 /// What the daemon did next.
 #[derive(Debug, PartialEq)]
-pub enum Next {
+pub(crate) enum Next {
     Message(Message),
     HungUp,
     Silent,
 }
 
 impl Raw {
-    pub fn connect(path: &Path) -> Self {
+    pub(crate) fn connect(path: &Path) -> Self {
         let socket = UnixStream::connect(path).expect("connect");
         Self { socket, frames: FrameReader::new(), serial: 0 }
     }
 
     /// Connected, with the default world open.
-    pub fn open(path: &Path, flags: u32) -> Self {
+    pub(crate) fn open(path: &Path, flags: u32) -> Self {
         let mut raw = Self::connect(path);
         raw.call(remote::AUTH_LIST, &[]).expect("auth");
         raw.call(remote::CONNECT_OPEN, &open_arguments("test:///default", flags)).expect("open");
         raw
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).expect("write");
     }
 
-    pub fn send_message(&mut self, header: Header, payload: &[u8]) {
+    pub(crate) fn send_message(&mut self, header: Header, payload: &[u8]) {
         let bytes = bytes(header, payload);
         self.send(&bytes);
     }
 
     /// The header of the next call.
-    pub fn header(&mut self, procedure: u32) -> Header {
+    pub(crate) fn header(&mut self, procedure: u32) -> Header {
         self.serial += 1;
         Header::call(remote::PROGRAM, remote::VERSION, procedure, self.serial)
     }
 
-    pub fn call(&mut self, procedure: u32, arguments: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn call(&mut self, procedure: u32, arguments: &[u8]) -> Result<Vec<u8>, Error> {
         let header = self.header(procedure);
         self.exchange(header, arguments)
     }
 
     /// Sends a call and gives what it is answered.
-    pub fn exchange(&mut self, header: Header, arguments: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn exchange(&mut self, header: Header, arguments: &[u8]) -> Result<Vec<u8>, Error> {
         self.send_message(header, arguments);
         let answer = self.message();
         assert_eq!(answer.header, header.reply(answer.header.status));
@@ -80,22 +80,22 @@ impl Raw {
         }
     }
 
-    pub fn message(&mut self) -> Message {
+    pub(crate) fn message(&mut self) -> Message {
         match self.next_within(PATIENCE) {
             Next::Message(message) => message,
             other => panic!("{other:?} where a message was expected"),
         }
     }
 
-    pub fn hung_up(&mut self) -> bool {
+    pub(crate) fn hung_up(&mut self) -> bool {
         self.next_within(PATIENCE) == Next::HungUp
     }
 
-    pub fn silent(&mut self) -> bool {
+    pub(crate) fn silent(&mut self) -> bool {
         self.next_within(SILENCE) == Next::Silent
     }
 
-    pub fn next_within(&mut self, patience: Duration) -> Next {
+    pub(crate) fn next_within(&mut self, patience: Duration) -> Next {
         self.socket.set_read_timeout(Some(patience)).expect("timeout");
         loop {
             if let Some(message) = self.frames.next_message().expect("frame") {
@@ -113,17 +113,17 @@ impl Raw {
     }
 }
 
-pub fn bytes(header: Header, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn bytes(header: Header, payload: &[u8]) -> Vec<u8> {
     let mut message = header.start();
     message.raw(payload);
     Header::finish(message).expect("message")
 }
 
-pub fn event(procedure: u32) -> Header {
+pub(crate) fn event(procedure: u32) -> Header {
     Header::event(remote::PROGRAM, remote::VERSION, procedure)
 }
 
-pub fn open_arguments(uri: &str, flags: u32) -> Vec<u8> {
+pub(crate) fn open_arguments(uri: &str, flags: u32) -> Vec<u8> {
     arguments(|w| {
         w.flag(true);
         w.string(uri, 4096).expect("uri");
@@ -131,14 +131,14 @@ pub fn open_arguments(uri: &str, flags: u32) -> Vec<u8> {
     })
 }
 
-pub fn arguments(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+pub(crate) fn arguments(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut w = Writer::new();
     write(&mut w);
     w.into_vec()
 }
 
 /// The default world's domain, as an argument.
-pub fn domain() -> Vec<u8> {
+pub(crate) fn domain() -> Vec<u8> {
     const UUID: [u8; 16] = [
         0x66, 0x95, 0xeb, 0x01, 0xf6, 0xa4, 0x83, 0x04, 0x79, 0xaa, 0x97, 0xf2, 0x50, 0x2e, 0x19,
         0x3f,
@@ -151,8 +151,8 @@ pub fn domain() -> Vec<u8> {
 }
 
 /// A header of six words as they are, however wrong.
-pub fn raw_header(length: u32, words: [u32; 6]) -> Vec<u8> {
+pub(crate) fn raw_header(length: u32, words: [u32; 6]) -> Vec<u8> {
     std::iter::once(length).chain(words).flat_map(u32::to_be_bytes).collect()
 }
 
-pub const CALL: u32 = MessageType::Call as u32;
+pub(crate) const CALL: u32 = MessageType::Call as u32;
