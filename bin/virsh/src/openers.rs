@@ -20,7 +20,7 @@ pub(crate) fn open(
         keepalive_count: number(keepalive.1, KEEPALIVE_COUNT),
     };
     Registry::new()
-        //.with(driver_test::opener())
+        .with(driver_test::opener())
         .with(driver_remote::opener(settings))
         .open(uri, read_only)
 }

@@ -1,0 +1,176 @@
+//! Every command of the table, with its output, messages and exit status, on `test:///default`.
+//!
+//! A case is a line `$ command; command`, what it prints, its messages behind `! ` and its status
+//! behind `? ` where that is not 0. `UPDATE=1` writes the cases anew. `FERROVIRT_VIRSH` names another
+//! program to run them with, such as the reference: a case it fails is a wrong case.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn virsh() -> Command {
+    let program = std::env::var_os("FERROVIRT_VIRSH");
+    let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_virsh").into()));
+    command.env_clear().envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("HOME", "/nonexistent")]);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn tests_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// Runs one line of commands and prints it as a case.
+fn run(line: &str) -> String {
+    let output = virsh()
+        .current_dir(tests_folder().join("fixtures"))
+        .args(["-c", "test:///default", line])
+        .output()
+        .expect("virsh runs");
+    let mut case = format!("$ {line}\n");
+    case.push_str(&normalised(&String::from_utf8_lossy(&output.stdout)));
+    for message in String::from_utf8_lossy(&output.stderr).lines() {
+        writeln!(case, "! {}", without_function(message)).expect("a String takes it");
+    }
+    match output.status.code() {
+        Some(0) => {}
+        status => writeln!(case, "? {status:?}").expect("a String takes it"),
+    }
+    case
+}
+
+/// Takes out what differs from run to run: times, and the host's name.
+fn normalised(text: &str) -> String {
+    let host = hostname();
+    let mut out = String::new();
+    for line in text.lines() {
+        let line = match line.split_once("CPU time:") {
+            Some((before, _)) => format!("{before}CPU time: SECONDS"),
+            None if line == host => "HOST".to_owned(),
+            None if line.starts_with("CPU:  ") => "CPU: N".to_owned(),
+            None => line.to_owned(),
+        };
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// The name of an internal function means nothing.
+fn without_function(message: &str) -> &str {
+    message.split_once(" in function ").map_or(message, |(before, _)| before)
+}
+
+fn case_files() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(tests_folder().join("cases")).expect("there are cases");
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_case_is_as_written() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut failures = String::new();
+    for file in case_files() {
+        let written = std::fs::read_to_string(&file).expect("cases are text");
+        let lines = written.lines().filter_map(|line| line.strip_prefix("$ "));
+        let got: String = lines.map(run).collect();
+        if update {
+            std::fs::write(&file, got).expect("cases can be written");
+        } else if got != written {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            writeln!(failures, "{name}:\n{}", difference(&written, &got)).expect("it fits");
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// The cases that differ, as written and as they came out.
+fn difference(written: &str, got: &str) -> String {
+    let cases = |text: &str| -> Vec<String> {
+        text.split_inclusive('\n').fold(Vec::new(), |mut cases, line| {
+            if line.starts_with("$ ") {
+                cases.push(String::new());
+            }
+            if let Some(case) = cases.last_mut() {
+                case.push_str(line);
+            }
+            cases
+        })
+    };
+    let (written, got) = (cases(written), cases(got));
+    let pairs = written.iter().zip(&got).filter(|(one, other)| one != other);
+    pairs.map(|(one, other)| format!("--- written\n{one}--- got\n{other}")).collect()
+}
+
+/// The names of all commands, from the program's own help.
+fn all_commands() -> BTreeSet<String> {
+    let output = virsh().arg("help").output().expect("virsh runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let entries = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let mut names: BTreeSet<String> =
+        entries.filter_map(|entry| entry.split(' ').next()).map(str::to_owned).collect();
+    names.extend(["complete", "nodedev-dettach"].map(str::to_owned));
+    names
+}
+
+#[test]
+fn every_command_has_a_case() {
+    let mut missing = all_commands();
+    assert!(missing.len() > 150, "the help lists commands");
+    for file in case_files() {
+        let written = std::fs::read_to_string(file).expect("cases are text");
+        for line in written.lines().filter_map(|line| line.strip_prefix("$ ")) {
+            for command in line.split("; ") {
+                missing.remove(command.split(' ').next().unwrap_or_default());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "commands without a case: {missing:?}");
+}
+
+#[test]
+fn quiet_prints_results_only() {
+    for (line, want) in [
+        ("list", " 1   test   running\n"),
+        ("suspend test; domstate test", "paused\n"),
+        ("echo a", "a"),
+        ("net-list", " default   active   no   yes\n"),
+        ("desc test", ""),
+    ] {
+        let output = virsh().args(["-q", "-c", "test:///default", line]).output();
+        let output = output.expect("virsh runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), want, "{line}");
+    }
+}
+
+#[test]
+fn options_before_the_command() {
+    for (args, want, status) in [
+        (&["-v"][..], "11.3.0\n", 0),
+        (&["--version=short"], "11.3.0\n", 0),
+        (&["-x"], "error: unsupported option '-x'. See --help.\n", 1),
+        (&["-k", "x", "echo"], "error: Invalid value for option -k\n", 1),
+        (&["-e", "xy", "echo"], "error: Invalid string 'xy' for escape sequence\n", 1),
+        (&["-d", "9", "echo a"], "error: ignoring debug level 9 out of range [0-4]\na\n", 0),
+        (&["-qd2", "echo", "a;b"], "a;b", 0),
+        (&["--", "echo", "--shell", "a;b"], "'a;b'\n", 0),
+        (&["", "echo"], "error: unknown command: ''\n", 1),
+        (&[""], "", 1),
+        (&["-q", "-c", "test:///default", "-k", "5", "echo"], "error: Cannot setup keepalive on \
+            connection as requested, disconnecting\nerror: failed to connect to the hypervisor\n\
+            error: this function is not supported by the connection driver: \
+            virConnectSetKeepAlive\n", 1),
+    ] {
+        let output = virsh().args(args).output().expect("virsh runs");
+        let text = [output.stderr, output.stdout].concat();
+        assert_eq!(String::from_utf8_lossy(&text), want, "{args:?}");
+        assert_eq!(output.status.code(), Some(status), "{args:?}");
+    }
+}
