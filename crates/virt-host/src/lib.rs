@@ -17,7 +17,7 @@ pub use cpu::{Cpu, CpuInfo, CpuTime, Shape, Topology};
 pub use memory::{MemoryInfo, page_sizes_kib};
 pub use numa::{Cell, cells};
 pub use pidfd::{Ended, Pidfd, Signal};
-pub use process::{Process, ThreadTimes, clock_ticks, thread_times};
+pub use process::{Process, ThreadTimes, clock_ticks, thread_cpus, thread_times};
 pub use spawn::{Child, Spawn};
 
 use std::path::PathBuf;

@@ -14,6 +14,18 @@ pub struct Cell {
     pub cpus: Vec<usize>,
 }
 
+impl Cell {
+    /// How many pages of this size in KiB are free; 0 for a size that the host does not have.
+    pub fn free_pages(&self, size_kib: u64) -> u64 {
+        if self.pages.first().is_some_and(|(ordinary, _)| *ordinary == size_kib) {
+            return self.memory.free_kib.checked_div(size_kib).unwrap_or(0);
+        }
+        let id = self.id;
+        let dir = format!("/sys/devices/system/node/node{id}/hugepages/hugepages-{size_kib}kB");
+        text::number(format!("{dir}/free_hugepages")).unwrap_or(0)
+    }
+}
+
 /// All cells; a host without NUMA is one cell with everything.
 pub fn cells() -> Vec<Cell> {
     let online =

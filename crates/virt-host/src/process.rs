@@ -39,6 +39,13 @@ impl Process {
         stat(&text::read(self.file("stat"))?).map(|times| times.start_ticks)
     }
 
+    /// Whether it is stopped by a signal, and so takes no other but the one that kills.
+    pub fn is_stopped(self) -> bool {
+        let line = text::read(self.file("stat")).unwrap_or_default();
+        let state = line.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+        matches!(state, Some("T" | "t"))
+    }
+
     /// The times of all its threads together.
     pub fn times(self) -> Option<ThreadTimes> {
         stat(&text::read(self.file("stat"))?)
@@ -60,6 +67,13 @@ pub fn thread_times(pid: u32, thread: u32) -> Option<ThreadTimes> {
         times.delay_ns = waited.split_whitespace().nth(1)?.parse().ok()?;
     }
     Some(times)
+}
+
+/// The CPUs that one thread of a process may run on.
+pub fn thread_cpus(pid: u32, thread: u32) -> Option<Vec<usize>> {
+    let status = text::read(format!("/proc/{pid}/task/{thread}/status"))?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(text::list(list))
 }
 
 /// Clock ticks a second, the unit of the times in `/proc`.

@@ -1,9 +1,59 @@
 //! The QEMU driver: guests as processes, driven over QMP.
+//!
+//! One [`QemuDriver`] owns a set of directories and the guests in them, for as long as the daemon
+//! lives; guests outlive it. Start at `core.rs` (who may change what when), `lifecycle.rs` (start and
+//! end of a guest) and `monitor/` (how it is spoken to).
 
 mod argv;
 mod capabilities;
+mod console;
+mod control;
+mod core;
+mod define;
 mod dirs;
+mod domains;
+mod events;
+mod guest;
+mod host;
+mod lifecycle;
 pub mod monitor;
+mod open;
+mod recover;
 mod rules;
+mod stats;
+mod status;
 
+use std::sync::Arc;
+
+use virt_driver::{Domains, Driver, EventSource, Host};
+
+pub use crate::core::Settings;
 pub use dirs::Dirs;
+pub use open::{QemuOpener, opener};
+
+/// The driver. Cloning gives the same one.
+#[derive(Clone, Debug)]
+pub struct QemuDriver(Arc<core::Core>);
+
+impl Driver for QemuDriver {
+    fn name(&self) -> &str {
+        "QEMU"
+    }
+
+    fn events(&self) -> Option<&dyn EventSource> {
+        Some(&self.0.events)
+    }
+
+    fn supports_feature(&self, feature: i32) -> bool {
+        use virt_types::feature::*;
+        matches!(feature, XML_MIGRATABLE | TYPED_PARAM_STRING | FD_PASSING)
+    }
+
+    fn host(&self) -> Option<&dyn Host> {
+        Some(self)
+    }
+
+    fn domains(&self) -> Option<&dyn Domains> {
+        Some(self)
+    }
+}

@@ -13,7 +13,6 @@ mod object;
 mod other;
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::address::Address;
@@ -21,21 +20,13 @@ use virt_model::domain::controller::{Controller, ControllerType};
 use virt_model::domain::{DeviceInfo, Domain};
 
 pub(crate) use aliases::assign as assign_aliases;
-pub(crate) use disk::number_nodes;
+pub(crate) use disk::{node_name, number_nodes};
 pub(crate) use object::Object;
 
-use crate::capabilities::Capabilities;
 use crate::rules::Chipset;
 
-/// What else the command line depends on.
-#[derive(Debug)]
-pub(crate) struct Context<'a> {
-    pub(crate) capabilities: &'a Capabilities,
-    /// The guest's own directory.
-    pub(crate) dir: &'a Path,
-    /// Descriptor of the listening monitor socket in the emulator.
-    pub(crate) monitor_fd: i32,
-}
+/// The descriptor on which the emulator finds its listening monitor socket: its standard input.
+const MONITOR_FD: i32 = 0;
 
 /// The words, collected.
 #[derive(Debug, Default)]
@@ -61,7 +52,7 @@ impl Argv {
 }
 
 /// Builds the command line, the emulator itself not included.
-pub(crate) fn build(domain: &Domain, context: &Context<'_>) -> Result<Vec<OsString>> {
+pub(crate) fn build(domain: &Domain) -> Result<Vec<OsString>> {
     other::refuse_unknown(domain)?;
     let mut argv = Argv::default();
     argv.option("-name", format!("guest={},debug-threads=on", escaped(&domain.name)));
@@ -72,8 +63,7 @@ pub(crate) fn build(domain: &Domain, context: &Context<'_>) -> Result<Vec<OsStri
     }
     argv.flag("-no-user-config");
     argv.flag("-nodefaults");
-    let fd = context.monitor_fd;
-    argv.option("-chardev", format!("socket,id=charmonitor,fd={fd},server=on,wait=off"));
+    argv.option("-chardev", format!("socket,id=charmonitor,fd={MONITOR_FD},server=on,wait=off"));
     argv.option("-mon", "chardev=charmonitor,id=monitor,mode=control");
     machine::clock(&mut argv, domain)?;
     argv.flag("-no-shutdown");
@@ -98,7 +88,7 @@ pub(crate) fn build(domain: &Domain, context: &Context<'_>) -> Result<Vec<OsStri
 }
 
 /// A value of the comma-separated form, where a comma is written twice.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace(',', ",,")
 }
 

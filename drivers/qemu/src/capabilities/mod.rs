@@ -22,7 +22,7 @@ const FORM: u32 = 1;
 
 /// One emulator's abilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities {
+pub(crate) struct Capabilities {
     pub version: (u64, u64, u64),
     pub package: String,
     pub arch: String,
@@ -35,7 +35,7 @@ pub struct Capabilities {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
+pub(crate) struct Machine {
     pub name: String,
     pub alias: Option<String>,
     pub max_cpus: u32,
@@ -46,7 +46,7 @@ pub struct Machine {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CpuModel {
+pub(crate) struct CpuModel {
     pub name: String,
     pub deprecated: bool,
     /// What the host lacks for it; empty where it can be used.
@@ -56,7 +56,7 @@ pub struct CpuModel {
 
 impl Capabilities {
     /// The machine with this name or alias.
-    pub fn machine(&self, name: &str) -> Option<&Machine> {
+    pub(crate) fn machine(&self, name: &str) -> Option<&Machine> {
         let machines = || self.machines.iter();
         machines()
             .find(|machine| machine.name == name)
@@ -64,21 +64,21 @@ impl Capabilities {
     }
 
     /// The machine a guest gets that names none.
-    pub fn default_machine(&self) -> Option<&Machine> {
+    pub(crate) fn default_machine(&self) -> Option<&Machine> {
         self.machines.iter().find(|machine| machine.default)
     }
 
     /// Whether guests can use KVM now: it was seen to work, and the device is there.
-    pub fn kvm(&self) -> bool {
+    pub(crate) fn kvm(&self) -> bool {
         self.kvm == Some(true) && kvm::device_opens()
     }
 
-    pub fn has(&self, kind: &str) -> bool {
+    pub(crate) fn has(&self, kind: &str) -> bool {
         self.types.iter().any(|known| known == kind)
     }
 
     /// The version as the public API gives it: 10.0.2 is 10000002.
-    pub fn version_number(&self) -> u64 {
+    pub(crate) fn version_number(&self) -> u64 {
         let (major, minor, micro) = self.version;
         major
             .saturating_mul(1_000_000)
@@ -106,7 +106,7 @@ struct Cached {
 
 /// The known emulators of this host.
 #[derive(Debug)]
-pub struct Emulators {
+pub(crate) struct Emulators {
     cache: PathBuf,
     known: Mutex<HashMap<PathBuf, Known>>,
 }

@@ -54,6 +54,27 @@ impl fmt::Display for MonitorError {
 
 impl std::error::Error for MonitorError {}
 
+/// How far a reading came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything there is has been read.
+    Idle,
+    /// Others shall have their turn first.
+    More,
+    /// Nothing comes any more.
+    Ended,
+}
+
+/// The replies to several commands, in their order.
+pub type Replies = Vec<Result<Value, QmpError>>;
+
+/// Commands on their way.
+#[derive(Debug)]
+#[must_use = "replies that nobody collects stay in memory"]
+pub struct Sent {
+    ids: Vec<u64>,
+}
+
 /// One command with its arguments.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -122,8 +143,15 @@ impl Monitor {
         &self,
         commands: &[Command],
         wait_max: Duration,
-    ) -> Result<Vec<Result<Value, QmpError>>, MonitorError> {
+    ) -> Result<Replies, MonitorError> {
         let deadline = Instant::now() + wait_max;
+        let sent = self.send(commands, deadline)?;
+        self.collect(sent, deadline)
+    }
+
+    /// Sends all commands at once; their replies are collected later, so that many guests can be
+    /// asked before any of them is waited for.
+    pub fn send(&self, commands: &[Command], deadline: Instant) -> Result<Sent, MonitorError> {
         let mut ids = Vec::with_capacity(commands.len());
         let mut lines = Vec::new();
         {
@@ -144,31 +172,40 @@ impl Monitor {
                 lines.extend_from_slice(b"\r\n");
             }
         }
-        let results = self.write(&lines, deadline).and_then(|()| self.collect(&ids, deadline));
-        if results.is_err() {
-            let mut state = self.state();
-            for id in &ids {
-                state.pending.remove(id);
+        let sent = Sent { ids };
+        match self.write(&lines, deadline) {
+            Ok(()) => Ok(sent),
+            Err(error) => {
+                self.forget(&sent);
+                Err(error)
             }
         }
-        results
+    }
+
+    /// Waits for the replies to what was sent.
+    pub fn collect(&self, sent: Sent, deadline: Instant) -> Result<Replies, MonitorError> {
+        let ids = &sent.ids;
+        let replies = self.wait_for(deadline, |state| {
+            let all_here = ids.iter().all(|id| matches!(state.pending.get(id), Some(Some(_))));
+            all_here.then(|| ids.iter().filter_map(|id| state.pending.remove(id)?).collect())
+        });
+        if replies.is_err() {
+            self.forget(&sent);
+        }
+        replies
+    }
+
+    fn forget(&self, sent: &Sent) {
+        let mut state = self.state();
+        for id in &sent.ids {
+            state.pending.remove(id);
+        }
     }
 
     /// Waits for the greeting that QEMU sends first.
     pub fn greeting(&self, wait_max: Duration) -> Result<Version, MonitorError> {
         let deadline = Instant::now() + wait_max;
         self.wait_for(deadline, |state| state.greeting.clone())
-    }
-
-    fn collect(
-        &self,
-        ids: &[u64],
-        deadline: Instant,
-    ) -> Result<Vec<Result<Value, QmpError>>, MonitorError> {
-        self.wait_for(deadline, |state| {
-            let all_here = ids.iter().all(|id| matches!(state.pending.get(id), Some(Some(_))));
-            all_here.then(|| ids.iter().filter_map(|id| state.pending.remove(id)?).collect())
-        })
     }
 
     /// Waits until `look` finds what it looks for, the monitor ends or the time is up.
@@ -231,40 +268,40 @@ impl Monitor {
         !left.is_zero() && poll(&mut fds, timeout.as_ref()) != Ok(0)
     }
 
-    /// Reads what is there; gives the events in it and whether the monitor still lives.
-    pub fn read(&self) -> (Vec<Event>, bool) {
+    /// Reads what is there. Events are handed on in the order of the wire: before the replies that
+    /// came after them wake their callers.
+    pub fn read(&self, on_event: &mut dyn FnMut(Event)) -> Progress {
         let mut reader = lock(&self.reader);
-        let mut events = Vec::new();
         let mut buffer = [0_u8; 16 * 1024];
         let mut round = 0_usize;
         while round < ROUND_BYTES_MAX {
             let count = match (&self.socket).read(&mut buffer) {
                 Ok(0) => {
                     self.end(MonitorError::Closed);
-                    return (events, false);
+                    return Progress::Ended;
                 }
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Idle,
                 Err(_) => {
                     self.end(MonitorError::Closed);
-                    return (events, false);
+                    return Progress::Ended;
                 }
             };
             round = round.saturating_add(count);
             reader.feed(buffer.get(..count).unwrap_or_default());
-            if let Err(error) = self.take(&mut reader, &mut events) {
+            if let Err(error) = self.take(&mut reader, on_event) {
                 self.end(MonitorError::Garbage(error));
-                return (events, false);
+                return Progress::Ended;
             }
         }
-        (events, true)
+        Progress::More
     }
 
-    fn take(&self, reader: &mut Reader, events: &mut Vec<Event>) -> Result<(), ReadError> {
+    fn take(&self, reader: &mut Reader, on_event: &mut dyn FnMut(Event)) -> Result<(), ReadError> {
         while let Some(message) = reader.next_message()? {
             match message {
-                Message::Event(event) => events.push(event),
+                Message::Event(event) => on_event(event),
                 Message::Greeting(version) => {
                     self.state().greeting = Some(version);
                     self.changed.notify_all();

@@ -4,6 +4,6 @@ mod client;
 mod reader;
 mod watch;
 
-pub use client::{Command, Monitor, MonitorError};
+pub use client::{Command, Monitor, MonitorError, Progress, Replies, Sent};
 pub use reader::{Event, Message, QmpError, ReadError, Reader, Version};
-pub(crate) use watch::{Happening, Watch};
+pub(crate) use watch::{Happening, Sink, Watch};

@@ -19,7 +19,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use virt_host::{Ended, Pidfd};
 
-use super::{Event, Monitor};
+use super::{Event, Monitor, Progress};
 
 /// What the thread tells of a guest.
 #[derive(Debug)]
@@ -142,15 +142,11 @@ impl Shared {
 
     /// Reads one portion; says whether there may be more.
     fn read(&self, guest: &Guest) -> bool {
-        let (events, alive) = guest.monitor.read();
-        let more = alive && !events.is_empty();
-        for event in events {
-            (guest.sink)(Happening::Event(event));
-        }
-        if !alive && epoll::delete(&self.epoll, &*guest.monitor).is_ok() {
+        let progress = guest.monitor.read(&mut |event| (guest.sink)(Happening::Event(event)));
+        if progress == Progress::Ended && epoll::delete(&self.epoll, &*guest.monitor).is_ok() {
             (guest.sink)(Happening::Closed);
         }
-        more
+        progress == Progress::More
     }
 
     fn end(&self, token: u64, guest: &Guest) {

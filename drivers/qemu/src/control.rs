@@ -1,0 +1,321 @@
+//! Running guests told what to do: pause, go on, power button, reset, and their memory and CPUs.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use virt_driver::{Call, Job};
+use virt_error::{Code, Error, Origin, Result};
+use virt_model::domain::Domain as Document;
+use virt_types::{DomainRef, api};
+
+use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
+use crate::define;
+use crate::guest::{Data, invalid_operation, not_running};
+use crate::lifecycle;
+use crate::monitor::{Command, Monitor};
+
+fn monitor_of(work: &Work<'_>) -> Result<Arc<Monitor>> {
+    work.read(|data| data.running().map(|live| Arc::clone(&live.monitor)))
+}
+
+/// One command to the guest, with no lock but the job held.
+fn tell(work: &Work<'_>, call: &Call<'_>, command: Command) -> Result<Value> {
+    let monitor = monitor_of(work)?;
+    let answer = call.waiting(|| monitor.run(command, MONITOR_WAIT_MAX));
+    answer.map_err(|error| monitor_error(&error))
+}
+
+/// `virDomainSuspend`. A paused guest stays paused.
+pub(crate) fn suspend(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Suspend, call)?;
+    work.read(|data| data.running().map(drop))?;
+    if work.read(Data::is_paused) {
+        return Ok(());
+    }
+    tell(&work, call, Command::new("stop"))?;
+    work.change(|data| data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER))?;
+    lifecycle::record(&work)?;
+    let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
+    core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SUSPENDED, detail);
+    Ok(())
+}
+
+/// `virDomainResume`.
+pub(crate) fn resume(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    work.read(|data| data.running().map(drop))?;
+    match work.read(|data| data.state) {
+        api::DOMAIN_PAUSED => {}
+        api::DOMAIN_RUNNING => return Err(invalid_operation("domain is already running")),
+        _ => return Err(invalid_operation("domain is in an unexpected state")),
+    }
+    tell(&work, call, Command::new("cont"))?;
+    work.change(|data| data.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED))?;
+    lifecycle::record(&work)?;
+    let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
+    core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_RESUMED, detail);
+    Ok(())
+}
+
+/// `virDomainShutdown` and `virDomainReboot`: the power button, and what it shall mean.
+pub(crate) fn power_button(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    reboot: bool,
+) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    work.change(|data| {
+        let live = data.live.as_mut().ok_or_else(not_running)?;
+        live.rebooting = reboot;
+        Ok::<_, Error>(())
+    })??;
+    // Order: a new daemon must know what the coming shutdown means.
+    lifecycle::record(&work)?;
+    tell(&work, call, Command::new("system_powerdown")).map(drop)
+}
+
+/// `virDomainReset`.
+pub(crate) fn reset(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    work.change(|data| {
+        let live = data.live.as_mut().ok_or_else(not_running)?;
+        live.rebooting = false;
+        Ok::<_, Error>(())
+    })??;
+    tell(&work, call, Command::new("system_reset")).map(drop)
+}
+
+/// `virDomainInjectNMI`.
+pub(crate) fn inject_nmi(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
+    let guest = core.find(dom)?;
+    let work = core.work(&guest, Job::Modify, call)?;
+    tell(&work, call, Command::new("inject-nmi")).map(drop)
+}
+
+/// Which of the running guest and the stored definition a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Impact {
+    pub(crate) live: bool,
+    pub(crate) config: bool,
+}
+
+/// Resolves "current", and refuses what is not there.
+pub(crate) fn impact(data: &Data, flags: u32) -> Result<Impact> {
+    let asked = flags & (api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG);
+    let live = asked & api::DOMAIN_AFFECT_LIVE != 0 || asked == 0 && data.active();
+    let config = asked & api::DOMAIN_AFFECT_CONFIG != 0 || asked == 0 && !data.active();
+    if live && !data.active() {
+        return Err(not_running());
+    }
+    if config && data.definition.is_none() {
+        return Err(invalid_operation("transient domains do not have any persistent config"));
+    }
+    Ok(Impact { live, config })
+}
+
+/// Changes the stored definition.
+fn edit(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -> Result<()> {
+    let Some(mut document) = work.core.stored(work.guest)? else { return Ok(()) };
+    edit(Arc::make_mut(&mut document));
+    define::store(work, document)
+}
+
+/// Changes the running definition, whose status file follows.
+fn edit_live(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -> Result<()> {
+    work.change(|data| {
+        if let Some(live) = &mut data.live {
+            edit(Arc::make_mut(&mut live.document));
+        }
+    })?;
+    lifecycle::record(work)
+}
+
+fn invalid_arg(detail: impl Into<String>) -> Error {
+    Error::new(Code::InvalidArg, Origin::Qemu, detail)
+}
+
+/// `virDomainSetMemoryFlags`.
+pub(crate) fn set_memory(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    kib: u64,
+    flags: u32,
+) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    let impact = work.read(|data| impact(data, flags))?;
+    if flags & api::DOMAIN_MEM_MAXIMUM != 0 {
+        if impact.live {
+            let detail = "cannot resize the maximum memory on an active domain";
+            return Err(invalid_operation(detail));
+        }
+        return edit(&mut work, |document| {
+            document.memory.kib = kib;
+            let current = document.current_memory_kib().min(kib);
+            document.current_memory_kib = Some(current);
+        });
+    }
+    let too_much = || invalid_arg("cannot set memory higher than max memory");
+    let stored = if impact.config { core.stored(&guest)? } else { None };
+    if stored.is_some_and(|document| kib > document.memory.kib) {
+        return Err(too_much());
+    }
+    if impact.live {
+        let (max_kib, balloon) = work.read(|data| {
+            let live = data.running()?;
+            let balloon = live.document.devices.memballoon.as_ref();
+            Ok::<_, Error>((
+                live.document.memory.kib,
+                balloon.is_some_and(|b| b.info.alias.is_some()),
+            ))
+        })?;
+        if kib > max_kib {
+            return Err(too_much());
+        }
+        if !balloon {
+            let detail = "Unable to change memory of active domain without the balloon device and \
+                          guest OS balloon driver";
+            return Err(invalid_operation(detail));
+        }
+        let bytes = kib.saturating_mul(1024);
+        tell(&work, call, Command::with("balloon", json!({ "value": bytes })))?;
+        edit_live(&mut work, |document| document.current_memory_kib = Some(kib))?;
+    }
+    if impact.config {
+        edit(&mut work, |document| document.current_memory_kib = Some(kib))?;
+    }
+    Ok(())
+}
+
+/// `virDomainSetMemoryStatsPeriod`.
+pub(crate) fn set_stats_period(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    period_s: i32,
+    flags: u32,
+) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    let impact = work.read(|data| impact(data, flags))?;
+    let period_s = u32::try_from(period_s).map_err(|_| invalid_arg("invalid value for period"))?;
+    let set = |document: &mut Document| {
+        if let Some(balloon) = &mut document.devices.memballoon {
+            balloon.stats =
+                (period_s > 0).then_some(virt_model::domain::devices::Stats { period_s });
+        }
+    };
+    if impact.live {
+        let alias = work.read(|data| {
+            let live = data.running()?;
+            let balloon = live.document.devices.memballoon.as_ref();
+            balloon.and_then(|balloon| balloon.info.alias.clone()).ok_or_else(|| {
+                invalid_operation(
+                    "Memory balloon model must be virtio to set the collection period",
+                )
+            })
+        })?;
+        tell(&work, call, lifecycle::stats_period(Some(&alias), period_s))?;
+        edit_live(&mut work, set)?;
+    }
+    if impact.config {
+        edit(&mut work, set)?;
+    }
+    Ok(())
+}
+
+/// `virDomainSetVcpusFlags`.
+pub(crate) fn set_vcpus(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    count: u32,
+    flags: u32,
+) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    let impact = work.read(|data| impact(data, flags))?;
+    if flags & api::DOMAIN_VCPU_GUEST != 0 {
+        return virt_driver::unsupported();
+    }
+    if count == 0 {
+        return Err(invalid_arg("argument unsupported: vcpu count must be greater than 0"));
+    }
+    if flags & api::DOMAIN_VCPU_MAXIMUM != 0 {
+        if impact.live {
+            return Err(invalid_arg("maximum vcpu count of a live domain can't be modified"));
+        }
+        return edit(&mut work, |document| {
+            document.vcpu.current = document.vcpu.current.filter(|current| *current < count);
+            document.vcpu.count = count;
+        });
+    }
+    let over = |kind: &str, max: u32| {
+        let detail = "requested vcpus is greater than max allowable vcpus for the";
+        invalid_arg(format!("{detail} {kind} domain: {count} > {max}"))
+    };
+    let stored = if impact.config { core.stored(&guest)? } else { None };
+    if let Some(max) = stored.map(|document| document.vcpu.count).filter(|max| count > *max) {
+        return Err(over("persistent", max));
+    }
+    let set = |document: &mut Document| {
+        document.vcpu.current = (count < document.vcpu.count).then_some(count);
+    };
+    if impact.live {
+        let (now, max) = work.read(|data| {
+            let vcpu = data.running().map(|live| live.document.vcpu.clone())?;
+            Ok::<_, Error>((vcpu.current.unwrap_or(vcpu.count), vcpu.count))
+        })?;
+        if count > max {
+            return Err(over("live", max));
+        }
+        if count < now {
+            let detail = "failed to find appropriate hotpluggable vcpus to reach the desired target \
+                          vcpu count";
+            return Err(Error::new(Code::ConfigUnsupported, Origin::Qemu, detail));
+        }
+        plug(&mut work, call, count.saturating_sub(now))?;
+        edit_live(&mut work, set)?;
+    }
+    if impact.config {
+        edit(&mut work, set)?;
+    }
+    Ok(())
+}
+
+/// Adds this many virtual CPUs.
+fn plug(work: &mut Work<'_>, call: &Call<'_>, count: u32) -> Result<()> {
+    let slots = tell(work, call, Command::new("query-hotpluggable-cpus"))?;
+    let empty = |slot: &&Value| slot.get("qom-path").is_none();
+    // Compat: QEMU lists the last slot first.
+    let slots: Vec<&Value> = slots.as_array().into_iter().flatten().rev().filter(empty).collect();
+    for (at, slot) in slots.into_iter().take(usize::try_from(count).unwrap_or(0)).enumerate() {
+        let mut arguments = slot.get("props").cloned().unwrap_or_else(|| json!({}));
+        arguments["driver"] = slot.get("type").cloned().unwrap_or(Value::Null);
+        arguments["id"] = json!(format!("vcpu-hotplug{}-{at}", work.read(next_vcpu)));
+        tell(work, call, Command::with("device_add", arguments))?;
+    }
+    let threads = tell(work, call, Command::new("query-cpus-fast"))?;
+    let threads: Vec<u32> = threads
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|cpu| cpu.get("thread-id").and_then(Value::as_u64))
+        .filter_map(|thread| u32::try_from(thread).ok())
+        .collect();
+    work.change(|data| {
+        if let Some(live) = &mut data.live {
+            live.vcpu_threads = threads;
+        }
+    })
+}
+
+fn next_vcpu(data: &Data) -> usize {
+    data.live.as_ref().map_or(0, |live| live.vcpu_threads.len())
+}

@@ -1,0 +1,611 @@
+//! The domain calls: flags are checked here, the work is done by the modules named after it.
+
+use std::sync::Arc;
+
+use virt_driver::{Call, Domains, Job, Stream, check_flags as check, domain_matches};
+use virt_error::{Code, Error, Origin, Result};
+use virt_host::{Process, thread_times};
+use virt_model::{Flags, PrintFlags};
+use virt_types::{
+    DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetVcpuPinInfo, DomainInfo,
+    DomainMemoryStat, DomainRef, DomainState, DomainStatsRecord, DomainVcpus, TypedParam, Uuid,
+    VcpuInfo, api,
+};
+
+use crate::QemuDriver;
+use crate::control::{self, impact};
+use crate::core::Core;
+use crate::define;
+use crate::guest::{Data, Guest, invalid_operation, not_running};
+use crate::{console, lifecycle, stats};
+
+/// The filters of `virConnectListAllDomains`.
+const LIST_FILTERS: u32 = 0x3fff;
+
+/// What may be asked of a document's text.
+const XML_FLAGS: u32 = api::DOMAIN_XML_SECURE
+    | api::DOMAIN_XML_INACTIVE
+    | api::DOMAIN_XML_UPDATE_CPU
+    | api::DOMAIN_XML_MIGRATABLE;
+
+const AFFECT: u32 = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
+
+fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
+    check(flags, known, function).map_err(|error| error.or_from(Origin::Qemu))
+}
+
+fn no_domain(detail: String) -> Error {
+    Error::new(Code::NoDomain, Origin::Qemu, detail)
+}
+
+impl QemuDriver {
+    fn core(&self) -> &Core {
+        &self.0
+    }
+
+    fn seen<R>(&self, dom: &DomainRef, look: impl FnOnce(&Data) -> R) -> Result<R> {
+        Ok(self.core().find(dom)?.read(look))
+    }
+}
+
+/// CPU time of a running guest.
+fn cpu_time(data: &Data) -> u64 {
+    let pid = data.live.as_ref().map(|live| live.process.pid());
+    let times = pid.and_then(|pid| Process(pid).times()).unwrap_or_default();
+    times.user_ns.saturating_add(times.system_ns)
+}
+
+impl Domains for QemuDriver {
+    fn list_all(&self, _: &Call<'_>, flags: u32) -> Result<Vec<DomainRef>> {
+        check_flags(flags, LIST_FILTERS, "qemuConnectListAllDomains")?;
+        let matching = |guest: &Guest| {
+            guest.read(|data| {
+                let listed = !data.gone && domain_matches(flags, &data.facts());
+                listed.then(|| guest.ref_with(data.id()))
+            })
+        };
+        Ok(self.core().guests.collect(matching))
+    }
+
+    fn lookup_by_id(&self, _: &Call<'_>, id: i32) -> Result<DomainRef> {
+        let found = self.core().guests.collect(|guest| {
+            guest.read(|data| (data.active() && data.id() == id).then(|| guest.ref_with(id)))
+        });
+        let found = found.into_iter().next();
+        found.ok_or_else(|| no_domain(format!("no domain with matching id {id}")))
+    }
+
+    fn lookup_by_name(&self, _: &Call<'_>, name: &str) -> Result<DomainRef> {
+        let found = self.core().guests.by_name(name).map(|guest| guest.to_ref());
+        found.ok_or_else(|| no_domain(format!("no domain with matching name '{name}'")))
+    }
+
+    fn lookup_by_uuid(&self, _: &Call<'_>, uuid: &Uuid) -> Result<DomainRef> {
+        let found = self.core().guests.by_uuid(uuid).map(|guest| guest.to_ref());
+        found.ok_or_else(|| no_domain(format!("no domain with matching uuid '{uuid}'")))
+    }
+
+    fn define_xml(&self, call: &Call<'_>, xml: &str, flags: u32) -> Result<DomainRef> {
+        check_flags(flags, api::DOMAIN_DEFINE_VALIDATE, "qemuDomainDefineXMLFlags")?;
+        define::define(self.core(), call, xml, flags & api::DOMAIN_DEFINE_VALIDATE != 0)
+    }
+
+    fn create_xml(&self, call: &Call<'_>, xml_desc: &str, flags: u32) -> Result<DomainRef> {
+        let known = api::DOMAIN_START_PAUSED | api::DOMAIN_START_VALIDATE;
+        check_flags(flags, known, "qemuDomainCreateXML")?;
+        define::create(self.core(), call, xml_desc, flags)
+    }
+
+    fn create_xml_with_files(
+        &self,
+        call: &Call<'_>,
+        xml_desc: &str,
+        flags: u32,
+    ) -> Result<DomainRef> {
+        self.create_xml(call, xml_desc, flags)
+    }
+
+    fn undefine(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        let known = api::DOMAIN_UNDEFINE_MANAGED_SAVE
+            | api::DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | api::DOMAIN_UNDEFINE_NVRAM
+            | api::DOMAIN_UNDEFINE_KEEP_NVRAM
+            | api::DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+            | api::DOMAIN_UNDEFINE_TPM
+            | api::DOMAIN_UNDEFINE_KEEP_TPM;
+        check_flags(flags, known, "qemuDomainUndefineFlags")?;
+        define::undefine(self.core(), call, dom)
+    }
+
+    fn create(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
+        let known = api::DOMAIN_START_PAUSED
+            | api::DOMAIN_START_BYPASS_CACHE
+            | api::DOMAIN_START_FORCE_BOOT;
+        check_flags(flags, known, "qemuDomainCreateWithFlags")?;
+        let core = self.core();
+        let guest = core.find(dom)?;
+        let mut work = core.work(&guest, Job::Modify, call)?;
+        if work.read(Data::active) {
+            return Err(invalid_operation("domain is already running"));
+        }
+        let document = core.stored(&guest)?.ok_or_else(not_running)?;
+        lifecycle::start(&mut work, &document, flags & api::DOMAIN_START_PAUSED != 0)?;
+        Ok(guest.to_ref())
+    }
+
+    fn create_with_files(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
+        self.create(call, dom, flags)
+    }
+
+    fn destroy(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        check_flags(flags, api::DOMAIN_DESTROY_GRACEFUL, "qemuDomainDestroyFlags")?;
+        let core = self.core();
+        let guest = core.find(dom)?;
+        lifecycle::hasten(&guest);
+        let mut work = core.work(&guest, Job::Destroy, call)?;
+        let graceful = flags & api::DOMAIN_DESTROY_GRACEFUL != 0;
+        call.waiting(|| lifecycle::destroy(&mut work, graceful))
+    }
+
+    fn shutdown(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        let known = api::DOMAIN_SHUTDOWN_ACPI_POWER_BTN | api::DOMAIN_SHUTDOWN_GUEST_AGENT;
+        check_flags(flags, known, "qemuDomainShutdownFlags")?;
+        self.need_button(dom, flags == api::DOMAIN_SHUTDOWN_GUEST_AGENT)?;
+        control::power_button(self.core(), call, dom, false)
+    }
+
+    fn reboot(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        let known = api::DOMAIN_REBOOT_ACPI_POWER_BTN | api::DOMAIN_REBOOT_GUEST_AGENT;
+        check_flags(flags, known, "qemuDomainReboot")?;
+        self.need_button(dom, flags == api::DOMAIN_REBOOT_GUEST_AGENT)?;
+        control::power_button(self.core(), call, dom, true)
+    }
+
+    fn reset(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        check_flags(flags, 0, "qemuDomainReset")?;
+        control::reset(self.core(), call, dom)
+    }
+
+    fn suspend(&self, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
+        control::suspend(self.core(), call, dom)
+    }
+
+    fn resume(&self, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
+        control::resume(self.core(), call, dom)
+    }
+
+    fn inject_nmi(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        check_flags(flags, 0, "qemuDomainInjectNMI")?;
+        control::inject_nmi(self.core(), call, dom)
+    }
+
+    fn get_xml_desc(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
+        check_flags(flags, XML_FLAGS, "qemuDomainGetXMLDesc")?;
+        let core = self.core();
+        let guest = core.find(dom)?;
+        let stored = flags & api::DOMAIN_XML_INACTIVE != 0;
+        let document = match stored.then(|| core.stored(&guest)).transpose()?.flatten() {
+            Some(document) => document,
+            None => core.current(&guest)?,
+        };
+        let balloon_kib = guest.read(|data| data.live.as_ref().map(|live| live.balloon_kib));
+        let flags = PrintFlags::from_bits(flags);
+        match balloon_kib.filter(|kib| !flags.inactive && *kib != document.current_memory_kib()) {
+            Some(kib) => {
+                let mut shown = (*document).clone();
+                shown.current_memory_kib = Some(kib);
+                Ok(shown.to_xml(flags))
+            }
+            None => Ok(document.to_xml(flags)),
+        }
+    }
+
+    fn get_autostart(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.seen(dom, |data| data.autostart)
+    }
+
+    fn set_autostart(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
+        let core = self.core();
+        let guest = core.find(dom)?;
+        let mut work = core.work(&guest, Job::Modify, call)?;
+        if work.read(|data| data.definition.is_none()) {
+            return Err(invalid_operation("cannot set autostart for transient domain"));
+        }
+        let on = autostart != 0;
+        if work.read(|data| data.autostart) != on {
+            virt_store::set_autostart(&core.dirs().config, &guest.name, on)
+                .map_err(|error| crate::dirs::store_error(&error))?;
+            work.change(|data| data.autostart = on)?;
+        }
+        Ok(())
+    }
+
+    fn get_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainInfo> {
+        let core = self.core();
+        let guest = core.find(dom)?;
+        let document = core.current(&guest)?;
+        let vcpus = document.vcpu.current.unwrap_or(document.vcpu.count);
+        let mut info = guest.read(|data| DomainInfo {
+            state: u8::try_from(data.state).unwrap_or(0),
+            max_mem: document.memory.kib,
+            memory: data
+                .live
+                .as_ref()
+                .map_or(document.current_memory_kib(), |live| live.balloon_kib),
+            nr_virt_cpu: u16::try_from(vcpus).unwrap_or(u16::MAX),
+            cpu_time: 0,
+        });
+        info.cpu_time = guest.read(|data| data.active().then(|| cpu_time(data))).unwrap_or(0);
+        Ok(info)
+    }
+
+    fn get_state(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainState> {
+        check_flags(flags, 0, "qemuDomainGetState")?;
+        self.seen(dom, |data| DomainState { state: data.state, reason: data.reason })
+    }
+
+    fn get_control_info(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<DomainControlInfo> {
+        check_flags(flags, 0, "qemuDomainGetControlInfo")?;
+        let guest = self.core().find(dom)?;
+        guest.read(|data| data.running().map(drop))?;
+        // 0 is "ok", 2 is "occupied": somebody waits for the guest.
+        let state = if guest.cell.busy_with().is_some() { 2 } else { 0 };
+        Ok(DomainControlInfo { state, details: 0, state_time: 0 })
+    }
+
+    fn is_active(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.seen(dom, Data::active)
+    }
+
+    fn is_persistent(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.seen(dom, |data| data.definition.is_some())
+    }
+
+    fn is_updated(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.seen(dom, |_| false)
+    }
+
+    fn has_managed_save_image(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
+        check_flags(flags, 0, "qemuDomainHasManagedSaveImage")?;
+        self.seen(dom, |_| false)
+    }
+
+    fn get_os_type(&self, _: &Call<'_>, dom: &DomainRef) -> Result<String> {
+        let core = self.core();
+        let document = core.current(&*core.find(dom)?)?;
+        Ok(document.os.kind.kind.map_or("hvm", |kind| kind.as_str()).to_owned())
+    }
+
+    fn get_max_memory(&self, _: &Call<'_>, dom: &DomainRef) -> Result<u64> {
+        let core = self.core();
+        Ok(core.current(&*core.find(dom)?)?.memory.kib)
+    }
+
+    fn set_max_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64) -> Result<()> {
+        self.set_memory(call, dom, memory, api::DOMAIN_MEM_MAXIMUM)
+    }
+
+    fn set_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64, flags: u32) -> Result<()> {
+        check_flags(flags, AFFECT | api::DOMAIN_MEM_MAXIMUM, "qemuDomainSetMemoryFlags")?;
+        control::set_memory(self.core(), call, dom, memory, flags)
+    }
+
+    fn set_memory_stats_period(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        period: i32,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, AFFECT, "qemuDomainSetMemoryStatsPeriod")?;
+        control::set_stats_period(self.core(), call, dom, period, flags)
+    }
+
+    fn set_vcpus(&self, call: &Call<'_>, dom: &DomainRef, nvcpus: u32, flags: u32) -> Result<()> {
+        let known = AFFECT
+            | api::DOMAIN_VCPU_MAXIMUM
+            | api::DOMAIN_VCPU_GUEST
+            | api::DOMAIN_VCPU_HOTPLUGGABLE;
+        check_flags(flags, known, "qemuDomainSetVcpusFlags")?;
+        control::set_vcpus(self.core(), call, dom, nvcpus, flags)
+    }
+
+    fn get_max_vcpus(&self, call: &Call<'_>, dom: &DomainRef) -> Result<i32> {
+        let live = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_VCPU_MAXIMUM;
+        let current = api::DOMAIN_VCPU_MAXIMUM;
+        let active = self.seen(dom, Data::active)?;
+        self.get_vcpus_flags(call, dom, if active { live } else { current })
+    }
+
+    fn get_vcpus_flags(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<i32> {
+        let known = AFFECT | api::DOMAIN_VCPU_MAXIMUM | api::DOMAIN_VCPU_GUEST;
+        check_flags(flags, known, "qemuDomainGetVcpusFlags")?;
+        if flags & api::DOMAIN_VCPU_GUEST != 0 {
+            return virt_driver::unsupported();
+        }
+        let core = self.core();
+        let guest = core.find(dom)?;
+        let impact = guest.read(|data| impact(data, flags))?;
+        let stored = if impact.config { core.stored(&guest)? } else { None };
+        let vcpu = stored.map_or_else(|| core.current(&guest), Ok)?.vcpu.clone();
+        let maximum = flags & api::DOMAIN_VCPU_MAXIMUM != 0;
+        let count = if maximum { vcpu.count } else { vcpu.current.unwrap_or(vcpu.count) };
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+
+    fn get_vcpus(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        maxinfo: i32,
+        maplen: i32,
+    ) -> Result<DomainVcpus> {
+        let (pid, threads) = self.seen(dom, |data| {
+            let live = data.live.as_ref().ok_or_else(|| {
+                invalid_operation("cannot retrieve vcpu information for inactive domain")
+            })?;
+            Ok::<_, Error>((live.process.pid(), live.vcpu_threads.clone()))
+        })??;
+        let mut vcpus = DomainVcpus { info: Vec::new(), cpumaps: Vec::new() };
+        for (at, thread) in threads.iter().enumerate().take(usize::try_from(maxinfo).unwrap_or(0)) {
+            let times = thread_times(pid, *thread).unwrap_or_default();
+            vcpus.info.push(VcpuInfo {
+                number: u32::try_from(at).unwrap_or(0),
+                state: api::VCPU_RUNNING,
+                cpu_time: times.user_ns.saturating_add(times.system_ns),
+                cpu: i32::try_from(times.cpu).unwrap_or(0),
+            });
+            let cpus = virt_host::thread_cpus(pid, *thread).unwrap_or_default();
+            vcpus.cpumaps.extend(map(&cpus, maplen));
+        }
+        Ok(vcpus)
+    }
+
+    fn get_vcpu_pin_info(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        ncpumaps: i32,
+        maplen: i32,
+        flags: u32,
+    ) -> Result<DomainGetVcpuPinInfo> {
+        check_flags(flags, AFFECT, "qemuDomainGetVcpuPinInfo")?;
+        let core = self.core();
+        let guest = core.find(dom)?;
+        let impact = guest.read(|data| impact(data, flags))?;
+        let stored = if impact.config { core.stored(&guest)? } else { None };
+        let document = stored.map_or_else(|| core.current(&guest), Ok)?;
+        let all: Vec<usize> = match &document.vcpu.cpuset {
+            Some(set) => set.iter().collect(),
+            None => virt_host::Topology::host().online.iter().map(|cpu| cpu.id).collect(),
+        };
+        let count = usize::try_from(document.vcpu.count).unwrap_or(0);
+        let count = count.min(usize::try_from(ncpumaps).unwrap_or(0));
+        let cpumaps = (0..count).flat_map(|_| map(&all, maplen)).collect();
+        Ok(DomainGetVcpuPinInfo { cpumaps, num: i32::try_from(count).unwrap_or(0) })
+    }
+
+    fn memory_stats(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        max_stats: u32,
+        flags: u32,
+    ) -> Result<Vec<DomainMemoryStat>> {
+        check_flags(flags, 0, "qemuDomainMemoryStats")?;
+        let (document, monitor, balloon_kib, pid) = self.seen(dom, |data| {
+            let live = data.running()?;
+            let (document, monitor) = (Arc::clone(&live.document), Arc::clone(&live.monitor));
+            Ok::<_, Error>((document, monitor, live.balloon_kib, live.process.pid()))
+        })??;
+        let mut all = stats::memory(call, &document, &monitor, balloon_kib, pid)?;
+        all.truncate(usize::try_from(max_stats).unwrap_or(0));
+        Ok(all)
+    }
+
+    fn get_all_stats(
+        &self,
+        call: &Call<'_>,
+        doms: &[DomainRef],
+        kinds: u32,
+        flags: u32,
+    ) -> Result<Vec<DomainStatsRecord>> {
+        let filters = 0xff;
+        let known = filters
+            | api::CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+            | api::CONNECT_GET_ALL_DOMAINS_STATS_BACKING
+            | api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS;
+        check_flags(flags, known, "qemuConnectGetAllDomainStats")?;
+        let unknown = kinds & !stats::ALL;
+        if flags & api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS != 0 && unknown != 0 {
+            let detail = format!("Stats types bits 0x{unknown:x} are not supported by this daemon");
+            return Err(Error::new(Code::ArgumentUnsupported, Origin::Qemu, detail));
+        }
+        let core = self.core();
+        let wanted = stats_filter(flags & filters);
+        let matching = |guest: &Arc<Guest>| {
+            guest.read(|data| !data.gone && domain_matches(wanted, &data.facts()))
+        };
+        let mut guests = match doms {
+            [] => core.guests.all(),
+            some => some.iter().filter_map(|dom| core.find(dom).ok()).collect(),
+        };
+        guests.retain(matching);
+        Ok(stats::bulk(core, call, &guests, kinds & stats::ALL))
+    }
+
+    fn get_block_info(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        flags: u32,
+    ) -> Result<DomainBlockInfo> {
+        check_flags(flags, 0, "qemuDomainGetBlockInfo")?;
+        let core = self.core();
+        let guest = core.find(dom)?;
+        let document = core.current(&guest)?;
+        let disk = find_disk(&document, path)?;
+        let monitor = guest.read(|data| data.live.as_ref().map(|live| Arc::clone(&live.monitor)));
+        let size = match monitor {
+            Some(monitor) => stats::one_disk(call, &monitor, disk)?.1,
+            None => {
+                let file = disk.path().map(std::fs::metadata).transpose();
+                let file = file.map_err(|error| {
+                    let path = disk.path().unwrap_or_default();
+                    Error::io(Origin::Qemu, &error, format!("cannot stat file '{path}'"))
+                })?;
+                file.map(|file| {
+                    use std::os::unix::fs::MetadataExt;
+                    let allocation = file.blocks().saturating_mul(512);
+                    stats::Size { allocation, capacity: file.size(), physical: file.size() }
+                })
+            }
+        };
+        let size = size.unwrap_or_default();
+        let stats::Size { allocation, capacity, physical } = size;
+        Ok(DomainBlockInfo { allocation, capacity, physical })
+    }
+
+    fn block_stats(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+    ) -> Result<DomainBlockStats> {
+        let counters = self.counters(call, dom, path)?;
+        let of = |name: &str| {
+            let found = counters.iter().find(|(known, _)| *known == name);
+            found.and_then(|(_, value)| i64::try_from(*value).ok()).unwrap_or(0)
+        };
+        Ok(DomainBlockStats {
+            rd_req: of("rd.reqs"),
+            rd_bytes: of("rd.bytes"),
+            wr_req: of("wr.reqs"),
+            wr_bytes: of("wr.bytes"),
+            errs: -1,
+        })
+    }
+
+    fn block_stats_flags(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        const NAMES: [(&str, &str); 8] = [
+            ("wr.bytes", "wr_bytes"),
+            ("wr.reqs", "wr_operations"),
+            ("rd.bytes", "rd_bytes"),
+            ("rd.reqs", "rd_operations"),
+            ("fl.reqs", "flush_operations"),
+            ("wr.times", "wr_total_times"),
+            ("rd.times", "rd_total_times"),
+            ("fl.times", "flush_total_times"),
+        ];
+        check_flags(flags, 0, "qemuDomainBlockStatsFlags")?;
+        let counters = self.counters(call, dom, path)?;
+        let each = NAMES.iter().filter_map(|(ours, public)| {
+            let (_, value) = counters.iter().find(|(known, _)| known == ours)?;
+            Some(TypedParam::new(*public, i64::try_from(*value).ok()?))
+        });
+        Ok(each.collect())
+    }
+
+    fn open_console(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        dev_name: Option<&str>,
+        flags: u32,
+    ) -> Result<Arc<dyn Stream>> {
+        check_flags(flags, 3, "qemuDomainOpenConsole")?;
+        let document =
+            self.seen(dom, |data| data.running().map(|live| Arc::clone(&live.document)))??;
+        let terminal = console::terminal(&document, dev_name)?;
+        self.0.consoles.open(&terminal, flags)
+    }
+}
+
+impl QemuDriver {
+    /// Refuses what needs the agent of a guest, which nobody talks to yet.
+    fn need_button(&self, dom: &DomainRef, agent: bool) -> Result<()> {
+        self.seen(dom, |data| data.running().map(drop))??;
+        if agent {
+            let detail = "QEMU guest agent is not configured";
+            return Err(Error::new(Code::ArgumentUnsupported, Origin::Qemu, detail));
+        }
+        Ok(())
+    }
+
+    fn counters(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+    ) -> Result<Vec<(&'static str, u64)>> {
+        let (document, monitor) = self.seen(dom, |data| {
+            let live = data.running()?;
+            Ok::<_, Error>((Arc::clone(&live.document), Arc::clone(&live.monitor)))
+        })??;
+        let disk = find_disk(&document, path)?;
+        Ok(stats::one_disk(call, &monitor, disk)?.0)
+    }
+}
+
+fn find_disk<'a>(
+    document: &'a virt_model::domain::Domain,
+    path: &str,
+) -> Result<&'a virt_model::domain::Disk> {
+    let named =
+        |disk: &&virt_model::domain::Disk| disk.target.dev == path || disk.path() == Some(path);
+    document.devices.disks.iter().find(named).ok_or_else(|| {
+        let detail = format!("invalid path {path} not assigned to domain");
+        Error::new(Code::InvalidArg, Origin::Qemu, detail)
+    })
+}
+
+/// A set of CPUs as bytes, eight to each, the lowest first.
+fn map(cpus: &[usize], maplen: i32) -> Vec<u8> {
+    let mut bytes = vec![0_u8; usize::try_from(maplen).unwrap_or(0)];
+    for cpu in cpus {
+        if let Some(byte) = bytes.get_mut(cpu / 8) {
+            *byte |= 1 << (cpu % 8);
+        }
+    }
+    bytes
+}
+
+/// The filters of bulk statistics in those of the list of domains.
+fn stats_filter(flags: u32) -> u32 {
+    use api::*;
+    let pairs = [
+        (CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, CONNECT_LIST_DOMAINS_ACTIVE),
+        (CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE, CONNECT_LIST_DOMAINS_INACTIVE),
+        (CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT, CONNECT_LIST_DOMAINS_PERSISTENT),
+        (CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT, CONNECT_LIST_DOMAINS_TRANSIENT),
+        (CONNECT_GET_ALL_DOMAINS_STATS_RUNNING, CONNECT_LIST_DOMAINS_RUNNING),
+        (CONNECT_GET_ALL_DOMAINS_STATS_PAUSED, CONNECT_LIST_DOMAINS_PAUSED),
+        (CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF, CONNECT_LIST_DOMAINS_SHUTOFF),
+        (CONNECT_GET_ALL_DOMAINS_STATS_OTHER, CONNECT_LIST_DOMAINS_OTHER),
+    ];
+    pairs.iter().filter(|(ours, _)| flags & ours != 0).fold(0, |all, (_, list)| all | list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::map;
+
+    #[test]
+    fn cpu_maps_have_the_length_that_is_asked_for() {
+        assert_eq!(map(&[0, 1, 9, 99], 2), [0b11, 0b10]);
+        assert_eq!(map(&[0], 0), [0_u8; 0]);
+        assert_eq!(map(&[3], -1), [0_u8; 0]);
+    }
+}

@@ -1,0 +1,280 @@
+//! What a guest does by itself, and what follows from it.
+//!
+//! ```text
+//!   running ──STOP──▶ paused ──RESUME──▶ running
+//!      │ SHUTDOWN                 reboot asked: reset and run again
+//!      ▼
+//!   in shutdown ──process ends──▶ shut off (or, transient, gone)
+//! ```
+//!
+//! All of this runs while the guest's job is held, on the thread that reads the monitors or at the
+//! end of a call: nothing here waits for an answer of the guest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use virt_driver::{Job, Turn};
+use virt_error::Result;
+use virt_host::{Ended, Signal};
+use virt_model::domain::LifecycleAction;
+use virt_model::domain::chardev::ChannelState;
+use virt_types::{Event, api};
+
+use crate::core::{Core, MONITOR_WAIT_MAX, monitor_error};
+use crate::guest::{Data, Guest, Live};
+use crate::lifecycle;
+use crate::monitor::{self, Command, Happening};
+
+/// Deals with one happening of a guest's run.
+pub(crate) fn happened(
+    core: &Core,
+    guest: &Arc<Guest>,
+    turn: &mut Turn<'_, Data>,
+    run: u64,
+    happening: Happening,
+) {
+    let current = turn.read(|data| data.live.as_ref().is_some_and(|live| live.run == run));
+    if !current {
+        return;
+    }
+    match happening {
+        Happening::Event(event) => one_event(core, guest, turn, &event),
+        Happening::Closed => kill(turn, Signal::KILL),
+        Happening::Ended(how) => ended(core, guest, turn, how),
+    }
+}
+
+fn kill(turn: &Turn<'_, Data>, signal: Signal) {
+    let process = turn.read(|data| data.live.as_ref().map(|live| Arc::clone(&live.process)));
+    if let Some(process) = process {
+        // A process that cannot be signalled has ended, which its descriptor tells.
+        let _ = process.signal(signal);
+    }
+}
+
+/// The process has ended: nothing runs any more.
+fn ended(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, how: Ended) {
+    let (ending, shut_down) = turn.read(|data| {
+        data.live.as_ref().map_or((None, false), |live| (live.ending, live.shut_down))
+    });
+    let reason = match ending {
+        Some(reason) => reason,
+        None if shut_down => api::DOMAIN_SHUTOFF_SHUTDOWN,
+        None => api::DOMAIN_SHUTOFF_CRASHED,
+    };
+    lifecycle::stopped(core, guest, turn, reason, how);
+}
+
+fn one_event(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, event: &monitor::Event) {
+    let dom = guest.to_ref();
+    match event.name.as_str() {
+        "STOP" => {
+            let changed = turn.change(|data| {
+                let changed = data.state == api::DOMAIN_RUNNING;
+                if changed {
+                    data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_UNKNOWN);
+                }
+                changed
+            });
+            if changed {
+                lifecycle::save_status(core, guest);
+                let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
+                core.publish_lifecycle(dom, api::DOMAIN_EVENT_SUSPENDED, detail);
+            }
+        }
+        "RESUME" => {
+            let changed = turn.change(|data| {
+                let changed = data.state == api::DOMAIN_PAUSED;
+                if changed {
+                    data.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED);
+                }
+                changed
+            });
+            if changed {
+                lifecycle::save_status(core, guest);
+                let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
+                core.publish_lifecycle(dom, api::DOMAIN_EVENT_RESUMED, detail);
+            }
+        }
+        "SHUTDOWN" => shutdown(core, guest, turn, &event.data),
+        "RESET" => core.publish(&Event::DomainReboot { dom }),
+        "GUEST_PANICKED" => panicked(core, guest, turn),
+        "BALLOON_CHANGE" => {
+            let actual_kib = event.data.get("actual").and_then(Value::as_u64).map(|b| b / 1024);
+            if let Some(actual) = actual_kib {
+                turn.change(|data| {
+                    if let Some(live) = &mut data.live {
+                        live.balloon_kib = actual;
+                    }
+                });
+                core.publish(&Event::DomainBalloonChange { dom, actual });
+            }
+        }
+        "RTC_CHANGE" => {
+            let offset = event.data.get("offset").and_then(Value::as_i64);
+            if let Some(offset) = offset {
+                core.publish(&Event::DomainRtcChange { dom, offset });
+            }
+        }
+        "VSERPORT_CHANGE" => channel(core, guest, turn, &event.data),
+        _ => {}
+    }
+}
+
+/// The guest has powered off, or the emulator was told to end.
+fn shutdown(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &Value) {
+    let by_guest = data.get("guest").and_then(Value::as_bool).unwrap_or(false);
+    let reset = data.get("reason").and_then(Value::as_str) == Some("guest-reset");
+    let (rebooting, repeated) = turn.read(|data| {
+        data.live.as_ref().map_or((false, true), |live| (live.rebooting, live.shut_down))
+    });
+    if repeated {
+        return;
+    }
+    if rebooting && by_guest {
+        let guest = Arc::clone(guest);
+        core.later(move |core| reboot(&core, &guest));
+        return;
+    }
+    turn.change(|data| {
+        let run_on = |live: &mut Live| live.shut_down = true;
+        data.live.iter_mut().for_each(run_on);
+        data.set_state(api::DOMAIN_SHUTDOWN, api::DOMAIN_SHUTDOWN_UNKNOWN);
+    });
+    lifecycle::save_status(core, guest);
+    if !reset {
+        let detail = match by_guest {
+            true => api::DOMAIN_EVENT_SHUTDOWN_GUEST,
+            false => api::DOMAIN_EVENT_SHUTDOWN_HOST,
+        };
+        core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SHUTDOWN, detail);
+    }
+    let action = turn.read(|data| data.live.as_ref().and_then(|live| live.document.on_poweroff));
+    match action {
+        Some(LifecycleAction::Restart | LifecycleAction::RenameRestart) if !reset => {
+            let guest = Arc::clone(guest);
+            core.later(move |core| reboot(&core, &guest));
+        }
+        Some(LifecycleAction::Preserve) if !reset => {}
+        // Terminated, it still writes back what it holds of its disks.
+        _ => kill(turn, Signal::TERM),
+    }
+}
+
+/// Lets a guest that has shut down start over.
+fn reboot(core: &Core, guest: &Arc<Guest>) {
+    let done: Result<()> = (|| {
+        let mut turn =
+            guest.cell.begin(Job::Modify, "virDomainReboot", crate::core::JOB_WAIT_MAX)?;
+        let monitor = turn.read(|data| data.running().map(|live| Arc::clone(&live.monitor)))?;
+        let commands = [Command::new("system_reset"), Command::new("cont")];
+        let answers = monitor.run_all(&commands, MONITOR_WAIT_MAX);
+        answers.map_err(|error| monitor_error(&error))?;
+        turn.change(|data| {
+            if let Some(live) = &mut data.live {
+                (live.rebooting, live.shut_down) = (false, false);
+            }
+            data.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_BOOTED);
+        });
+        lifecycle::save_status(core, guest);
+        Ok(())
+    })();
+    if done.is_err() {
+        // Compat: a guest that cannot be started over is ended.
+        let turn = guest.cell.begin(Job::Destroy, "virDomainReboot", Duration::from_secs(1));
+        if let Ok(turn) = turn {
+            kill(&turn, Signal::KILL);
+        }
+    }
+    core.pump(guest);
+}
+
+fn panicked(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
+    turn.change(|data| data.set_state(api::DOMAIN_CRASHED, api::DOMAIN_CRASHED_PANICKED));
+    let (event, detail) = (api::DOMAIN_EVENT_CRASHED, api::DOMAIN_EVENT_CRASHED_PANICKED);
+    core.publish_lifecycle(guest.to_ref(), event, detail);
+    let action = turn.read(|data| data.live.as_ref().and_then(|live| live.document.on_crash));
+    match action {
+        Some(LifecycleAction::Preserve) => lifecycle::save_status(core, guest),
+        Some(LifecycleAction::Restart | LifecycleAction::RenameRestart) => {
+            let guest = Arc::clone(guest);
+            core.later(move |core| reboot(&core, &guest));
+        }
+        _ => {
+            turn.change(|data| {
+                let end = |live: &mut Live| live.ending = Some(api::DOMAIN_SHUTOFF_CRASHED);
+                data.live.iter_mut().for_each(end);
+            });
+            kill(turn, Signal::KILL);
+        }
+    }
+}
+
+/// Somebody in the guest opened or closed a channel.
+fn channel(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &Value) {
+    let id = data.get("id").and_then(Value::as_str).unwrap_or_default();
+    let open = data.get("open").and_then(Value::as_bool).unwrap_or(false);
+    let state = if open { ChannelState::Connected } else { ChannelState::Disconnected };
+    let agent = turn.change(|data| {
+        let live = data.live.as_mut()?;
+        let document = Arc::make_mut(&mut live.document);
+        let mut channels = document.devices.channels.iter_mut();
+        let channel = channels.find(|channel| channel.info.alias.as_deref() == Some(id))?;
+        if channel.target.state == Some(state) {
+            return None;
+        }
+        channel.target.state = Some(state);
+        Some(channel.target.name.as_deref() == Some("org.qemu.guest_agent.0"))
+    });
+    let Some(agent) = agent else { return };
+    lifecycle::save_status(core, guest);
+    if agent {
+        let state = if open { 1 } else { 2 };
+        let reason = api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL;
+        core.publish(&Event::DomainAgentLifecycle { dom: guest.to_ref(), state, reason });
+    }
+}
+
+/// The time as libvirt writes it in the logs of guests.
+pub(crate) fn log_time() -> String {
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let second = seconds % 86_400;
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}.{:03}+0000",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        since.subsec_millis()
+    )
+}
+
+/// Year, month and day of a number of days since 1970.
+fn civil(days: u64) -> (u64, u64, u64) {
+    // Eras of 400 years that start on the first of March of year 0.
+    let shifted = days.saturating_add(719_468);
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::civil;
+
+    #[test]
+    fn days_are_counted_over_leap_years_and_centuries() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(11_016), (2000, 2, 29));
+        assert_eq!(civil(20_778), (2026, 11, 21));
+        assert_eq!(civil(47_540), (2100, 2, 28));
+        assert_eq!(civil(47_541), (2100, 3, 1));
+    }
+}

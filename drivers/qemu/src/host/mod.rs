@@ -1,0 +1,250 @@
+//! The host calls: what the node is made of and what its emulators can do.
+
+mod domain_caps;
+mod node_caps;
+
+use std::path::{Path, PathBuf};
+
+use virt_driver::{Call, Host, check_flags as check};
+use virt_error::{Code, Error, Origin, Result};
+use virt_host::{CpuInfo, CpuTime, MemoryInfo, Topology, cells};
+use virt_types::{NodeCpuStat, NodeGetCpuMap, NodeGetSecurityModel, NodeInfo, NodeMemoryStat};
+
+use crate::QemuDriver;
+use crate::rules::{Lookup, default_emulator};
+
+fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
+    check(flags, known, function).map_err(|error| error.or_from(Origin::Qemu))
+}
+
+fn invalid_arg(detail: impl Into<String>) -> Error {
+    Error::new(Code::InvalidArg, Origin::Qemu, detail)
+}
+
+/// The emulators that this host has, with the architecture of the guests each is listed for.
+pub(crate) fn installed() -> Vec<(&'static str, PathBuf)> {
+    ["i686", "x86_64", "aarch64", "riscv64", "ppc64", "s390x"]
+        .into_iter()
+        .map(|arch| (arch, default_emulator(arch)))
+        .filter(|(_, path)| path.exists())
+        .collect()
+}
+
+fn number(value: usize) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+impl Host for QemuDriver {
+    fn get_type(&self, _: &Call<'_>) -> Result<String> {
+        Ok("QEMU".into())
+    }
+
+    fn is_secure(&self, _: &Call<'_>) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// The version of the emulator for the host's own architecture.
+    fn get_version(&self, _: &Call<'_>) -> Result<u64> {
+        let emulator = default_emulator(&virt_host::architecture());
+        Ok(self.0.capabilities(&emulator)?.version_number())
+    }
+
+    fn get_max_vcpus(&self, _: &Call<'_>, kind: Option<&str>) -> Result<i32> {
+        match kind.unwrap_or("qemu").to_ascii_lowercase().as_str() {
+            // Compat: what plain emulation is said to take, whatever the machine.
+            "qemu" => Ok(16),
+            "kvm" => {
+                let emulator = default_emulator(&virt_host::architecture());
+                let capabilities = self.0.capabilities(&emulator)?;
+                let most = capabilities.default_machine().map_or(16, |machine| machine.max_cpus);
+                Ok(i32::try_from(most).unwrap_or(i32::MAX))
+            }
+            kind => Err(invalid_arg(format!("unknown type '{kind}'"))),
+        }
+    }
+
+    fn node_get_info(&self, _: &Call<'_>) -> Result<NodeInfo> {
+        let topology = Topology::host();
+        let cells = cells();
+        let shape = topology.shape();
+        let signed = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+        Ok(NodeInfo {
+            model: virt_host::architecture(),
+            memory: cells.iter().map(|cell| cell.memory.total_kib).sum(),
+            cpus: number(topology.online.len()),
+            mhz: signed(CpuInfo::host().mhz),
+            nodes: number(cells.len()),
+            sockets: signed(shape.sockets),
+            cores: signed(shape.cores),
+            threads: signed(shape.threads),
+        })
+    }
+
+    fn get_capabilities(&self, _: &Call<'_>) -> Result<String> {
+        Ok(node_caps::document(&self.0))
+    }
+
+    fn get_domain_capabilities(
+        &self,
+        _: &Call<'_>,
+        emulatorbin: Option<&str>,
+        arch: Option<&str>,
+        machine: Option<&str>,
+        virttype: Option<&str>,
+        flags: u32,
+    ) -> Result<String> {
+        check_flags(flags, 1, "qemuConnectGetDomainCapabilities")?;
+        let arch = arch.map_or_else(virt_host::architecture, str::to_owned);
+        let emulator = emulatorbin.map_or_else(|| default_emulator(&arch), PathBuf::from);
+        let capabilities = self.0.capabilities(Path::new(&emulator))?;
+        domain_caps::document(&capabilities, &emulator, &arch, machine, virttype)
+    }
+
+    fn get_hostname(&self, _: &Call<'_>) -> Result<String> {
+        Ok(virt_host::hostname())
+    }
+
+    fn get_sysinfo(&self, _: &Call<'_>, flags: u32) -> Result<String> {
+        check_flags(flags, 0, "qemuConnectGetSysinfo")?;
+        let detail = "Host SMBIOS information is not available";
+        Err(Error::new(Code::ConfigUnsupported, Origin::Qemu, detail))
+    }
+
+    fn node_get_security_model(&self, _: &Call<'_>) -> Result<NodeGetSecurityModel> {
+        Ok(NodeGetSecurityModel { model: "none".into(), doi: "0".into() })
+    }
+
+    fn node_get_cells_free_memory(
+        &self,
+        _: &Call<'_>,
+        start_cell: i32,
+        maxcells: i32,
+    ) -> Result<Vec<u64>> {
+        let cells = cells();
+        let first = usize::try_from(start_cell).unwrap_or(usize::MAX);
+        let most = usize::try_from(maxcells).unwrap_or(0);
+        if first >= cells.len() {
+            let last = cells.len().saturating_sub(1);
+            let detail = format!("start cell {start_cell} out of range (0-{last})");
+            return Err(Error::internal(Origin::Qemu, detail));
+        }
+        let each = cells.iter().skip(first).take(most);
+        Ok(each.map(|cell| cell.memory.free_kib.saturating_mul(1024)).collect())
+    }
+
+    fn node_get_free_memory(&self, _: &Call<'_>) -> Result<u64> {
+        Ok(MemoryInfo::host().free_kib.saturating_mul(1024))
+    }
+
+    fn node_get_cpu_stats(
+        &self,
+        _: &Call<'_>,
+        cpu_num: i32,
+        flags: u32,
+    ) -> Result<Vec<NodeCpuStat>> {
+        check_flags(flags, 0, "virHostCPUGetStats")?;
+        let invalid = || {
+            let message = format!("Invalid cpuNum in virHostCPUGetStatsLinux: {cpu_num}");
+            Error::new(Code::InvalidArg, Origin::None, message)
+        };
+        let cpu = match cpu_num {
+            -1 => None,
+            id => Some(usize::try_from(id).map_err(|_| invalid())?),
+        };
+        let times = CpuTime::host(cpu).ok_or_else(invalid)?;
+        let stat = |field: &str, value| NodeCpuStat { field: field.into(), value };
+        Ok(vec![
+            stat("kernel", times.system_ns),
+            stat("user", times.user_ns),
+            stat("idle", times.idle_ns),
+            stat("iowait", times.iowait_ns),
+        ])
+    }
+
+    fn node_get_memory_stats(
+        &self,
+        _: &Call<'_>,
+        cell_num: i32,
+        flags: u32,
+    ) -> Result<Vec<NodeMemoryStat>> {
+        check_flags(flags, 0, "virHostMemGetStats")?;
+        let stat = |field: &str, value| NodeMemoryStat { field: field.into(), value };
+        if cell_num == -1 {
+            let memory = MemoryInfo::host();
+            return Ok(vec![
+                stat("total", memory.total_kib),
+                stat("free", memory.free_kib),
+                stat("buffers", memory.buffers_kib),
+                stat("cached", memory.cached_kib),
+            ]);
+        }
+        let memory =
+            usize::try_from(cell_num).ok().and_then(MemoryInfo::cell).ok_or_else(|| {
+                let last = cells().len().saturating_sub(1);
+                invalid_arg(format!(
+                    "cellNum in virHostMemGetStats must be less than or equal to {last}"
+                ))
+            })?;
+        Ok(vec![stat("total", memory.total_kib), stat("free", memory.free_kib)])
+    }
+
+    fn node_get_cpu_map(
+        &self,
+        _: &Call<'_>,
+        need_map: i32,
+        need_online: i32,
+        flags: u32,
+    ) -> Result<NodeGetCpuMap> {
+        check_flags(flags, 0, "virHostCPUGetMap")?;
+        let topology = Topology::host();
+        let present = topology.present.iter().max().map_or(0, |last| last.saturating_add(1));
+        let mut cpumap = vec![0_u8; present.div_ceil(8)];
+        for cpu in &topology.online {
+            if let Some(byte) = cpumap.get_mut(cpu.id / 8) {
+                *byte |= 1 << (cpu.id % 8);
+            }
+        }
+        let online = u32::try_from(topology.online.len()).unwrap_or(u32::MAX);
+        Ok(NodeGetCpuMap {
+            cpumap: if need_map != 0 { cpumap } else { Vec::new() },
+            online: if need_online != 0 { online } else { 0 },
+            ret: number(present),
+        })
+    }
+
+    fn node_get_free_pages(
+        &self,
+        _: &Call<'_>,
+        pages: &[u32],
+        start_cell: i32,
+        cell_count: u32,
+        flags: u32,
+    ) -> Result<Vec<u64>> {
+        check_flags(flags, 0, "virHostMemGetFreePages")?;
+        let cells = cells();
+        let first = usize::try_from(start_cell).unwrap_or(usize::MAX);
+        let most = usize::try_from(cell_count).unwrap_or(0);
+        if first >= cells.len() {
+            let last = cells.len().saturating_sub(1);
+            let detail = format!("start cell {start_cell} out of range (0-{last})");
+            return Err(Error::internal(Origin::Qemu, detail));
+        }
+        let mut free = Vec::new();
+        for cell in cells.iter().skip(first).take(most) {
+            for size in pages {
+                free.push(cell.free_pages(u64::from(*size)));
+            }
+        }
+        Ok(free)
+    }
+
+    fn get_cpu_model_names(&self, _: &Call<'_>, arch: &str, flags: u32) -> Result<Vec<String>> {
+        check_flags(flags, 0, "qemuConnectGetCPUModelNames")?;
+        let emulator = default_emulator(arch);
+        if !emulator.exists() {
+            return Err(invalid_arg(format!("cannot find architecture {arch}")));
+        }
+        let capabilities = self.0.capabilities(&emulator)?;
+        Ok(capabilities.cpus.iter().map(|model| model.name.clone()).collect())
+    }
+}

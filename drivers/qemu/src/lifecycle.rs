@@ -1,0 +1,627 @@
+//! Starting and ending guests.
+//!
+//! ```text
+//!   status file, pid 0 ─▶ emulator, stopped ─▶ status file, pid ─▶ one round of questions
+//!       ─▶ status file, running ─▶ cont ─▶ answer to the caller
+//! ```
+//!
+//! A daemon that dies on the way leaves a file from which its successor sees how far it came: what
+//! was never answered is undone, what may have been answered is kept.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use virt_driver::Turn;
+use virt_error::{Error, Origin, Result};
+use virt_host::{Ended, Pidfd, Process, Signal, Spawn};
+use virt_model::domain::Domain as Document;
+use virt_model::domain::chardev::{ChannelState, ChardevType, ConsoleType};
+use virt_model::domain::devices::BalloonModel;
+use virt_model::domain::graphics::{GraphicsType, ListenType};
+use virt_model::{PrintFlags, YesNo};
+use virt_store::Durability;
+use virt_types::api;
+
+use crate::argv;
+use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
+use crate::dirs::{host_error, store_error};
+use crate::guest::{Data, Guest, Live, operation_failed};
+use crate::monitor::{Command, Monitor, MonitorError, QmpError};
+use crate::rules::Lookup;
+use crate::status::{self, Status};
+
+/// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
+const TERM_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Limit: a killed process that is still there after this hangs in the kernel.
+const KILL_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Limit: how much of a guest's log is shown in an error.
+const LOG_TAIL_BYTES_MAX: u64 = 2048;
+
+/// Limit: the ports tried for a display, as in libvirt's own configuration.
+const VNC_PORTS: std::ops::RangeInclusive<i32> = 5900..=65535;
+
+/// Starts a guest from its definition.
+pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) -> Result<()> {
+    let (core, guest) = (work.core, work.guest);
+    let id = core.next_id();
+    let mut document = definition.clone();
+    document.id = Some(id);
+    prepare(core, &mut document, id)?;
+    let emulator = PathBuf::from(document.devices.emulator.as_deref().unwrap_or_default());
+    let capabilities = core.capabilities(&emulator)?;
+    let dir = core.dirs().guest(id, &document.name);
+    let result = launch(work, &document, &capabilities, &dir).and_then(|()| {
+        let answers = interview(work)?;
+        learn(work, &answers)?;
+        run(work, paused)
+    });
+    if let Err(error) = result {
+        fail(work, &dir);
+        return Err(error);
+    }
+    let dom = guest.to_ref();
+    if !paused {
+        let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
+        core.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_RESUMED, detail);
+    }
+    let detail = api::DOMAIN_EVENT_STARTED_BOOTED;
+    core.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, detail);
+    if paused {
+        let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
+        core.publish_lifecycle(dom, api::DOMAIN_EVENT_SUSPENDED, detail);
+    }
+    Ok(())
+}
+
+/// Fills in what only a running guest has.
+fn prepare(core: &Core, document: &mut Document, id: i32) -> Result<()> {
+    argv::number_nodes(document);
+    argv::assign_aliases(document);
+    let channels = core.dirs().guest_channels(id, &document.name);
+    let mut made = false;
+    for channel in &mut document.devices.channels {
+        channel.target.state = Some(ChannelState::Disconnected);
+        if channel.source.kind == ChardevType::Unix && channel.source.path.is_none() {
+            let name = channel.target.name.as_deref().unwrap_or("channel").replace('/', "_");
+            channel.source.mode = Some(virt_model::domain::chardev::SocketMode::Bind);
+            channel.source.path = Some(channels.join(name).to_string_lossy().into_owned());
+            made = true;
+        }
+    }
+    if made {
+        virt_store::make_dir(&channels, 0o750).map_err(|error| store_error(&error))?;
+        give(core, &channels)?;
+    }
+    let mut taken = Vec::new();
+    for graphics in &mut document.devices.graphics {
+        if graphics.kind != GraphicsType::Vnc || graphics.ports.autoport != Some(YesNo::Yes) {
+            continue;
+        }
+        let listen = graphics.listens.first_mut();
+        if let Some(listen) = listen.filter(|listen| listen.kind == ListenType::Address) {
+            let address = listen.address.get_or_insert_with(|| "127.0.0.1".into()).clone();
+            let port = free_port(&address, &taken)?;
+            taken.push(port);
+            graphics.ports.port = Some(port);
+            graphics.listen = Some(address);
+        }
+    }
+    Ok(())
+}
+
+fn free_port(address: &str, taken: &[i32]) -> Result<i32> {
+    let free = |port: &i32| {
+        let number = u16::try_from(*port).unwrap_or(0);
+        !taken.contains(port) && std::net::TcpListener::bind((address, number)).is_ok()
+    };
+    VNC_PORTS.clone().find(free).ok_or_else(|| {
+        let (low, high) = (VNC_PORTS.start(), VNC_PORTS.end());
+        let detail = format!("Unable to find an unused port in range 'vnc-{low}-{high}'");
+        Error::internal(Origin::Qemu, detail)
+    })
+}
+
+/// Hands a directory or socket to the emulator's user.
+fn give(core: &Core, path: &Path) -> Result<()> {
+    let Some((uid, gid)) = core.settings.user else { return Ok(()) };
+    std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(|error| {
+        Error::io(
+            Origin::Qemu,
+            &error,
+            format!("unable to set user and group on '{}'", path.display()),
+        )
+    })
+}
+
+/// Starts the process, stopped, with the monitor's socket listening already.
+fn launch(
+    work: &mut Work<'_>,
+    document: &Document,
+    capabilities: &crate::capabilities::Capabilities,
+    dir: &Path,
+) -> Result<()> {
+    let (core, guest) = (work.core, work.guest);
+    let args = argv::build(document)?;
+    virt_store::make_dir(dir, 0o750).map_err(|error| store_error(&error))?;
+    give(core, dir)?;
+    let path = dir.join("monitor.sock");
+    let at = |error: std::io::Error| {
+        Error::io(Origin::Qemu, &error, format!("cannot make socket '{}'", path.display()))
+    };
+    // One that an earlier daemon left is nobody's.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).map_err(at)?;
+    let emulator = PathBuf::from(document.devices.emulator.as_deref().unwrap_or_default());
+    let log = open_log(core, document, &emulator, &args, capabilities)?;
+    let mut status = Status {
+        state: api::DOMAIN_PAUSED,
+        reason: api::DOMAIN_PAUSED_STARTING_UP,
+        pid: 0,
+        monitor: path.clone(),
+        vcpu_threads: Vec::new(),
+        rebooting: false,
+        document: document.clone(),
+    };
+    status.write(core.dirs())?;
+    let spawn = Spawn {
+        program: emulator,
+        args,
+        env: environment(dir),
+        stdin: Some(listener.into()),
+        output: log,
+        user: core.settings.user,
+    };
+    let process = Arc::new(spawn.start().map_err(|error| host_error(&error))?.pidfd);
+    status.pid = process.pid();
+    let watched = adopt(work, document, &process, &path);
+    if let Err(error) = watched {
+        let _ = process.signal(Signal::KILL);
+        return Err(error);
+    }
+    work.change(|data| {
+        data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_STARTING_UP);
+    })?;
+    status.write(core.dirs())?;
+    let pid = status.pid.to_string();
+    virt_store::write(&core.dirs().pid(&guest.name), pid.as_bytes(), 0o644, Durability::Process)
+        .map_err(|error| store_error(&error))
+}
+
+/// Connects to a process's monitor and makes it the guest's running one.
+pub(crate) fn adopt(
+    work: &mut Work<'_>,
+    document: &Document,
+    process: &Arc<Pidfd>,
+    monitor: &Path,
+) -> Result<()> {
+    let (core, guest) = (work.core, work.guest);
+    let at = |error: std::io::Error| {
+        let what = format!("failed to connect to monitor socket '{}'", monitor.display());
+        Error::io(Origin::Qemu, &error, what)
+    };
+    let monitor = Arc::new(UnixStream::connect(monitor).and_then(Monitor::new).map_err(at)?);
+    let run = core.next_run();
+    let live = Live {
+        id: document.id.unwrap_or(-1),
+        run,
+        process: Arc::clone(process),
+        monitor: Arc::clone(&monitor),
+        document: Arc::new(document.clone()),
+        vcpu_threads: Vec::new(),
+        balloon_kib: document.memory.kib,
+        rebooting: false,
+        ending: None,
+        shut_down: false,
+    };
+    work.change(|data| data.live = Some(live))?;
+    let sink = core.sink(guest, run);
+    core.watch.add(monitor, Arc::clone(process), sink).map_err(at)
+}
+
+fn environment(dir: &Path) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    let mut env = vec![("LC_ALL".into(), "C".into())];
+    for name in ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"] {
+        env.extend(std::env::var_os(name).map(|value| (name.into(), value)));
+    }
+    env.push(("XDG_CACHE_HOME".into(), dir.join(".cache").into()));
+    env
+}
+
+/// The guest's log, with a line that says what is started and how.
+fn open_log(
+    core: &Core,
+    document: &Document,
+    emulator: &Path,
+    args: &[std::ffi::OsString],
+    capabilities: &crate::capabilities::Capabilities,
+) -> Result<File> {
+    let path = core.dirs().log.join(format!("{}.log", document.name));
+    let failed = |error: std::io::Error| {
+        Error::io(Origin::Qemu, &error, format!("Unable to open file: {}", path.display()))
+    };
+    let mut log =
+        File::options().append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
+    let (major, minor, micro) = capabilities.version;
+    let mut text = format!(
+        "{}: starting up ferrovirt version: {}, qemu version: {major}.{minor}.{micro}{}, kernel: {}, \
+         hostname: {}\n{}",
+        crate::events::log_time(),
+        env!("CARGO_PKG_VERSION"),
+        capabilities.package,
+        virt_host::kernel_release(),
+        virt_host::hostname(),
+        emulator.display(),
+    );
+    for arg in args {
+        let arg = arg.to_string_lossy();
+        let plain = !arg.is_empty()
+            && arg.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_=,./:+@%".contains(&b));
+        let quoted =
+            if plain { arg.into_owned() } else { format!("'{}'", arg.replace('\'', "'\\''")) };
+        let separator = if quoted.starts_with('-') { " \\\n" } else { " " };
+        text.push_str(separator);
+        text.push_str(&quoted);
+    }
+    text.push('\n');
+    log.write_all(text.as_bytes()).map_err(failed)?;
+    Ok(log)
+}
+
+/// Everything there is to ask a new guest, in one round trip.
+fn interview(work: &Work<'_>) -> Result<Vec<std::result::Result<Value, QmpError>>> {
+    let (monitor, document) = work.read(|data| {
+        let live = data.running()?;
+        Ok::<_, Error>((Arc::clone(&live.monitor), Arc::clone(&live.document)))
+    })?;
+    let mut commands = vec![
+        Command::new("qmp_capabilities"),
+        Command::new("query-cpus-fast"),
+        Command::new("query-chardev"),
+    ];
+    let balloon = document.devices.memballoon.as_ref();
+    if let Some(balloon) = balloon.filter(|balloon| balloon.model != BalloonModel::None) {
+        let current_kib = document.current_memory_kib();
+        if current_kib < document.memory.kib {
+            let bytes = current_kib.saturating_mul(1024);
+            commands.push(Command::with("balloon", json!({ "value": bytes })));
+        }
+        if let Some(period_s) = balloon.stats.as_ref().map(|stats| stats.period_s) {
+            commands.push(stats_period(balloon.info.alias.as_deref(), period_s));
+        }
+    }
+    for disk in &document.devices.disks {
+        if let Some(iotune) = &disk.iotune {
+            commands.push(throttle(disk.info.alias.as_deref().unwrap_or_default(), disk, iotune));
+        }
+    }
+    let answers = monitor.run_all(&commands, MONITOR_WAIT_MAX);
+    let answers = answers.map_err(|error| start_error(work, &error))?;
+    for (answer, command) in answers.iter().zip(&commands) {
+        if let Err(error) = answer {
+            let error = MonitorError::Refused { command: command.name, error: error.clone() };
+            return Err(monitor_error(&error));
+        }
+    }
+    Ok(answers)
+}
+
+/// How often the balloon asks the guest for its statistics.
+pub(crate) fn stats_period(alias: Option<&str>, period_s: u32) -> Command {
+    let path = format!("/machine/peripheral/{}", alias.unwrap_or("balloon0"));
+    let property = "guest-stats-polling-interval";
+    let arguments = json!({ "path": path, "property": property, "value": period_s });
+    Command::with("qom-set", arguments)
+}
+
+fn throttle(
+    alias: &str,
+    disk: &virt_model::domain::Disk,
+    iotune: &virt_model::domain::disk::Iotune,
+) -> Command {
+    // Compat: a virtio disk's block device hangs below the one that has the alias.
+    let virtio = disk.target.bus == Some(virt_model::domain::disk::DiskBus::Virtio);
+    let id = match virtio {
+        true => format!("/machine/peripheral/{alias}/virtio-backend"),
+        false => alias.to_owned(),
+    };
+    let value = |value: Option<u64>| value.unwrap_or(0);
+    let mut arguments = json!({
+        "id": id,
+        "bps": value(iotune.total_bytes_sec),
+        "bps_rd": value(iotune.read_bytes_sec),
+        "bps_wr": value(iotune.write_bytes_sec),
+        "iops": value(iotune.total_iops_sec),
+        "iops_rd": value(iotune.read_iops_sec),
+        "iops_wr": value(iotune.write_iops_sec),
+    });
+    for (name, value) in [
+        ("bps_max", iotune.total_bytes_sec_max),
+        ("bps_rd_max", iotune.read_bytes_sec_max),
+        ("bps_wr_max", iotune.write_bytes_sec_max),
+        ("iops_max", iotune.total_iops_sec_max),
+        ("iops_rd_max", iotune.read_iops_sec_max),
+        ("iops_wr_max", iotune.write_iops_sec_max),
+        ("iops_size", iotune.size_iops_sec),
+        ("bps_max_length", iotune.total_bytes_sec_max_length),
+        ("bps_rd_max_length", iotune.read_bytes_sec_max_length),
+        ("bps_wr_max_length", iotune.write_bytes_sec_max_length),
+        ("iops_max_length", iotune.total_iops_sec_max_length),
+        ("iops_rd_max_length", iotune.read_iops_sec_max_length),
+        ("iops_wr_max_length", iotune.write_iops_sec_max_length),
+    ] {
+        if let Some(value) = value {
+            arguments[name] = json!(value);
+        }
+    }
+    if let Some(group) = &iotune.group_name {
+        arguments["group"] = json!(group);
+    }
+    Command::with("block_set_io_throttle", arguments)
+}
+
+/// What the emulator said before it ended is the best explanation there is.
+fn start_error(work: &Work<'_>, error: &MonitorError) -> Error {
+    if *error != MonitorError::Closed {
+        return monitor_error(error);
+    }
+    let path = work.core.dirs().log.join(format!("{}.log", work.guest.name));
+    let said = log_tail(&path).unwrap_or_default();
+    let name = &work.guest.name;
+    let detail = format!("QEMU unexpectedly closed the monitor (vm='{name}'): {said}");
+    Error::internal(Origin::Qemu, detail)
+}
+
+/// The lines that the emulator itself wrote at the end of its log.
+fn log_tail(path: &Path) -> std::io::Result<String> {
+    let mut log = File::open(path)?;
+    let length = log.metadata()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    log.take(LOG_TAIL_BYTES_MAX).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let own = text.rfind("-msg timestamp=on\n").map_or(0, |at| at.saturating_add(18));
+    Ok(text.get(own..).unwrap_or_default().trim_end().to_owned())
+}
+
+/// Takes what the emulator answered into the live definition.
+fn learn(work: &mut Work<'_>, answers: &[std::result::Result<Value, QmpError>]) -> Result<()> {
+    let answer = |at: usize| answers.get(at).and_then(|answer| answer.as_ref().ok());
+    let threads: Vec<u32> = list(answer(1))
+        .filter_map(|cpu| cpu.get("thread-id").and_then(Value::as_u64))
+        .filter_map(|thread| u32::try_from(thread).ok())
+        .collect();
+    let terminals: Vec<(String, String)> = list(answer(2))
+        .filter_map(|chardev| {
+            let label = chardev.get("label")?.as_str()?.strip_prefix("char")?;
+            let path = chardev.get("filename")?.as_str()?.strip_prefix("pty:")?;
+            Some((label.to_owned(), path.to_owned()))
+        })
+        .collect();
+    work.change(|data| {
+        let Some(live) = &mut data.live else { return };
+        live.vcpu_threads = threads;
+        let document = Arc::make_mut(&mut live.document);
+        set_terminals(document, &terminals);
+    })
+}
+
+fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    value.and_then(Value::as_array).into_iter().flatten()
+}
+
+fn set_terminals(document: &mut Document, terminals: &[(String, String)]) {
+    let path = |alias: &Option<String>| {
+        let alias = alias.as_deref()?;
+        terminals.iter().find(|(label, _)| label == alias).map(|(_, path)| path.clone())
+    };
+    let devices = &mut document.devices;
+    for serial in &mut devices.serials {
+        if serial.source.kind == ChardevType::Pty {
+            serial.source.path = path(&serial.info.alias);
+        }
+    }
+    for parallel in &mut devices.parallels {
+        if parallel.source.kind == ChardevType::Pty {
+            parallel.source.path = path(&parallel.info.alias);
+        }
+    }
+    for channel in &mut devices.channels {
+        if channel.source.kind == ChardevType::Pty {
+            channel.source.path = path(&channel.info.alias);
+        }
+    }
+    let first = devices.serials.first().map(|serial| serial.source.clone());
+    for (at, console) in devices.consoles.iter_mut().enumerate() {
+        match &first {
+            Some(source) if at == 0 && console.target.kind == Some(ConsoleType::Serial) => {
+                console.source = source.clone();
+            }
+            _ if console.source.kind == ChardevType::Pty => {
+                console.source.path = path(&console.info.alias);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Lets the guest run, or leaves it paused; the status file says so first.
+fn run(work: &mut Work<'_>, paused: bool) -> Result<()> {
+    let (state, reason) = if paused {
+        (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER)
+    } else {
+        (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_BOOTED)
+    };
+    work.change(|data| data.set_state(state, reason))?;
+    write_status(work.core, work.guest)?;
+    if paused {
+        return Ok(());
+    }
+    let monitor = work.read(|data| data.running().map(|live| Arc::clone(&live.monitor)))?;
+    let done = monitor.run(Command::new("cont"), MONITOR_WAIT_MAX);
+    done.map(drop).map_err(|error| start_error(work, &error))
+}
+
+/// Takes a failed start back.
+fn fail(work: &mut Work<'_>, dir: &Path) {
+    let live = work.change(|data| {
+        data.set_state(api::DOMAIN_SHUTOFF, api::DOMAIN_SHUTOFF_FAILED);
+        data.live.take()
+    });
+    if let Ok(Some(live)) = live {
+        // It may have ended by itself; the watching thread reaps it.
+        let _ = live.process.signal(Signal::KILL);
+        live.process.wait(KILL_WAIT_MAX);
+        let _ = std::fs::remove_dir_all(work.core.dirs().guest_channels(live.id, &work.guest.name));
+    }
+    status::remove(work.core.dirs(), &work.guest.name);
+    let _ = std::fs::remove_dir_all(dir);
+}
+
+/// Writes the status file of a running guest.
+fn write_status(core: &Core, guest: &Guest) -> Result<()> {
+    let status = guest.read(|data| {
+        let live = data.live.as_ref()?;
+        Some(Status {
+            state: data.state,
+            reason: data.reason,
+            pid: live.process.pid(),
+            monitor: core.dirs().guest(live.id, &guest.name).join("monitor.sock"),
+            vcpu_threads: live.vcpu_threads.clone(),
+            rebooting: live.rebooting,
+            document: (*live.document).clone(),
+        })
+    });
+    status.map_or(Ok(()), |status| status.write(core.dirs()))
+}
+
+/// [`write_status`] where a failure cannot be told to anybody: the file stays as it was.
+pub(crate) fn save_status(core: &Core, guest: &Guest) {
+    let _ = write_status(core, guest);
+}
+
+/// [`write_status`] before a change that a caller waits for.
+pub(crate) fn record(work: &Work<'_>) -> Result<()> {
+    write_status(work.core, work.guest)
+}
+
+/// Before a destroy waits for its turn: a call that waits for a guest which never answers would hold
+/// it up, and the guest is about to go anyway.
+pub(crate) fn hasten(guest: &Guest) {
+    let stuck = guest.read(|data| {
+        let live = data.live.as_ref()?;
+        let stopped = Process(live.process.pid()).is_stopped();
+        (stopped && guest.cell.busy_with().is_some()).then(|| Arc::clone(&live.monitor))
+    });
+    if let Some(monitor) = stuck {
+        monitor.end(MonitorError::Closed);
+    }
+}
+
+/// Ends a guest at once; gracefully means that it is never killed.
+pub(crate) fn destroy(work: &mut Work<'_>, graceful: bool) -> Result<()> {
+    let process = work.change(|data| {
+        let live = data.live.as_mut().ok_or_else(crate::guest::not_running)?;
+        live.ending = Some(api::DOMAIN_SHUTOFF_DESTROYED);
+        Ok::<_, Error>(Arc::clone(&live.process))
+    })??;
+    let pid = process.pid();
+    process.signal(Signal::TERM).map_err(|error| host_error(&error))?;
+    // A stopped process never gets to its end: there is nothing to wait for.
+    let patience =
+        if Process(pid).is_stopped() && !graceful { Duration::ZERO } else { TERM_WAIT_MAX };
+    if !process.wait(patience) {
+        if graceful {
+            work.change(|data| data.live.iter_mut().for_each(|live| live.ending = None))?;
+            let detail =
+                format!("Failed to terminate process {pid} with SIGTERM: Device or resource busy");
+            return Err(operation_failed(detail));
+        }
+        process.signal(Signal::KILL).map_err(|error| host_error(&error))?;
+        if !process.wait(KILL_WAIT_MAX) {
+            let detail =
+                format!("Failed to terminate process {pid} with SIGKILL: Device or resource busy");
+            return Err(operation_failed(detail));
+        }
+    }
+    finish(work)
+}
+
+/// Waits until the watching thread has told all that the ended guest had to say, and clears up.
+pub(crate) fn finish(work: &mut Work<'_>) -> Result<()> {
+    let deadline = Instant::now() + KILL_WAIT_MAX;
+    let run = work.read(|data| data.live.as_ref().map(|live| live.run));
+    while work.read(|data| data.live.is_some()) && Instant::now() < deadline {
+        match work.guest.wait_post(deadline.saturating_duration_since(Instant::now())) {
+            Some((of, happening)) if Some(of) == run => work.handle(of, happening)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The process is gone: takes everything back that belonged to the run.
+pub(crate) fn stopped(
+    core: &Core,
+    guest: &Arc<Guest>,
+    turn: &mut Turn<'_, Data>,
+    reason: i32,
+    how: Ended,
+) {
+    let dom = guest.to_ref();
+    // Order: as long as the file is there a new daemon looks for the process, so it goes first.
+    status::remove(core.dirs(), &guest.name);
+    let (live, transient) = turn.change(|data| {
+        data.set_state(api::DOMAIN_SHUTOFF, reason);
+        let transient = data.definition.is_none();
+        data.gone |= transient;
+        (data.live.take(), transient)
+    });
+    let Some(live) = live else { return };
+    let _ = std::fs::remove_dir_all(core.dirs().guest(live.id, &guest.name));
+    let _ = std::fs::remove_dir_all(core.dirs().guest_channels(live.id, &guest.name));
+    log_end(core, &guest.name, reason, how);
+    if transient {
+        core.guests.remove(guest);
+    }
+    let detail = match reason {
+        api::DOMAIN_SHUTOFF_DESTROYED => api::DOMAIN_EVENT_STOPPED_DESTROYED,
+        api::DOMAIN_SHUTOFF_SHUTDOWN => api::DOMAIN_EVENT_STOPPED_SHUTDOWN,
+        api::DOMAIN_SHUTOFF_CRASHED => api::DOMAIN_EVENT_STOPPED_FAILED,
+        _ => api::DOMAIN_EVENT_STOPPED_FAILED,
+    };
+    core.publish_lifecycle(dom, api::DOMAIN_EVENT_STOPPED, detail);
+}
+
+fn log_end(core: &Core, name: &str, reason: i32, how: Ended) {
+    let word = match reason {
+        api::DOMAIN_SHUTOFF_DESTROYED => "destroyed",
+        api::DOMAIN_SHUTOFF_SHUTDOWN => "shutdown",
+        api::DOMAIN_SHUTOFF_CRASHED => "crashed",
+        _ => "failed",
+    };
+    let how = match how {
+        Ended::Exited(0) | Ended::Unknown => String::new(),
+        Ended::Exited(code) => format!(", exit status {code}"),
+        Ended::Killed(signal) => format!(", killed by signal {signal}"),
+    };
+    let path = core.dirs().log.join(format!("{name}.log"));
+    if let Ok(mut log) = File::options().append(true).open(path) {
+        let line = format!("{}: shutting down, reason={word}{how}\n", crate::events::log_time());
+        // A log that is full loses a line.
+        let _ = log.write_all(line.as_bytes());
+    }
+}
+
+/// A document as its file holds it.
+pub(crate) fn definition_text(document: &Document) -> String {
+    let flags = PrintFlags { inactive: true, secure: true, ..PrintFlags::default() };
+    format!("{}{}", status::header(&document.name), document.to_xml(flags))
+}

@@ -1,0 +1,265 @@
+//! What is found at start: stored definitions, and the guests of a daemon that is gone.
+//!
+//! A running guest is known by its process, its process by pid *and* command line, so a recycled pid
+//! is never taken for a guest. Guests that do not answer hold nobody up: each is spoken to by a
+//! thread of its own, which holds the guest's job until it is done.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use serde_json::Value;
+use virt_driver::Job;
+use virt_error::Result;
+use virt_host::{Pidfd, Process, Signal};
+use virt_types::{Uuid, api};
+use virt_xml::peek;
+
+use crate::core::{Core, DOCUMENT_BYTES_MAX, JOB_WAIT_MAX, MONITOR_WAIT_MAX, Work, monitor_error};
+use crate::dirs::store_error;
+use crate::guest::{Data, Definition, Guest};
+use crate::lifecycle;
+use crate::monitor::Command;
+use crate::status::{self, Status};
+
+/// Limit: definitions in one directory.
+const DEFINITIONS_MAX: usize = 100_000;
+
+/// Loads everything.
+pub(crate) fn load(core: &Arc<Core>) -> Result<()> {
+    definitions(core)?;
+    guests(core)
+}
+
+fn definitions(core: &Core) -> Result<()> {
+    let config = &core.dirs().config;
+    let names = virt_store::list(config, ".xml", DEFINITIONS_MAX);
+    let names = names.map_err(|error| store_error(&error))?;
+    let marked = virt_store::list(&config.join("autostart"), ".xml", DEFINITIONS_MAX);
+    let marked = marked.unwrap_or_default();
+    for name in names {
+        // Compat: a file that is no definition, or has another's name, is passed over.
+        let Some((uuid, definition)) = definition(core, &name) else { continue };
+        let linked = marked.binary_search(&name).is_ok();
+        let mut data = Data {
+            definition: Some(definition),
+            autostart: linked && virt_store::is_autostart(config, &name),
+            ..Data::default()
+        };
+        data.set_state(api::DOMAIN_SHUTOFF, api::DOMAIN_SHUTOFF_UNKNOWN);
+        // Of two files with one UUID the first is taken.
+        let _ = core.guests.insert(Arc::new(Guest::new(name.into(), uuid, data)));
+    }
+    Ok(())
+}
+
+/// Identity and place of a definition; the document itself is read when somebody wants it.
+fn definition(core: &Core, name: &str) -> Option<(Uuid, Arc<Definition>)> {
+    let path = core.dirs().definition(name);
+    let text = virt_store::read_text(&path, DOCUMENT_BYTES_MAX).ok()?;
+    if let Some(head) = peek(&text)
+        && let (Some(found), Some(uuid)) = (head.name, head.uuid)
+    {
+        let uuid = Uuid::parse(&uuid)?;
+        let fits = head.root == "domain" && found == name;
+        return fits.then(|| (uuid, Definition::stored(path)));
+    }
+    let flags = virt_model::ParseFlags { inactive: true, ..virt_model::ParseFlags::default() };
+    let document = core.load(&text, flags).ok().filter(|document| document.name == name)?;
+    Some((document.uuid?, Definition::known(path, Arc::new(document))))
+}
+
+fn guests(core: &Arc<Core>) -> Result<()> {
+    let names = virt_store::list(&core.dirs().run, ".xml", DEFINITIONS_MAX);
+    let (ready, wait) = channel();
+    for name in names.map_err(|error| store_error(&error))? {
+        match Status::read(&core.dirs().status(&name)) {
+            Ok(status) if status.document.name == name => found(core, status, ready.clone()),
+            // Nothing can be known of such a guest: the file is left for a person to look at.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    drop(ready);
+    // Order: nobody is served before every guest is in its thread's hands.
+    while wait.recv().is_ok() {}
+    Ok(())
+}
+
+/// One status file.
+fn found(core: &Arc<Core>, status: Status, ready: Sender<()>) {
+    let name = status.document.name.clone();
+    let Some(uuid) = status.document.uuid else { return };
+    core.saw_id(status.document.id.unwrap_or(0));
+    let dir = core.dirs().guest(status.document.id.unwrap_or(-1), &name);
+    let process = match status.pid {
+        0 => unfinished(&name, uuid),
+        pid => process_of(pid, uuid),
+    };
+    let starting =
+        (status.state, status.reason) == (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_STARTING_UP);
+    let Some(process) = process else {
+        return vanished(core, &name, &dir, uuid, starting);
+    };
+    if starting {
+        // Nobody was told that it runs, so it never did.
+        let _ = process.signal(Signal::KILL);
+        return vanished(core, &name, &dir, uuid, starting);
+    }
+    let known = core.guests.by_uuid(&uuid).filter(|guest| *guest.name == *name);
+    let guest = match known {
+        Some(guest) => guest,
+        None => {
+            let guest = Arc::new(Guest::new(name.into(), uuid, Data::default()));
+            if core.guests.insert(Arc::clone(&guest)).is_err() {
+                return;
+            }
+            guest
+        }
+    };
+    let process = Arc::new(process);
+    core.later(move |core| {
+        let turn = guest.cell.begin(Job::Modify, "reconnect", JOB_WAIT_MAX);
+        let Ok(turn) = turn else { return };
+        let mut work = Work::new(&core, &guest, turn);
+        let adopted = lifecycle::adopt(&mut work, &status.document, &process, &status.monitor);
+        let _ = work.change(|data| {
+            data.set_state(status.state, status.reason);
+            if let Some(live) = &mut data.live {
+                live.vcpu_threads.clone_from(&status.vcpu_threads);
+                live.rebooting = status.rebooting;
+            }
+        });
+        drop(ready);
+        let spoken = adopted.and_then(|()| reconnect(&mut work, &status));
+        if spoken.is_err() && process.has_ended() {
+            // Whatever was said about it, the end of the process is what counts.
+            let _ = lifecycle::finish(&mut work);
+        }
+    });
+}
+
+/// The process with this pid, if it is this guest's.
+fn process_of(pid: u32, uuid: Uuid) -> Option<Pidfd> {
+    // Order: held first and looked at then, so that what is looked at is what is held.
+    let process = Pidfd::open(pid).ok().flatten()?;
+    (is_guest(pid, uuid, None) && !process.has_ended()).then_some(process)
+}
+
+fn is_guest(pid: u32, uuid: Uuid, name: Option<&str>) -> bool {
+    let Some(words) = Process(pid).command_line() else { return false };
+    let uuid = uuid.to_string();
+    let is_ours = words
+        .windows(2)
+        .any(|pair| matches!(pair, [option, value] if option == "-uuid" && *value == uuid));
+    let named = name.is_none_or(|name| {
+        let start = format!("guest={}", crate::argv::escaped(name));
+        words.iter().any(|word| word.starts_with(&start))
+    });
+    is_ours && named
+}
+
+/// The process of a start that was cut off before its pid was written down.
+fn unfinished(name: &str, uuid: Uuid) -> Option<Pidfd> {
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pid = pids.into_iter().find(|pid: &u32| is_guest(*pid, uuid, Some(name)))?;
+    process_of(pid, uuid)
+}
+
+/// A guest that ended, or never really started, while nobody watched.
+fn vanished(core: &Core, name: &str, dir: &PathBuf, uuid: Uuid, starting: bool) {
+    status::remove(core.dirs(), name);
+    // What is left there is found again by nobody.
+    let _ = std::fs::remove_dir_all(dir);
+    let Some(guest) = core.guests.by_uuid(&uuid) else { return };
+    let Ok(mut turn) = guest.cell.begin(Job::Modify, "reconnect", JOB_WAIT_MAX) else { return };
+    let reason = if starting { api::DOMAIN_SHUTOFF_FAILED } else { api::DOMAIN_SHUTOFF_CRASHED };
+    turn.change(|data| data.set_state(api::DOMAIN_SHUTOFF, reason));
+    if !starting {
+        let (event, detail) = (api::DOMAIN_EVENT_STOPPED, api::DOMAIN_EVENT_STOPPED_FAILED);
+        core.publish_lifecycle(guest.to_ref(), event, detail);
+    }
+}
+
+/// Speaks to a guest again and learns what it did meanwhile.
+fn reconnect(work: &mut Work<'_>, status: &Status) -> Result<()> {
+    let monitor = work.read(|data| data.running().map(|live| Arc::clone(&live.monitor)))?;
+    let commands = [
+        Command::new("qmp_capabilities"),
+        Command::new("query-status"),
+        Command::new("query-balloon"),
+        Command::new("query-cpus-fast"),
+    ];
+    let answers = monitor.run_all(&commands, MONITOR_WAIT_MAX);
+    let answers = answers.map_err(|error| monitor_error(&error))?;
+    let answer = |at: usize| answers.get(at).and_then(|answer| answer.as_ref().ok());
+    let run_state = answer(1).and_then(|value| value.get("status")).and_then(Value::as_str);
+    let balloon_kib = answer(2)
+        .and_then(|value| value.get("actual"))
+        .and_then(Value::as_u64)
+        .map(|bytes| bytes / 1024);
+    let threads: Vec<u32> = answer(3)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|cpu| cpu.get("thread-id").and_then(Value::as_u64))
+        .filter_map(|thread| u32::try_from(thread).ok())
+        .collect();
+    work.change(|data| {
+        if let Some(live) = &mut data.live {
+            live.balloon_kib = balloon_kib.unwrap_or(live.balloon_kib);
+            live.vcpu_threads = threads;
+        }
+    })?;
+    let state = match (run_state, status.state) {
+        (Some("running"), api::DOMAIN_RUNNING) => return Ok(()),
+        (Some("running"), _) => (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNKNOWN),
+        (Some("prelaunch" | "paused"), api::DOMAIN_PAUSED) => return Ok(()),
+        (Some("prelaunch"), api::DOMAIN_RUNNING) => {
+            // The file said so before the guest was told: the start is brought to its end.
+            let done = monitor.run(Command::new("cont"), MONITOR_WAIT_MAX);
+            return done.map(drop).map_err(|error| monitor_error(&error));
+        }
+        (Some("shutdown"), _) => {
+            work.change(|data| {
+                data.live.iter_mut().for_each(|live| live.shut_down = true);
+                if let Some(live) = &data.live {
+                    // An emulator that cannot be signalled has ended.
+                    let _ = live.process.signal(Signal::TERM);
+                }
+            })?;
+            (api::DOMAIN_SHUTDOWN, api::DOMAIN_SHUTDOWN_UNKNOWN)
+        }
+        (Some("guest-panicked"), _) => (api::DOMAIN_CRASHED, api::DOMAIN_CRASHED_PANICKED),
+        (Some("paused"), _) => (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER),
+        _ => return Ok(()),
+    };
+    work.change(|data| data.set_state(state.0, state.1))?;
+    lifecycle::save_status(work.core, work.guest);
+    Ok(())
+}
+
+/// Starts what is marked to start by itself, once after each boot of the host.
+pub(crate) fn autostart(core: &Arc<Core>) {
+    let mark = core.dirs().run.join("autostarted");
+    if mark.exists() {
+        return;
+    }
+    // Without the mark the guests are started again at the next start, which does nothing to those
+    // that run.
+    let _ = virt_store::write(&mark, b"", 0o600, virt_store::Durability::Process);
+    for guest in core.guests.all() {
+        if !guest.read(|data| data.autostart && !data.active()) {
+            continue;
+        }
+        core.later(move |core| {
+            let begun = guest.cell.begin(Job::Modify, "virDomainCreate", JOB_WAIT_MAX);
+            let Ok(turn) = begun else { return };
+            let mut work = Work::new(&core, &guest, turn);
+            if let (false, Ok(Some(document))) = (work.read(Data::active), core.stored(&guest)) {
+                // Told in the guest's own log.
+                let _ = lifecycle::start(&mut work, &document, false);
+            }
+        });
+    }
+}
