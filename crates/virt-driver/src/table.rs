@@ -57,7 +57,12 @@ impl<T: Entry> Table<T> {
     /// What `pick` makes of each object, in the order of names, without copying the list first.
     /// Short: `pick` must not wait and must not use the table.
     pub fn collect<R>(&self, mut pick: impl FnMut(&T) -> Option<R>) -> Vec<R> {
-        self.read(|inner| inner.by_name.values().filter_map(|entry| pick(entry)).collect())
+        self.read(|inner| {
+            // Most lists take nearly everything: growing step by step would copy it several times.
+            let mut picked = Vec::with_capacity(inner.by_name.len());
+            picked.extend(inner.by_name.values().filter_map(|entry| pick(entry)));
+            picked
+        })
     }
 
     pub fn len(&self) -> usize {

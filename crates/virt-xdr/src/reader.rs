@@ -163,10 +163,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A value behind a word that says whether it is there.
-    pub fn optional<T>(
-        &mut self,
-        value: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<Option<T>> {
+    pub fn optional<T>(&mut self, value: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
         if self.flag()? { value(self).map(Some) } else { Ok(None) }
     }
 

@@ -8,6 +8,9 @@ pub struct Writer {
     data: Vec<u8>,
 }
 
+/// Limit: room made ahead for a list.
+const ROOM_BYTES_MAX: usize = 1 << 20;
+
 type Result<T> = std::result::Result<T, XdrError>;
 
 impl Writer {
@@ -82,22 +85,30 @@ impl Writer {
         self.data.extend_from_slice(&[0; 3][..padding]);
     }
 
-    /// The count before a list.
+    /// The count before a list. Makes room for short elements, so that long lists are not copied
+    /// again and again as they grow.
     pub fn count(&mut self, count: usize, max: usize) -> Result<()> {
+        const ELEMENT_BYTES: usize = 40;
         match u32::try_from(count) {
             Ok(word) if count <= max => {
+                self.data.reserve(count.saturating_mul(ELEMENT_BYTES).min(ROOM_BYTES_MAX));
                 self.u32(word);
                 Ok(())
             }
-            _ => Err(XdrError::TooLong { offset: self.len(), length: count as u64, max }),
+            _ => Err(too_long(self.len(), count, max)),
         }
     }
 
-    /// Counted bytes.
+    /// Counted bytes and their padding.
     pub fn bytes(&mut self, bytes: &[u8], max: usize) -> Result<()> {
-        self.count(bytes.len(), max)?;
-        self.fixed(bytes);
-        Ok(())
+        match u32::try_from(bytes.len()) {
+            Ok(word) if bytes.len() <= max => {
+                self.u32(word);
+                self.fixed(bytes);
+                Ok(())
+            }
+            _ => Err(too_long(self.len(), bytes.len(), max)),
+        }
     }
 
     /// Counted text.
@@ -124,4 +135,8 @@ impl Writer {
             self.u32(byte.into());
         }
     }
+}
+
+fn too_long(offset: usize, length: usize, max: usize) -> XdrError {
+    XdrError::TooLong { offset, length: length as u64, max }
 }

@@ -95,7 +95,8 @@ impl Connection {
         match source {
             Some(source) => source.subscribe(filter, sink),
             None => {
-                Err(Error::unsupported().in_call("virConnectDomainEventRegisterAny", Origin::Domain))
+                Err(Error::unsupported()
+                    .in_call("virConnectDomainEventRegisterAny", Origin::Domain))
             }
         }
     }
