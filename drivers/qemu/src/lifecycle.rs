@@ -149,9 +149,10 @@ fn launch(
     dir: &Path,
 ) -> Result<()> {
     let (core, guest) = (work.core, work.guest);
-    let args = argv::build(document)?;
+    let args = argv::build(document, dir)?;
     virt_store::make_dir(dir, 0o750).map_err(|error| store_error(&error))?;
     give(core, dir)?;
+    master_key(core, dir)?;
     let path = dir.join("monitor.sock");
     let at = |error: std::io::Error| {
         Error::io(Origin::Qemu, &error, format!("cannot make socket '{}'", path.display()))
@@ -224,6 +225,15 @@ pub(crate) fn adopt(
     work.change(|data| data.live = Some(live))?;
     let sink = core.sink(guest, run);
     core.watch.add(monitor, Arc::clone(process), sink).map_err(at)
+}
+
+/// The key under which secrets are handed to this emulator.
+fn master_key(core: &Core, dir: &Path) -> Result<()> {
+    let key = [virt_types::Uuid::random().0, virt_types::Uuid::random().0].concat();
+    let path = dir.join("master-key.aes");
+    virt_store::write(&path, &key, 0o600, Durability::Process)
+        .map_err(|error| store_error(&error))?;
+    give(core, &path)
 }
 
 fn environment(dir: &Path) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {

@@ -13,6 +13,7 @@ mod object;
 mod other;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::address::Address;
@@ -52,11 +53,15 @@ impl Argv {
 }
 
 /// Builds the command line, the emulator itself not included.
-pub(crate) fn build(domain: &Domain) -> Result<Vec<OsString>> {
+/// `dir` is the guest's own directory.
+pub(crate) fn build(domain: &Domain, dir: &Path) -> Result<Vec<OsString>> {
     other::refuse_unknown(domain)?;
     let mut argv = Argv::default();
     argv.option("-name", format!("guest={},debug-threads=on", escaped(&domain.name)));
     argv.flag("-S");
+    let key = dir.join("master-key.aes");
+    let secret = Object::new("qom-type", "secret").text("id", "masterKey0").text("format", "raw");
+    argv.object(secret.text("file", &key.to_string_lossy()));
     machine::machine(&mut argv, domain)?;
     if domain.devices.graphics.is_empty() {
         argv.option("-display", "none");
