@@ -11,8 +11,8 @@ use virt_types::{DomainRef, api};
 use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
 use crate::define;
 use crate::guest::{Data, invalid_operation, not_running};
-use crate::lifecycle;
 use crate::monitor::{Command, Monitor};
+use crate::{interview, lifecycle};
 
 fn monitor_of(work: &Work<'_>) -> Result<Arc<Monitor>> {
     work.read(|data| data.running().map(|live| Arc::clone(&live.monitor)))
@@ -221,7 +221,7 @@ pub(crate) fn set_stats_period(
                 )
             })
         })?;
-        tell(&work, call, lifecycle::stats_period(Some(&alias), period_s))?;
+        tell(&work, call, interview::stats_period(Some(&alias), period_s))?;
         edit_live(&mut work, set)?;
     }
     if impact.config {

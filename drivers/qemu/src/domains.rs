@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use virt_driver::{Call, Domains, Job, Stream, check_flags as check, domain_matches};
 use virt_error::{Code, Error, Origin, Result};
-use virt_host::{Process, thread_times};
+use virt_host::Process;
 use virt_model::{Flags, PrintFlags};
 use virt_types::{
     DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetVcpuPinInfo, DomainInfo,
     DomainMemoryStat, DomainRef, DomainState, DomainStatsRecord, DomainVcpus, TypedParam, Uuid,
-    VcpuInfo, api,
+    api,
 };
 
 use crate::QemuDriver;
@@ -17,7 +17,7 @@ use crate::control::{self, impact};
 use crate::core::Core;
 use crate::define;
 use crate::guest::{Data, Guest, invalid_operation, not_running};
-use crate::{console, lifecycle, stats};
+use crate::{console, lifecycle, stats, vcpus};
 
 /// The filters of `virConnectListAllDomains`.
 const LIST_FILTERS: u32 = 0x3fff;
@@ -345,25 +345,7 @@ impl Domains for QemuDriver {
         maxinfo: i32,
         maplen: i32,
     ) -> Result<DomainVcpus> {
-        let (pid, threads) = self.seen(dom, |data| {
-            let live = data.live.as_ref().ok_or_else(|| {
-                invalid_operation("cannot retrieve vcpu information for inactive domain")
-            })?;
-            Ok::<_, Error>((live.process.pid(), live.vcpu_threads.clone()))
-        })??;
-        let mut vcpus = DomainVcpus { info: Vec::new(), cpumaps: Vec::new() };
-        for (at, thread) in threads.iter().enumerate().take(usize::try_from(maxinfo).unwrap_or(0)) {
-            let times = thread_times(pid, *thread).unwrap_or_default();
-            vcpus.info.push(VcpuInfo {
-                number: u32::try_from(at).unwrap_or(0),
-                state: api::VCPU_RUNNING,
-                cpu_time: times.user_ns.saturating_add(times.system_ns),
-                cpu: i32::try_from(times.cpu).unwrap_or(0),
-            });
-            let cpus = virt_host::thread_cpus(pid, *thread).unwrap_or_default();
-            vcpus.cpumaps.extend(map(&cpus, maplen));
-        }
-        Ok(vcpus)
+        vcpus::running(&*self.core().find(dom)?, maxinfo, maplen)
     }
 
     fn get_vcpu_pin_info(
@@ -375,19 +357,7 @@ impl Domains for QemuDriver {
         flags: u32,
     ) -> Result<DomainGetVcpuPinInfo> {
         check_flags(flags, AFFECT, "qemuDomainGetVcpuPinInfo")?;
-        let core = self.core();
-        let guest = core.find(dom)?;
-        let impact = guest.read(|data| impact(data, flags))?;
-        let stored = if impact.config { core.stored(&guest)? } else { None };
-        let document = stored.map_or_else(|| core.current(&guest), Ok)?;
-        let all: Vec<usize> = match &document.vcpu.cpuset {
-            Some(set) => set.iter().collect(),
-            None => virt_host::Topology::host().online.iter().map(|cpu| cpu.id).collect(),
-        };
-        let count = usize::try_from(document.vcpu.count).unwrap_or(0);
-        let count = count.min(usize::try_from(ncpumaps).unwrap_or(0));
-        let cpumaps = (0..count).flat_map(|_| map(&all, maplen)).collect();
-        Ok(DomainGetVcpuPinInfo { cpumaps, num: i32::try_from(count).unwrap_or(0) })
+        vcpus::pinned(self.core(), &*self.core().find(dom)?, ncpumaps, maplen, flags)
     }
 
     fn memory_stats(
@@ -571,17 +541,6 @@ fn find_disk<'a>(
     })
 }
 
-/// A set of CPUs as bytes, eight to each, the lowest first.
-fn map(cpus: &[usize], maplen: i32) -> Vec<u8> {
-    let mut bytes = vec![0_u8; usize::try_from(maplen).unwrap_or(0)];
-    for cpu in cpus {
-        if let Some(byte) = bytes.get_mut(cpu / 8) {
-            *byte |= 1 << (cpu % 8);
-        }
-    }
-    bytes
-}
-
 /// The filters of bulk statistics in those of the list of domains.
 fn stats_filter(flags: u32) -> u32 {
     use api::*;
@@ -596,16 +555,4 @@ fn stats_filter(flags: u32) -> u32 {
         (CONNECT_GET_ALL_DOMAINS_STATS_OTHER, CONNECT_LIST_DOMAINS_OTHER),
     ];
     pairs.iter().filter(|(ours, _)| flags & ours != 0).fold(0, |all, (_, list)| all | list)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::map;
-
-    #[test]
-    fn cpu_maps_have_the_length_that_is_asked_for() {
-        assert_eq!(map(&[0, 1, 9, 99], 2), [0b11, 0b10]);
-        assert_eq!(map(&[0], 0), [0_u8; 0]);
-        assert_eq!(map(&[3], -1), [0_u8; 0]);
-    }
 }

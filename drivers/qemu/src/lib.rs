@@ -15,13 +15,16 @@ mod domains;
 mod events;
 mod guest;
 mod host;
+mod interview;
 mod lifecycle;
+
 pub mod monitor;
 mod open;
 mod recover;
 mod rules;
 mod stats;
 mod status;
+mod vcpus;
 
 use std::sync::Arc;
 

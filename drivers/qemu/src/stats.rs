@@ -295,6 +295,9 @@ fn device_stats<'a>(all: &'a Value, disk: &Disk) -> Option<&'a Value> {
     entry.get("stats")
 }
 
+/// A disk's counters by the names of [`BLOCK`].
+pub(crate) type Counters = Vec<(&'static str, u64)>;
+
 /// The size of a disk as the guest sees it and as the host stores it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -323,7 +326,7 @@ pub(crate) fn one_disk(
     call: &Call<'_>,
     monitor: &Monitor,
     disk: &Disk,
-) -> Result<(Vec<(&'static str, u64)>, Option<Size>)> {
+) -> Result<(Counters, Option<Size>)> {
     let commands = [
         Command::new("query-blockstats"),
         Command::with("query-named-block-nodes", json!({ "flat": true })),
