@@ -9,6 +9,7 @@ mod args;
 mod calls;
 mod client;
 mod daemonize;
+mod drivers;
 mod events;
 mod outbox;
 mod pidfile;
@@ -26,7 +27,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use virt_driver::Registry;
 use virt_transport::Listen;
 
 use args::{Args, Asked};
@@ -100,7 +100,7 @@ fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String
         priority_max: settings.workers_priority,
     };
     let server = Arc::new(Server {
-        registry: registry(&settings),
+        registry: drivers::registry(&settings),
         settings,
         pool: pool::Pool::new(limits),
         runtime: runtime.handle().clone(),
@@ -120,11 +120,6 @@ fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String
         .map_err(|error| format!("the I/O loop failed: {error}"));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     result
-}
-
-/// The drivers of this daemon, in the order in which they are asked.
-fn registry(_settings: &Settings) -> Registry {
-    Registry::new().with(driver_test::opener())
 }
 
 fn make_dirs(settings: &Settings) -> Result<(), String> {
