@@ -53,7 +53,8 @@ words! {
 
 element! {
     pub struct Model {
-        fallback: Option<Fallback> = attr("fallback"),
+        /// Said only of a model that is named.
+        fallback: Option<Fallback> = model_fallback("fallback"),
         vendor_id: Option<String> = attr("vendor_id"),
         name: Option<String> = content(),
     }

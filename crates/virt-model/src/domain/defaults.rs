@@ -5,7 +5,7 @@ use virt_error::Result;
 use crate::domain::address::{Address, Drive};
 use crate::domain::boot::{Boot, BootDevice, OsType};
 use crate::domain::cpu::{Fallback, Match, Mode};
-use crate::domain::disk::{Disk, DiskBus, DiskDevice};
+use crate::domain::disk::{Disk, DiskBus, DiskDevice, DiskType, SnapshotMode};
 use crate::domain::interface::{Interface, MacAddress};
 use crate::domain::{Device, Domain, DomainRules, LifecycleAction, VirtType, displays};
 use crate::schema::error;
@@ -160,9 +160,14 @@ fn complete_disk(disk: &mut Disk, wide_scsi: bool) -> Result<()> {
             from,
         ));
     }
+    complete_source(disk);
     let bus = *disk.target.bus.get_or_insert_with(|| bus_of(&disk.target.dev, disk.device));
     if disk.device == DiskDevice::Cdrom {
         disk.readonly = true;
+    }
+    if disk.info.address == Address::None && disk_index(&disk.target.dev).is_none() {
+        let name = &disk.target.dev;
+        return Err(error::xml(format!("Unknown disk name '{name}' and no address specified")));
     }
     if disk.info.address == Address::None
         && matches!(bus, DiskBus::Ide | DiskBus::Scsi | DiskBus::Sata | DiskBus::Fdc)
@@ -175,6 +180,40 @@ fn complete_disk(disk: &mut Disk, wide_scsi: bool) -> Result<()> {
         disk.info.address = Address::Drive(drive_address(bus, index, wide_scsi));
     }
     Ok(())
+}
+
+/// What network storage leaves out: ports, and the first unit of an iSCSI target.
+fn complete_source(disk: &mut Disk) {
+    if disk.kind == DiskType::Network && disk.source.is_none() {
+        disk.kind = DiskType::File;
+    }
+    if disk.kind == DiskType::VhostUser {
+        disk.snapshot.get_or_insert(SnapshotMode::No);
+    }
+    let Some(source) = &mut disk.source else { return };
+    let port = match source.protocol.as_deref() {
+        Some("nbd") => "10809",
+        Some("tftp") => "69",
+        Some("ftp") => "21",
+        Some("ftps") => "990",
+        Some("http") => "80",
+        Some("https") => "443",
+        Some("iscsi") => "3260",
+        Some("ssh") => "22",
+        Some("vxhs") => "9999",
+        Some("gluster") => "24007",
+        _ => return,
+    };
+    let by_name =
+        |host: &&mut crate::domain::source::Host| host.name.is_some() && host.socket.is_none();
+    for host in source.hosts.iter_mut().filter(by_name) {
+        host.port.get_or_insert_with(|| port.to_owned());
+    }
+    if let (Some("iscsi"), Some(name)) = (source.protocol.as_deref(), &mut source.name)
+        && !name.contains('/')
+    {
+        name.push_str("/0");
+    }
 }
 
 fn bus_of(target: &str, device: DiskDevice) -> DiskBus {

@@ -6,7 +6,7 @@ use virt_xml::Element;
 use crate::domain::chardev::{Channel, Console, Parallel, Serial};
 use crate::domain::controller::Controller;
 use crate::domain::devices::{
-    Audio, Filesystem, Hub, Input, Iommu, Memballoon, Panic, Rng, Sound, Vsock, Watchdog,
+    Audio, Filesystem, Hub, Input, Iommu, Memballoon, Panic, Rng, Smartcard, Sound, Vsock, Watchdog,
 };
 use crate::domain::graphics::{Graphics, Video};
 use crate::domain::hostdev::{Hostdev, Redirdev};
@@ -129,6 +129,7 @@ device_table! {
         Controller = "controller" in controllers,
         Filesystem = "filesystem" in filesystems,
         Interface = "interface" in interfaces,
+        Smartcard = "smartcard" in smartcards,
         Serial = "serial" in serials,
         Parallel = "parallel" in parallels,
         Console = "console" in consoles,
@@ -154,7 +155,6 @@ device_table! {
     }
     trees {
         Lease = "lease" in leases,
-        Smartcard = "smartcard" in smartcards,
         Tpm = "tpm" in tpms,
         Shmem = "shmem" in shmems,
         Memory = "memory" in memories,

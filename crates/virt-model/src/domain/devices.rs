@@ -20,7 +20,7 @@ element! {
         leases: Vec<Element<'static>> = trees("lease"),
         filesystems: Vec<Filesystem> = list("filesystem"),
         interfaces: Vec<Interface> = list("interface"),
-        smartcards: Vec<Element<'static>> = devices("smartcard"),
+        smartcards: Vec<Smartcard> = list("smartcard"),
         serials: Vec<Serial> = list("serial"),
         parallels: Vec<Parallel> = list("parallel"),
         consoles: Vec<Console> = list("console"),
@@ -46,6 +46,25 @@ element! {
         iommus: Vec<Iommu> = list("iommu"),
         vsock: Option<Vsock> = child("vsock"),
         pstore: Option<Element<'static>> = tree("pstore"),
+    }
+}
+
+words! {
+    pub enum SmartcardMode {
+        Host = "host",
+        HostCertificates = "host-certificates",
+        Passthrough = "passthrough",
+    }
+}
+
+element! {
+    pub struct Smartcard {
+        mode: SmartcardMode = attr_req("mode"),
+        /// Of `passthrough`.
+        source: Option<super::chardev::ChardevSource> = card_source(),
+        certificates: Vec<String> = texts("certificate"),
+        database: Option<String> = text("database"),
+        info: DeviceInfo = flat(),
     }
 }
 
@@ -301,7 +320,7 @@ element! {
     pub struct RngBackend {
         model: RngBackendModel = attr_req("model"),
         /// Of `random`.
-        device: Option<String> = own_text(),
+        device: Option<String> = rng_device(),
         /// Of `egd`.
         chardev: Option<super::chardev::ChardevSource> = egd_source(),
     }

@@ -56,7 +56,6 @@ words! {
 
 words! {
     pub enum ErrorPolicy {
-        Default = "default",
         Stop = "stop",
         Report = "report",
         Ignore = "ignore",
@@ -134,17 +133,17 @@ element! {
     pub struct DiskDriver {
         name: Option<String> = attr("name"),
         format: Option<String> = attr("type"),
-        cache: Option<Cache> = attr("cache"),
+        cache: Option<Cache> = attr_not_default("cache"),
         error_policy: Option<ErrorPolicy> = attr("error_policy"),
         rerror_policy: Option<ErrorPolicy> = attr("rerror_policy"),
-        io: Option<Io> = attr("io"),
+        io: Option<Io> = attr_not_default("io"),
         ioeventfd: Option<OnOff> = attr("ioeventfd"),
         event_idx: Option<OnOff> = attr("event_idx"),
         copy_on_read: Option<OnOff> = attr("copy_on_read"),
-        discard: Option<Discard> = attr("discard"),
+        discard: Option<Discard> = attr_not_default("discard"),
         discard_no_unref: Option<OnOff> = attr("discard_no_unref"),
         iothread: Option<u32> = attr("iothread"),
-        detect_zeroes: Option<DetectZeroes> = attr("detect_zeroes"),
+        detect_zeroes: Option<DetectZeroes> = attr_not_default("detect_zeroes"),
         queues: Option<u32> = attr("queues"),
         queue_size: Option<u32> = attr("queue_size"),
         virtio: VirtioOptions = flat(),

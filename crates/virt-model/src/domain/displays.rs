@@ -130,12 +130,15 @@ fn spice_ports(graphics: &mut Graphics) {
 
 /// A guest with a display has a card to drive it; the first card is the primary one.
 pub(super) fn videos(domain: &mut Domain) {
-    let shown = domain.devices.graphics.iter().any(|g| g.kind != GraphicsType::EglHeadless);
+    let shown = !domain.devices.graphics.is_empty();
     if domain.devices.videos.is_empty() && shown {
         domain.devices.videos.push(Video::default());
     }
     for video in &mut domain.devices.videos {
         complete_video(video, domain.virt_type);
+    }
+    for video in &mut domain.devices.videos {
+        video.model.primary = video.model.primary.filter(|primary| primary.is_yes());
     }
     let primary =
         domain.devices.videos.iter().position(|video| video.model.primary == Some(YesNo::Yes));

@@ -33,14 +33,17 @@ pub(super) fn consoles(domain: &mut Domain) {
     ));
     if domain.os.kind.kind == Some(OsType::Hvm)
         && let Some(serial) = devices.serials.first()
+        && serial.target.kind.as_deref() != Some("isa-debug")
     {
-        let target = ConsoleTarget { kind: Some(ConsoleType::Serial), port: Some(0) };
+        let target = ConsoleTarget { kind: Some(ConsoleType::Serial), port: serial.target.port };
         let console = Console { source: serial.source.clone(), target, info: serial.info.clone() };
         devices.consoles.insert(0, console);
     }
     for (at, console) in devices.consoles.iter_mut().enumerate() {
-        console.target.kind.get_or_insert(ConsoleType::Serial);
-        console.target.port = u32::try_from(at).ok();
+        let kind = *console.target.kind.get_or_insert(ConsoleType::Serial);
+        if kind != ConsoleType::Serial || console.target.port.is_none() {
+            console.target.port = u32::try_from(at).ok();
+        }
     }
 }
 
@@ -95,16 +98,30 @@ pub(super) fn controllers(domain: &mut Domain) {
         insert_controller(&mut sorted, controller);
     }
     domain.devices.controllers = sorted;
-    for (kind, count) in needed(domain) {
-        for index in 0..count {
-            let controllers = &mut domain.devices.controllers;
-            if !controllers.iter().any(|c| c.kind == kind && c.index == Some(index)) {
-                insert_controller(
-                    controllers,
-                    Controller { kind, index: Some(index), ..Controller::default() },
-                );
-            }
+    for (kind, index) in needed(domain) {
+        let controllers = &mut domain.devices.controllers;
+        if !controllers.iter().any(|c| c.kind == kind && c.index == Some(index)) {
+            insert_controller(
+                controllers,
+                Controller { kind, index: Some(index), ..Controller::default() },
+            );
         }
+    }
+}
+
+/// A smartcard without an address gets the next free slot of its reader.
+pub(super) fn smartcards(domain: &mut Domain) {
+    let cards = &mut domain.devices.smartcards;
+    let mut slot = 0;
+    for at in 0..cards.len() {
+        if cards[at].info.address != Address::None {
+            continue;
+        }
+        while cards.iter().any(|card| card.info.address == (Address::Ccid { controller: 0, slot }))
+        {
+            slot += 1;
+        }
+        cards[at].info.address = Address::Ccid { controller: 0, slot };
     }
 }
 
@@ -116,7 +133,7 @@ pub(super) fn insert_controller(controllers: &mut Vec<Controller>, new: Controll
     controllers.insert(at.unwrap_or(controllers.len()), new);
 }
 
-/// How many controllers of each type the devices need.
+/// The controllers that the devices need.
 ///
 /// Limit: a device's controller number counts only up to [`CONTROLLERS_MAX`].
 fn needed(domain: &Domain) -> Vec<(ControllerType, u32)> {
@@ -151,20 +168,24 @@ fn needed(domain: &Domain) -> Vec<(ControllerType, u32)> {
                 .filter(|console| console.target.kind == Some(ConsoleType::Virtio))
                 .map(|console| &console.info),
         );
-    let virtio_serial = serial_ports
-        .map(|info| match &info.address {
-            Address::VirtioSerial(at) => at.controller.saturating_add(1).min(CONTROLLERS_MAX),
-            _ => 1,
-        })
-        .max()
-        .unwrap_or(0);
-    vec![
-        (ControllerType::Scsi, on_bus(DiskBus::Scsi)),
-        (ControllerType::Fdc, on_bus(DiskBus::Fdc)),
-        (ControllerType::Ide, on_bus(DiskBus::Ide)),
-        (ControllerType::Sata, on_bus(DiskBus::Sata)),
-        (ControllerType::VirtioSerial, virtio_serial),
-        (ControllerType::Ccid, u32::from(!devices.smartcards.is_empty())),
-        (ControllerType::Scsi, for_hostdevs),
-    ]
+    let named = serial_ports.map(|info| match &info.address {
+        Address::VirtioSerial(at) => at.controller.min(CONTROLLERS_MAX),
+        _ => 0,
+    });
+    let mut needed: Vec<(ControllerType, u32)> = Vec::new();
+    let mut all = |kind, count| needed.extend((0..count).map(|index| (kind, index)));
+    all(ControllerType::Scsi, on_bus(DiskBus::Scsi));
+    all(ControllerType::Fdc, on_bus(DiskBus::Fdc));
+    all(ControllerType::Ide, on_bus(DiskBus::Ide));
+    all(ControllerType::Sata, on_bus(DiskBus::Sata));
+    needed.extend(named.map(|index| (ControllerType::VirtioSerial, index)));
+    let cards = devices.smartcards.iter().filter_map(|card| match card.info.address {
+        Address::Ccid { controller, .. } => {
+            Some((ControllerType::Ccid, controller.min(CONTROLLERS_MAX)))
+        }
+        _ => None,
+    });
+    needed.extend(cards);
+    needed.extend((0..for_hostdevs).map(|index| (ControllerType::Scsi, index)));
+    needed
 }

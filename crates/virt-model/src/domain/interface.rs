@@ -61,6 +61,31 @@ element! {
     }
 }
 
+/// Adapters that libvirt knows by name; others are taken as written.
+pub(crate) const MODELS: &[&str] = &[
+    "netfront",
+    "rtl8139",
+    "virtio",
+    "e1000",
+    "e1000e",
+    "igb",
+    "virtio-transitional",
+    "virtio-non-transitional",
+    "usb-net",
+    "spapr-vlan",
+    "lan9118",
+    "smc91c111",
+    "vlance",
+    "vmxnet",
+    "vmxnet2",
+    "vmxnet3",
+    "Am79C970A",
+    "Am79C973",
+    "82540EM",
+    "82545EM",
+    "82543GC",
+];
+
 words! {
     pub enum MacType {
         Generated = "generated",
@@ -190,7 +215,7 @@ element! {
 
 element! {
     pub struct InterfaceModel {
-        kind: Option<String> = attr("type"),
+        kind: Option<String> = net_model("type"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use virt_error::{Code, Error, Origin, Result};
 
-use crate::domain::{Domain, DomainRules, defaults, implicit, scheduling, validate};
+use crate::domain::{Domain, DomainRules, defaults, implicit, numa, scheduling, validate};
 use crate::schema::{ParseFlags, error};
 
 impl Domain {
@@ -30,6 +30,7 @@ impl Domain {
         }
         rules.before_defaults(self, flags)?;
         defaults::memory(self)?;
+        numa::complete(self);
         defaults::vcpus(self);
         scheduling::complete(self)?;
         defaults::boot(self);
@@ -38,6 +39,7 @@ impl Domain {
         defaults::devices(self, rules)?;
         implicit::consoles(self);
         implicit::scsi_addresses(self, rules);
+        implicit::smartcards(self);
         implicit::controllers(self);
         rules.defaults(self, flags)?;
         self.namespaces.retain(|namespace| rules.owns_namespace(&namespace.uri));

@@ -19,6 +19,7 @@ pub mod interface;
 mod load;
 pub mod memory;
 pub mod misc;
+mod numa;
 pub mod rules;
 mod scheduling;
 pub mod source;
@@ -170,7 +171,8 @@ words! {
 element! {
     /// The number of virtual CPUs.
     pub struct Vcpu {
-        placement: Placement = attr_def("placement"),
+        /// Static where nothing is said, unless memory is placed automatically.
+        placement: Option<Placement> = static_placement("placement"),
         cpuset: Option<crate::schema::text::NumberSet> = cpuset("cpuset"),
         /// How many are there at start, where fewer than all.
         current: Option<u32> = vcpu_current("current"),

@@ -4,9 +4,12 @@ use virt_error::Result;
 
 use crate::domain::load::xml_error;
 use crate::domain::tune::{CacheType, Cachetune, IothreadSched, Memorytune, VcpuSched};
-use crate::domain::{Domain, VcpuState};
+use crate::domain::{Domain, IothreadId, VcpuState};
 use crate::schema::error;
 use crate::schema::text::{NumberSet, YesNo};
+
+/// Limit: I/O threads that are listed one by one.
+const IOTHREADS_MAX: usize = 65_535;
 
 pub(super) fn complete(domain: &mut Domain) -> Result<()> {
     vcpus(domain);
@@ -45,6 +48,14 @@ fn iothreads(domain: &mut Domain) -> Result<()> {
         .max(u32::try_from(domain.iothread_ids.len()).unwrap_or(u32::MAX));
     if !domain.iothread_ids.is_empty() {
         domain.iothreads = Some(count);
+        let mut free = 1;
+        // Limit: the count comes from a document; libvirt's own bound is the same.
+        while domain.iothread_ids.len() < (count as usize).min(IOTHREADS_MAX) {
+            if !domain.iothread_ids.iter().any(|known| known.id == free) {
+                domain.iothread_ids.push(IothreadId { id: free, ..IothreadId::default() });
+            }
+            free += 1;
+        }
     }
     let known = |id: u32| match domain.iothread_ids.as_slice() {
         [] => (1..=count).contains(&id),

@@ -44,6 +44,14 @@ element! {
     }
 }
 
+element! {
+    /// The format of an image further down a chain.
+    pub struct ImageFormat {
+        kind: Option<String> = attr("type"),
+        metadata_cache: Option<crate::domain::disk::MetadataCache> = child_some("metadata_cache"),
+    }
+}
+
 impl StorageSource {
     /// The order in which the children other than `host` are printed.
     const REST_ORDER: &'static [&'static str] = &[
@@ -129,8 +137,11 @@ impl StorageSource {
         if !flags.inactive {
             source.index = kinds::read_value::<u32>(element, "index")?.filter(|index| *index > 0);
         }
+        // Compat: that a label was skipped is known only while the guest runs.
+        let skipped = |e: &&Element<'_>| flags.inactive && e.attr("labelskip") == Some("yes");
         for name in Self::REST_ORDER {
-            source.rest.extend(element.children_named(name).map(Element::to_static));
+            let kept = element.children_named(name).filter(|e| !skipped(e));
+            source.rest.extend(kept.map(Element::to_static));
         }
         Ok(source)
     }
@@ -197,7 +208,7 @@ pub struct BackingStore {
 pub struct BackingImage {
     pub kind: DiskType,
     pub index: Option<u32>,
-    pub format: Option<Element<'static>>,
+    pub format: Option<ImageFormat>,
     pub source: StorageSource,
     pub backing_store: Option<BackingStore>,
 }
@@ -212,7 +223,8 @@ impl BackingStore {
             None => return Err(error::xml("missing disk source")),
         };
         let index = if flags.inactive { None } else { kinds::read_value(element, "index")? };
-        let format = element.child("format").map(Element::to_static);
+        let format =
+            element.child("format").map(|format| ImageFormat::read(format, flags)).transpose()?;
         let backing_store =
             element.child("backingStore").map(|below| Self::read(below, flags)).transpose()?;
         Ok(Self {
@@ -230,7 +242,7 @@ impl BackingStore {
                 out.w.attr("index", &index.to_string());
             }
             if let Some(format) = &image.format {
-                out.w.element(format);
+                out.element("format", format);
             }
             image.source.write("source", out);
             if let Some(below) = &image.backing_store {

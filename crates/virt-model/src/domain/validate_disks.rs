@@ -32,9 +32,6 @@ pub(super) fn check(domain: &Domain) -> Result<()> {
 fn one(disk: &Disk) -> Result<()> {
     let bus = disk.target.bus.unwrap_or_default();
     let target = &disk.target.dev;
-    if crate::domain::disk_index(target).is_none() && disk.info.address == Address::None {
-        return xml_error(format!("Unknown disk name '{target}' and no address specified"));
-    }
     source(disk)?;
     if disk.vendor.as_ref().is_some_and(|vendor| vendor.len() > VENDOR_LEN_MAX) {
         return Err(error::unsupported("disk vendor is more than 8 characters"));

@@ -9,12 +9,12 @@ use crate::domain::address::Address;
 use crate::domain::boot::OsType;
 use crate::domain::chardev::ChardevSource;
 use crate::domain::clock::Offset;
-use crate::domain::cpu::Policy;
+use crate::domain::cpu::{Fallback, Policy};
 use crate::domain::disk::{DiskType, Tray};
 use crate::domain::hostdev::HostdevSource;
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
 use crate::domain::source::{BackingStore, StorageSource};
-use crate::domain::{LifecycleAction, Namespace, VirtType};
+use crate::domain::{LifecycleAction, Namespace, Placement, VirtType};
 use crate::schema::text::{Mac, NumberSet, YesNo};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
 
@@ -34,20 +34,67 @@ kind! {
     attrs |field, out| if let Some(id) = field { out.w.attr(name, &id.to_string()) };
 }
 
+/// Namespaces of the hypervisors, with the prefix libvirt gives them.
+const NAMESPACES: &[(&str, &str)] = &[
+    ("qemu", "http://libvirt.org/schemas/domain/qemu/1.0"),
+    ("lxc", "http://libvirt.org/schemas/domain/lxc/1.0"),
+    ("xen", "http://libvirt.org/schemas/domain/xen/1.0"),
+    ("bhyve", "http://libvirt.org/schemas/domain/bhyve/1.0"),
+    ("vmware", "http://libvirt.org/schemas/domain/vmware/1.0"),
+    ("test", "http://libvirt.org/schemas/domain/test/1.0"),
+];
+
+/// The namespace of an element of another vocabulary, declared on it or on its parent.
+fn namespace_of<'t>(parent: &'t Element<'_>, child: &'t Element<'_>) -> Option<&'t str> {
+    match child.prefix() {
+        Some(prefix) => child.namespace_of(prefix).or_else(|| parent.namespace_of(prefix)),
+        None => child.attr("xmlns"),
+    }
+}
+
+/// The prefix libvirt prints, which is the document's own where libvirt knows none.
+fn printed_prefix<'t>(uri: &str, child: &'t Element<'_>) -> &'t str {
+    let known = NAMESPACES.iter().find(|(_, known)| *known == uri);
+    known.map_or(child.prefix().unwrap_or_default(), |(prefix, _)| prefix)
+}
+
+/// The same tree with another prefix, and without declarations.
+fn with_prefix(tree: &Element<'_>, prefix: &str) -> Element<'static> {
+    let mut out = tree.to_static();
+    out.name = format!("{prefix}:{}", tree.local_name()).into();
+    out.attrs.retain(|attr| attr.name != "xmlns" && !attr.name.starts_with("xmlns:"));
+    out.children =
+        tree.elements().map(|child| virt_xml::Node::Element(with_prefix(child, prefix))).collect();
+    if out.children.is_empty() && !tree.text().trim().is_empty() {
+        out = out.with_text(tree.text().into_owned());
+    }
+    out
+}
+
 kind! {
-    /// Namespaces declared on the root, other than the default one.
+    /// Namespaces of the children that are foreign.
     namespaces [] (Vec<Namespace>;)
-    read |element, flags| Ok(element.attrs.iter().filter_map(|attr| {
-        let prefix = attr.name.strip_prefix("xmlns:")?;
-        Some(Namespace { prefix: prefix.to_owned(), uri: attr.value.clone().into_owned() })
-    }).filter(|namespace| element.elements().any(|child| child.prefix() == Some(&namespace.prefix))).collect());
+    read |element, flags| {
+        let mut found: Vec<Namespace> = Vec::new();
+        for child in element.elements() {
+            if let Some(uri) = namespace_of(element, child)
+                && !found.iter().any(|known| known.uri == uri)
+            {
+                found.push(Namespace { prefix: printed_prefix(uri, child).to_owned(), uri: uri.to_owned() });
+            }
+        }
+        Ok(found)
+    };
     attrs |field, out| for namespace in field { out.w.attr(&format!("xmlns:{}", namespace.prefix), &namespace.uri) };
 }
 
 kind! {
-    /// Children of hypervisors' namespaces.
+    /// Children of other namespaces.
     foreign [] (Vec<Element<'static>>;)
-    read |element, flags| Ok(element.elements().filter(|child| child.prefix().is_some()).map(Element::to_static).collect());
+    read |element, flags| Ok(element.elements().filter_map(|child| {
+        let uri = namespace_of(element, child)?;
+        Some(with_prefix(child, printed_prefix(uri, child)))
+    }).collect());
     children |field, out| for tree in field { out.w.element(tree) };
 }
 
@@ -201,6 +248,30 @@ kind! {
     attr_policy [] (Option<Policy>; name: &str)
     read |element, flags| read_value(element, name).map(|policy| policy.or(Some(Policy::Require)));
     attrs |field, out| if let Some(policy) = field { out.w.attr(name, policy.as_str()) };
+}
+
+kind! {
+    /// Static where absent; always printed.
+    static_placement [] (Option<Placement>; name: &str)
+    read |element, flags| read_value(element, name);
+    attrs |field, out| out.w.attr(name, field.unwrap_or_default().as_str());
+}
+
+kind! {
+    /// A word whose default is not written.
+    attr_not_default [T: Text + Default + PartialEq] (Option<T>; name: &str)
+    read |element, flags| Ok(read_value(element, name)?.filter(|value| *value != T::default()));
+    attrs |field, out| if let Some(value) = field { out.w.attr(name, &value.print()) };
+}
+
+kind! {
+    /// An adapter's model; names of old are known in any spelling.
+    net_model [] (Option<String>; name: &str)
+    read |element, flags| Ok(element.attr(name).map(|given| {
+        let known = crate::domain::interface::MODELS.iter().find(|known| known.eq_ignore_ascii_case(given));
+        (*known.unwrap_or(&given)).to_owned()
+    }));
+    attrs |field, out| if let Some(model) = field { out.w.attr(name, model) };
 }
 
 kind! {
@@ -395,13 +466,27 @@ kind! {
 }
 
 kind! {
-    /// The element's own text, that of its children not counted.
-    own_text [] (Option<String>;)
+    /// Where random numbers come from; the kernel's own device where nothing is said.
+    rng_device [] (Option<String>;)
     read |element, flags| {
-        let text = if element.elements().next().is_some() { "".into() } else { element.text() };
-        Ok((!text.is_empty()).then(|| text.into_owned()))
+        if element.attr("model") != Some("random") {
+            return Ok(None);
+        }
+        let text = element.text();
+        Ok(Some(if text.is_empty() { "/dev/random".to_owned() } else { text.into_owned() }))
     };
     children |field, out| if let Some(text) = field { out.w.text(text) };
+}
+
+kind! {
+    /// What a passed-on smartcard talks to.
+    card_source [] (Option<ChardevSource>;)
+    read |element, flags| match element.attr("mode") {
+        Some("passthrough") => ChardevSource::read(element, flags).map(Some),
+        _ => Ok(None),
+    };
+    attrs |field, out| if let Some(source) = field { source.attrs(out) };
+    children |field, out| if let Some(source) = field { source.children(out) };
 }
 
 kind! {
@@ -453,4 +538,10 @@ kind! {
         out.w.attr(name, &kib.to_string());
         out.w.attr("units", "KiB");
     };
+}
+
+kind! {
+    model_fallback [] (Option<Fallback>; name: &str)
+    read |element, flags| Ok(read_value(element, name)?.filter(|_| !element.text().is_empty()));
+    attrs |field, out| if let Some(fallback) = field { out.w.attr(name, fallback.as_str()) };
 }
