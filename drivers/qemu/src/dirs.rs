@@ -22,23 +22,25 @@ pub struct Dirs {
 }
 
 impl Dirs {
-    /// Those of `qemu:///system`, below `root` (`/` for the host's own).
-    pub fn system(root: &Path) -> Self {
+    /// Those of a daemon for all users, or below a base directory: a folder of its own in each of the
+    /// daemon's.
+    pub fn within(config: &Path, state: &Path, run: &Path, log: &Path, cache: &Path) -> Self {
+        let run = run.join("qemu");
         Self {
-            config: root.join("etc/libvirt/qemu"),
-            run: root.join("run/libvirt/qemu"),
-            lib: root.join("var/lib/libvirt/qemu"),
-            log: root.join("var/log/libvirt/qemu"),
-            cache: root.join("var/cache/libvirt/qemu"),
-            channel: root.join("run/libvirt/qemu/channel"),
+            config: config.join("qemu"),
+            lib: state.join("qemu"),
+            log: log.join("qemu"),
+            cache: cache.join("qemu"),
+            channel: run.join("channel"),
+            run,
         }
     }
 
-    /// Those of `qemu:///session`: configuration, cache and run directories of the user.
-    pub fn session(config_home: &Path, cache_home: &Path, runtime: &Path) -> Self {
-        let config = config_home.join("libvirt/qemu");
-        let cache = cache_home.join("libvirt/qemu");
-        let run = runtime.join("libvirt/qemu/run");
+    /// Those of a user's own daemon, in the user's configuration, cache and run folders.
+    ///
+    /// Compat: laid out otherwise than the system's.
+    pub fn session(config: &Path, run: &Path, cache: &Path) -> Self {
+        let (config, run, cache) = (config.join("qemu"), run.join("qemu/run"), cache.join("qemu"));
         Self {
             lib: config.join("lib"),
             log: cache.join("log"),
@@ -46,18 +48,6 @@ impl Dirs {
             cache: cache.join("cache"),
             config,
             run,
-        }
-    }
-
-    /// Everything below one directory, as `virtd --base-dir` wants it.
-    pub fn below(base: &Path) -> Self {
-        Self {
-            config: base.join("etc/libvirt/qemu"),
-            run: base.join("run/libvirt/qemu"),
-            lib: base.join("lib/libvirt/qemu"),
-            log: base.join("log/libvirt/qemu"),
-            cache: base.join("cache/libvirt/qemu"),
-            channel: base.join("run/libvirt/qemu/channel"),
         }
     }
 

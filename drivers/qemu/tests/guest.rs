@@ -1,5 +1,7 @@
 //! Real guests under emulation, driven through the driver in this process.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,7 +40,8 @@ impl Private {
 }
 
 fn connect(scratch: &Scratch) -> Connection {
-    let dirs = Dirs::below(scratch.path());
+    let dir = |name: &str| scratch.join(name).join("libvirt");
+    let dirs = Dirs::within(&dir("config"), &dir("state"), &dir("run"), &dir("log"), &dir("cache"));
     let settings = Settings { uri: "qemu:///session".into(), dirs, user: None };
     let driver = QemuDriver::start(settings).unwrap();
     Connection::new(vec![Arc::new(driver) as Arc<dyn Driver>], "qemu:///session", false)
@@ -248,6 +251,6 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
     let error = connection.domain_create_xml(&xml, 0).unwrap_err();
     assert!(error.message().contains("/nonexistent/disk.img"), "{error}");
     assert!(connection.domain_lookup_by_name("vm").is_err());
-    assert_eq!(std::fs::read_dir(private.scratch.join("lib/libvirt/qemu")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(private.scratch.join("state/libvirt/qemu")).unwrap().count(), 0);
     assert!(!private.scratch.join("run/libvirt/qemu/vm.xml").exists());
 }
