@@ -19,10 +19,10 @@ fn placement(domain: &mut Domain) {
     let by_memory =
         domain.numatune.memory.as_ref().is_some_and(|memory| automatic(memory.placement));
     let vcpu = &mut domain.vcpu;
-    if vcpu.placement.is_none() {
-        let auto = by_memory && vcpu.cpuset.is_none();
-        vcpu.placement = Some(if auto { Placement::Auto } else { Placement::Static });
+    if by_memory && vcpu.cpuset.is_none() {
+        vcpu.placement = Some(Placement::Auto);
     }
+    vcpu.placement.get_or_insert(Placement::Static);
     let auto = automatic(vcpu.placement);
     if auto {
         vcpu.cpuset = None;
