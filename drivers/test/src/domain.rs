@@ -1,13 +1,13 @@
 //! A domain: its definitions, its state, and who may change them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use virt_driver::{Call, Cell, DomainFacts, Entry, Job, Turn};
+use virt_driver::{Call, DomainFacts, Job};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Definition;
-use virt_types::{DomainRef, Event, Uuid, api};
+use virt_types::{DomainRef, Event, api};
 
+use crate::object::{Family, Object};
 use crate::world::World;
 
 pub(crate) mod balloon;
@@ -24,26 +24,8 @@ pub(crate) mod throttle;
 pub(crate) mod tune;
 pub(crate) mod vcpu;
 
-/// How long a call waits for another one's turn at the same domain.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// A domain as it is listed. Another name makes it another entry.
-#[derive(Debug)]
-pub(crate) struct Domain {
-    name: Arc<str>,
-    uuid: Uuid,
-    cell: Cell<State>,
-}
-
-impl Entry for Domain {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-}
+/// A domain as it is listed.
+pub(crate) type Domain = Object<State>;
 
 /// The changing part of a domain.
 #[derive(Clone, Debug)]
@@ -63,8 +45,6 @@ pub(crate) struct State {
     iothreads: Vec<iothread::Polling>,
     /// What the guest's file systems and clock were told.
     guest: guest::Guest,
-    /// It is no longer listed: whoever waited for a turn finds nothing.
-    gone: bool,
 }
 
 impl State {
@@ -168,11 +148,28 @@ enum Target {
     Stored,
 }
 
-impl Domain {
-    /// A domain that does not run, listed nowhere yet.
-    fn new(definition: Definition, uuid: Uuid) -> Self {
-        let state = State {
-            current: Arc::new(definition),
+impl Family for State {
+    const WHAT: &'static str = "domain";
+    const ORIGIN: Origin = Origin::Domain;
+
+    fn is_active(&self) -> bool {
+        self.active()
+    }
+
+    fn lost(_: &str) -> Error {
+        not_found()
+    }
+
+    fn busy(name: &str) -> String {
+        format!("domain '{name}' is already active")
+    }
+}
+
+impl State {
+    /// A domain that does not run.
+    fn new(definition: Arc<Definition>) -> Self {
+        Self {
+            current: definition,
             stored: None,
             id: None,
             persistent: false,
@@ -182,34 +179,17 @@ impl Domain {
             reason: api::DOMAIN_SHUTOFF_UNKNOWN,
             iothreads: Vec::new(),
             guest: guest::Guest::default(),
-            gone: false,
-        };
-        Self { name: state.current.name.as_str().into(), uuid, cell: Cell::new(state) }
+        }
     }
+}
 
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        self.cell.read(look)
-    }
-
+impl Domain {
     pub(crate) fn to_ref(&self) -> DomainRef {
         self.read(|state| self.ref_at(state))
     }
 
     pub(crate) fn ref_at(&self, state: &State) -> DomainRef {
         DomainRef { name: Arc::clone(&self.name), uuid: self.uuid, id: state.id.unwrap_or(-1) }
-    }
-
-    /// Takes the turn to change the domain.
-    pub(crate) fn begin(&self, call: &Call<'_>, job: Job) -> Result<Turn<'_, State>> {
-        self.begin_as(job, call.api.name)
-    }
-
-    fn begin_as(&self, job: Job, api: &'static str) -> Result<Turn<'_, State>> {
-        let turn = self.cell.begin(job, api, TURN_WAIT_MAX)?;
-        if turn.read(|state| state.gone) {
-            return Err(not_found());
-        }
-        Ok(turn)
     }
 }
 

@@ -4,17 +4,26 @@
 //! to it and gone with the last one. `test:///FILE` reads a world of its own for the connection.
 //! The driver knows no hypervisor and touches the host only where a call names a file.
 
+mod device;
 mod domain;
 mod domains;
 mod error;
 mod host;
+mod interface;
+mod network;
+mod nodefile;
+mod object;
 mod open;
 mod params;
+mod pool;
+mod volume;
 mod world;
 
 use std::sync::Arc;
 
-use virt_driver::{Domains, Driver, EventSource, Host};
+use virt_driver::{
+    Domains, Driver, EventSource, Host, Interfaces, Networks, NodeDevices, Pools, Volumes,
+};
 
 pub use open::{fresh_world, opener};
 use world::World;
@@ -39,6 +48,26 @@ impl Driver for TestDriver {
     }
 
     fn domains(&self) -> Option<&dyn Domains> {
+        Some(self)
+    }
+
+    fn networks(&self) -> Option<&dyn Networks> {
+        Some(self)
+    }
+
+    fn pools(&self) -> Option<&dyn Pools> {
+        Some(self)
+    }
+
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        Some(self)
+    }
+
+    fn interfaces(&self) -> Option<&dyn Interfaces> {
+        Some(self)
+    }
+
+    fn node_devices(&self) -> Option<&dyn NodeDevices> {
         Some(self)
     }
 }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use virt_driver::{Connection, Driver, OpenRequest, Opener};
 use virt_error::Result;
 
-use crate::TestDriver;
 use crate::error::invalid_arg;
 use crate::world::World;
+use crate::{TestDriver, nodefile};
 
 /// Opens `test:///...` URIs that name neither a transport nor a host.
 pub fn opener() -> impl Opener {
@@ -34,7 +34,7 @@ impl Opener for TestOpener {
                 return Err(invalid_arg("testOpen: supply a path or use test:///default"));
             }
             "/default" => default_world()?,
-            path => Arc::new(World::from_file(path)?),
+            path => Arc::new(nodefile::load(path)?),
         };
         Ok(Some(vec![Arc::new(TestDriver { world })]))
     }

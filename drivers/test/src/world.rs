@@ -4,70 +4,65 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use virt_driver::{EventBus, Table};
 use virt_error::Result;
+use virt_model::host_interface::HostInterface;
+use virt_model::network::Network as NetworkDefinition;
+use virt_model::node_device::NodeDevice;
+use virt_model::storage::Pool as PoolDefinition;
+use virt_model::{Document, ParseFlags};
+use virt_types::api;
 
-use crate::domain::Domain;
-use crate::domain::define;
+use crate::device::DeviceList;
+use crate::domain::{Domain, define, rules};
 use crate::host::Node;
+use crate::interface::InterfaceList;
+use crate::network::{self, Network};
+use crate::pool::{self, Pool};
 
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) node: Node,
     pub(crate) domains: Table<Domain>,
+    pub(crate) networks: Table<Network>,
+    pub(crate) pools: Table<Pool>,
+    pub(crate) interfaces: InterfaceList,
+    pub(crate) devices: DeviceList,
     pub(crate) events: EventBus,
     last_id: AtomicI32,
 }
 
 /// What libvirt's default world consists of.
-mod content {
-    pub(super) const DOMAIN: &str = "\
-<domain type='test'>
-  <name>test</name>
-  <uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>
-  <memory>8388608</memory>
-  <currentMemory>2097152</currentMemory>
-  <vcpu>2</vcpu>
-  <os>
-    <type>hvm</type>
-  </os>
-  <devices>
-    <disk type='file'>
-      <source file='/guest/diskimage1'/>
-      <target dev='vda' bus='virtio'/>
-      <address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>
-    </disk>
-    <interface type='network'>
-      <mac address='aa:bb:cc:dd:ee:ff'/>
-      <source network='default'/>
-      <address type='pci' domain='0x0000' bus='0x00' slot='0x01' function='0x0'/>
-    </interface>
-    <memballoon model='virtio'>
-      <address type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x0'/>
-    </memballoon>
-  </devices>
-</domain>";
-}
+mod content;
 
 impl World {
-    fn new(node: Node) -> Self {
-        Self { node, domains: Table::new(), events: EventBus::new(), last_id: AtomicI32::new(0) }
+    pub(crate) fn new(node: Node) -> Self {
+        Self {
+            node,
+            domains: Table::new(),
+            networks: Table::new(),
+            pools: Table::new(),
+            interfaces: InterfaceList::default(),
+            devices: DeviceList::default(),
+            events: EventBus::new(),
+            last_id: AtomicI32::new(0),
+        }
     }
 
     /// The world of `test:///default`.
     pub(crate) fn default_world() -> Result<Self> {
         let world = Self::new(Node::with_cells());
-        define::preset(&world, content::DOMAIN)?;
+        let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+        define::preset(&world, rules::parse(content::DOMAIN, flags)?, |state| {
+            state.persistent = true;
+            Some(api::DOMAIN_RUNNING)
+        })?;
+        let flags = ParseFlags::default();
+        network::preset(&world, NetworkDefinition::parse(content::NETWORK, flags)?)?;
+        world.interfaces.define(HostInterface::parse(content::INTERFACE, flags)?, true);
+        pool::preset(&world, PoolDefinition::parse(content::POOL, flags)?)?;
+        for device in content::DEVICES {
+            world.devices.insert(NodeDevice::parse(device, flags)?);
+        }
         Ok(world)
-    }
-
-    /// The world that a node file describes.
-    pub(crate) fn from_file(path: &str) -> Result<Self> {
-        let _ = path;
-        virt_driver::unsupported()
-    }
-
-    /// The first address that a network gives away, and the length of its prefix.
-    pub(crate) fn address_range(&self, _network: &str) -> Option<(u32, u32)> {
-        None
     }
 
     /// The id of the next domain that starts.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use virt_driver::{Call, Job, Turn};
+use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::Domain as Definition;
@@ -10,21 +10,15 @@ use virt_types::{DomainRef, api};
 
 use super::{Domain, State, lifecycle, not_found, rules};
 use crate::error::invalid_operation;
+use crate::object::{Change, Running, remove, with_entry};
 use crate::world::World;
-
-/// Whether a domain that runs already may get the definition.
-#[derive(Clone, Copy, PartialEq)]
-enum Running {
-    Allowed,
-    Refused,
-}
 
 /// `virDomainDefineXML`.
 pub(crate) fn define(call: &Call<'_>, world: &World, xml: &str, flags: u32) -> Result<DomainRef> {
     let validate = flags & api::DOMAIN_DEFINE_VALIDATE != 0;
     let definition =
         rules::parse(xml, ParseFlags { inactive: true, validate, ..ParseFlags::default() })?;
-    with_entry(world, call.api.name, definition, Running::Allowed, |domain, turn, definition| {
+    enter(world, call.api.name, definition, Running::Allowed, |domain, turn, definition| {
         let (dom, detail) = turn.change(|state| {
             let detail = if state.persistent {
                 api::DOMAIN_EVENT_DEFINED_UPDATED
@@ -49,7 +43,7 @@ pub(crate) fn create(call: &Call<'_>, world: &World, xml: &str, flags: u32) -> R
     let validate = flags & api::DOMAIN_START_VALIDATE != 0;
     let definition =
         rules::parse(xml, ParseFlags { inactive: true, validate, ..ParseFlags::default() })?;
-    with_entry(world, call.api.name, definition, Running::Refused, |domain, turn, definition| {
+    enter(world, call.api.name, definition, Running::Refused, |domain, turn, definition| {
         turn.change(|state| {
             if state.persistent {
                 state.stored = Some(Arc::clone(&state.current));
@@ -60,71 +54,45 @@ pub(crate) fn create(call: &Call<'_>, world: &World, xml: &str, flags: u32) -> R
     })
 }
 
-/// Puts a domain of the world's own content in place, running.
-pub(crate) fn preset(world: &World, xml: &str) -> Result<()> {
-    let definition = rules::parse(xml, ParseFlags { inactive: true, ..ParseFlags::default() })?;
-    with_entry(world, "virConnectOpen", definition, Running::Refused, |_, turn, definition| {
+/// Puts a domain of the world's own content in place; `settle` gives it its place in the world and
+/// the state it is in, if it runs.
+pub(crate) fn preset(
+    world: &World,
+    definition: Definition,
+    settle: impl FnOnce(&mut State) -> Option<i32>,
+) -> Result<()> {
+    enter(world, "virConnectOpen", definition, Running::Allowed, |_, turn, definition| {
         turn.change(|state| {
             state.current = definition;
-            state.persistent = true;
-            lifecycle::run(world, state);
-            // Compat: how it came to run is not known.
-            state.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNKNOWN);
+            if let Some(number) = settle(state) {
+                lifecycle::run(world, state);
+                // Compat: how it came into that state is not known.
+                state.set_state(number, 0);
+            }
         });
         Ok(())
     })
 }
 
 /// Runs `body` in a turn of the domain that `definition` is for, which is new where there is none.
-fn with_entry<R>(
+fn enter<R>(
     world: &World,
     api: &'static str,
     mut definition: Definition,
     running: Running,
-    body: impl FnOnce(&Arc<Domain>, &mut Turn<'_, State>, Arc<Definition>) -> Result<R>,
+    body: impl FnOnce(&Arc<Domain>, &mut Change<'_, State>, Arc<Definition>) -> Result<R>,
 ) -> Result<R> {
-    let uuid = definition.uuid.unwrap_or_default();
     definition.id = None;
-    loop {
-        if let Some(existing) = known(world, &definition)? {
-            let mut turn = match existing.begin_as(Job::Modify, api) {
-                // It went while we waited: the name is free again.
-                Err(error) if error.is(Code::NoDomain) => continue,
-                turn => turn?,
-            };
-            if running == Running::Refused && turn.read(State::active) {
-                let detail = format!("domain '{}' is already active", existing.name);
-                return Err(Error::new(Code::OperationInvalid, Origin::Domain, detail));
-            }
-            return body(&existing, &mut turn, Arc::new(definition));
-        }
-        let fresh = Arc::new(Domain::new(definition.clone(), uuid));
-        // Order: the turn is taken before anybody can see the domain.
-        let mut turn = fresh.begin_as(Job::Modify, api)?;
-        if world.domains.insert(Arc::clone(&fresh)).is_ok() {
-            return body(&fresh, &mut turn, Arc::new(definition));
-        }
-    }
-}
-
-/// The domain with the name and UUID of `definition`; an error where only one of them fits.
-fn known(world: &World, definition: &Definition) -> Result<Option<Arc<Domain>>> {
-    let uuid = definition.uuid.unwrap_or_default();
-    let refused = |detail| Err(Error::new(Code::OperationFailed, Origin::Domain, detail));
-    if let Some(existing) = world.domains.by_uuid(&uuid) {
-        if *existing.name != *definition.name {
-            let name = &existing.name;
-            return refused(format!("domain '{name}' is already defined with uuid {uuid}"));
-        }
-        return Ok(Some(existing));
-    }
-    match world.domains.by_name(&definition.name) {
-        Some(existing) => refused(format!(
-            "domain '{}' already exists with uuid {}",
-            existing.name, existing.uuid
-        )),
-        None => Ok(None),
-    }
+    let key = (definition.name.clone(), definition.uuid.unwrap_or_default());
+    let definition = Arc::new(definition);
+    with_entry(
+        &world.domains,
+        api,
+        (&key.0, key.1),
+        running,
+        || State::new(Arc::clone(&definition)),
+        |domain, change| body(domain, change, Arc::clone(&definition)),
+    )
 }
 
 /// `virDomainUndefine`. A domain that runs goes on as a transient one.
@@ -143,15 +111,9 @@ pub(crate) fn undefine(call: &Call<'_>, world: &World, dom: &DomainRef, flags: u
     })?;
     world.publish_lifecycle(dom, api::DOMAIN_EVENT_UNDEFINED, api::DOMAIN_EVENT_UNDEFINED_REMOVED);
     if !active {
-        remove(world, &domain, &mut turn);
+        remove(&world.domains, &domain, &mut turn);
     }
     Ok(())
-}
-
-/// Takes a domain off the list; who still waits for a turn finds nothing.
-pub(crate) fn remove(world: &World, domain: &Arc<Domain>, turn: &mut Turn<'_, State>) {
-    turn.change(|state| state.gone = true);
-    world.domains.remove(domain);
 }
 
 /// `virDomainRename`.
@@ -185,16 +147,13 @@ pub(crate) fn rename(
     }
     let mut definition = (*old.current).clone();
     definition.name = new_name.to_owned();
-    let renamed = Arc::new(Domain::new(definition, domain.uuid));
-    let mut new_turn = renamed.begin(call, Job::Modify)?;
-    new_turn.change(|state| {
-        let current = Arc::clone(&state.current);
-        *state = State { current, ..old };
-    });
+    let state = State { current: Arc::new(definition), ..old };
+    let renamed = Arc::new(Domain::new(new_name, domain.uuid, state));
+    let _new_turn = renamed.begin(call, Job::Modify)?;
     if !world.domains.replace(&domain, Arc::clone(&renamed)) {
         return taken(format!("domain with name '{new_name}' already exists"));
     }
-    turn.change(|state| state.gone = true);
+    turn.end();
     let undefined = api::DOMAIN_EVENT_UNDEFINED;
     world.publish_lifecycle(domain.to_ref(), undefined, api::DOMAIN_EVENT_UNDEFINED_RENAMED);
     let defined = api::DOMAIN_EVENT_DEFINED;

@@ -12,13 +12,14 @@
 
 use std::sync::Arc;
 
-use virt_driver::{Call, Job, Turn};
+use virt_driver::{Call, Job};
 use virt_error::Result;
 use virt_model::domain::LifecycleAction;
 use virt_types::{DomainRef, api};
 
-use super::{Domain, State, define};
+use super::{Domain, State};
 use crate::error::internal;
+use crate::object::{Change, remove};
 use crate::world::World;
 
 /// Makes a domain run: an id, and a stored definition of its own where it is persistent.
@@ -36,7 +37,7 @@ pub(crate) fn run(world: &World, state: &mut State) {
 pub(crate) fn start(
     world: &World,
     domain: &Domain,
-    turn: &mut Turn<'_, State>,
+    turn: &mut Change<'_, State>,
     detail: i32,
 ) -> DomainRef {
     let dom = turn.change(|state| {
@@ -61,7 +62,7 @@ pub(crate) fn halt(state: &mut State, reason: i32) {
 pub(crate) fn stop(
     world: &World,
     domain: &Arc<Domain>,
-    turn: &mut Turn<'_, State>,
+    turn: &mut Change<'_, State>,
     reason: i32,
     detail: i32,
 ) {
@@ -74,7 +75,7 @@ pub(crate) fn stop(
     });
     world.publish_lifecycle(dom, api::DOMAIN_EVENT_STOPPED, detail);
     if !persistent {
-        define::remove(world, domain, turn);
+        remove(&world.domains, domain, turn);
     }
 }
 
@@ -128,7 +129,7 @@ pub(crate) fn reboot(call: &Call<'_>, world: &World, dom: &DomainRef) -> Result<
 fn power_off(
     world: &World,
     domain: &Arc<Domain>,
-    turn: &mut Turn<'_, State>,
+    turn: &mut Change<'_, State>,
     action: LifecycleAction,
 ) {
     match action {

@@ -4,6 +4,7 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::interface::InterfaceTarget;
 use virt_model::domain::{Device, Domain as Definition, DomainRules};
+use virt_xml::Element;
 
 /// The architecture of the node.
 pub(crate) const ARCH: &str = "i686";
@@ -73,6 +74,15 @@ impl DomainRules for Rules {
 /// Reads a domain document as the driver takes it.
 pub(crate) fn parse(xml: &str, flags: ParseFlags) -> Result<Definition> {
     let mut domain = Definition::load(xml, flags, &Rules)?;
+    name_interfaces(&mut domain);
+    Ok(domain)
+}
+
+/// The same from a tree.
+pub(crate) fn from_tree(tree: &Element<'_>) -> Result<Definition> {
+    let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+    let mut domain = Definition::from_tree(tree, flags)?;
+    domain.complete(flags, &Rules)?;
     name_interfaces(&mut domain);
     Ok(domain)
 }

@@ -2,9 +2,9 @@
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::disk::Iotune;
+use virt_model::domain::interface::{Bandwidth, Rate};
 use virt_model::domain::{Disk, Domain as Definition, Interface};
 use virt_types::{TypedParam, TypedValue};
-use virt_xml::Element;
 
 use super::State;
 use crate::error::invalid_arg;
@@ -44,62 +44,22 @@ fn disk_index(definition: &Definition, path: &str) -> Option<usize> {
     by_target.or_else(|| disks.iter().position(|disk| disk.path() == Some(path)))
 }
 
-/// One direction of `<bandwidth>`; 0 is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Rate {
-    average: u64,
-    peak: u64,
-    burst: u64,
-    floor: u64,
-}
-
-impl Rate {
-    fn of(bandwidth: Option<&Element<'static>>, direction: &str) -> Self {
-        let element = bandwidth.and_then(|bandwidth| bandwidth.child(direction));
-        let number = |name| {
-            element.and_then(|element| element.attr_number(name).ok().flatten()).unwrap_or(0)
-        };
-        Self {
-            average: number("average"),
-            peak: number("peak"),
-            burst: number("burst"),
-            floor: number("floor"),
-        }
+/// What parameters say about a direction, or `None` where they say nothing that counts: without an
+/// average or a floor there is no limit at all.
+fn given_rate(given: &[TypedParam], direction: &str) -> Option<Rate> {
+    let number = |name| params::uint(given, &format!("{direction}.{name}"));
+    let (average, floor) = (number("average"), number("floor"));
+    if average.is_none() && floor.is_none() {
+        return None;
     }
-
-    /// What parameters say about a direction, or `None` where they say nothing that counts.
-    fn given(given: &[TypedParam], direction: &str) -> Option<Self> {
-        let number = |name| params::uint(given, &format!("{direction}.{name}"));
-        let (average, floor) = (number("average"), number("floor"));
-        if average.is_none() && floor.is_none() {
-            return None;
-        }
-        let value = |number: Option<u32>| u64::from(number.unwrap_or(0));
-        Some(Self {
-            average: value(average),
-            peak: value(number("peak")),
-            burst: value(number("burst")),
-            floor: value(floor),
-        })
-    }
-
-    /// Without an average or a floor there is no limit at all.
-    fn element(self, direction: &'static str) -> Option<Element<'static>> {
-        if self.average == 0 && self.floor == 0 {
-            return None;
-        }
-        let values = [
-            ("average", self.average),
-            ("peak", self.peak),
-            ("floor", self.floor),
-            ("burst", self.burst),
-        ];
-        let mut element = Element::new(direction);
-        for (name, value) in values.into_iter().filter(|(_, value)| *value != 0) {
-            element = element.with_attr(name, value.to_string());
-        }
-        Some(element)
-    }
+    let set = |number: Option<u32>| number.filter(|number| *number != 0).map(u64::from);
+    let rate = Rate {
+        average: set(average),
+        peak: set(number("peak")),
+        floor: set(floor),
+        burst: set(number("burst")),
+    };
+    Some(if rate.average.is_none() && rate.floor.is_none() { Rate::default() } else { rate })
 }
 
 const INBOUND: &str = "inbound";
@@ -108,10 +68,12 @@ const OUTBOUND: &str = "outbound";
 /// `virDomainGetInterfaceParameters`.
 pub(crate) fn interface(state: &State, device: &str, flags: u32) -> Result<Vec<TypedParam>> {
     let interface = interface_at(state.affected(flags)?, device)?;
-    let inbound = Rate::of(interface.bandwidth.as_ref(), INBOUND);
-    let outbound = Rate::of(interface.bandwidth.as_ref(), OUTBOUND);
-    let param = |direction, name, value: u64| {
-        TypedParam::new(format!("{direction}.{name}"), u32::try_from(value).unwrap_or(u32::MAX))
+    let bandwidth = interface.bandwidth.clone().unwrap_or_default();
+    let inbound = bandwidth.inbound.unwrap_or_default();
+    let outbound = bandwidth.outbound.unwrap_or_default();
+    let param = |direction, name, value: Option<u64>| {
+        let value = u32::try_from(value.unwrap_or(0)).unwrap_or(u32::MAX);
+        TypedParam::new(format!("{direction}.{name}"), value)
     };
     Ok(vec![
         param(INBOUND, "average", inbound.average),
@@ -141,20 +103,19 @@ pub(crate) fn set_interface(
         ("outbound.burst", Kind::Uint),
     ];
     params::validate(given, &KNOWN)?;
-    let (inbound, outbound) = (Rate::given(given, INBOUND), Rate::given(given, OUTBOUND));
+    let (inbound, outbound) = (given_rate(given, INBOUND), given_rate(given, OUTBOUND));
     let mut result = Ok(());
     state.change_affected(flags, |definition| match interface_index(definition, device) {
         Err(error) => result = Err(error),
         Ok(at) => {
             let Some(interface) = definition.devices.interfaces.get_mut(at) else { return };
-            let old = interface.bandwidth.take();
-            let inbound = inbound.unwrap_or_else(|| Rate::of(old.as_ref(), INBOUND));
-            let outbound = outbound.unwrap_or_else(|| Rate::of(old.as_ref(), OUTBOUND));
-            let mut tree = Element::new("bandwidth");
-            for direction in [inbound.element(INBOUND), outbound.element(OUTBOUND)] {
-                tree.children.extend(direction.map(virt_xml::Node::Element));
-            }
-            interface.bandwidth = Some(tree).filter(|tree| !tree.children.is_empty());
+            let old = interface.bandwidth.take().unwrap_or_default();
+            let some = |rate: Option<Rate>| rate.filter(|rate| *rate != Rate::default());
+            let bandwidth = Bandwidth {
+                inbound: some(inbound.clone().or(old.inbound)),
+                outbound: some(outbound.clone().or(old.outbound)),
+            };
+            interface.bandwidth = Some(bandwidth).filter(|limits| *limits != Bandwidth::default());
         }
     })?;
     result

@@ -1,12 +1,10 @@
 //! NUMA placement, performance events, and what a lifecycle event leads to.
 
 use virt_error::{Code, Error, Origin, Result};
-use virt_model::NumberSet;
-use virt_model::Text;
 use virt_model::domain::tune::{NumaMemory, NumaMode};
-use virt_model::domain::{Domain as Definition, LifecycleAction};
+use virt_model::domain::{Domain as Definition, LifecycleAction, PerfEvent};
+use virt_model::{NumberSet, Text, YesNo};
 use virt_types::{TypedParam, api};
-use virt_xml::Element;
 
 use super::State;
 use crate::error::{invalid_arg, invalid_operation};
@@ -100,33 +98,24 @@ const PERF_EVENTS: [&str; 22] = [
     "emulation_faults",
 ];
 
-fn event<'a>(perf: Option<&'a Element<'static>>, name: &str) -> Option<&'a str> {
-    let mut events = perf.into_iter().flat_map(|perf| perf.children_named("event"));
-    events.find(|event| event.attr("name") == Some(name))?.attr("enabled")
-}
-
 /// `virDomainGetPerfEvents`.
 pub(crate) fn perf(state: &State, flags: u32) -> Result<Vec<TypedParam>> {
-    let perf = state.affected(flags)?.perf.as_ref();
-    let enabled = |name| event(perf, name) == Some("yes");
-    Ok(PERF_EVENTS.iter().map(|name| TypedParam::new(*name, enabled(name))).collect())
+    let perf = &state.affected(flags)?.perf;
+    let enabled = |name| perf.iter().any(|event| event.name == name && event.enabled.is_yes());
+    Ok(PERF_EVENTS.iter().map(|name| TypedParam::new(*name, enabled(*name))).collect())
 }
 
 /// `virDomainSetPerfEvents`.
 pub(crate) fn set_perf(state: &mut State, given: &[TypedParam], flags: u32) -> Result<()> {
     params::validate(given, &PERF_EVENTS.map(|name| (name, Kind::Boolean)))?;
     state.change_affected(flags, |definition| {
-        let old = definition.perf.take();
-        let mut tree = Element::new("perf");
+        let old = std::mem::take(&mut definition.perf);
         for name in PERF_EVENTS {
-            let word = |yes| if yes { "yes" } else { "no" };
-            let new = params::boolean(given, name).map(word);
-            if let Some(enabled) = new.or(event(old.as_ref(), name)) {
-                let entry = Element::new("event").with_attr("name", name);
-                tree = tree.with_child(entry.with_attr("enabled", enabled.to_owned()));
+            let known = old.iter().find(|event| event.name == name).map(|event| event.enabled);
+            if let Some(enabled) = params::boolean(given, name).map(YesNo::from).or(known) {
+                definition.perf.push(PerfEvent { name: name.to_owned(), enabled });
             }
         }
-        definition.perf = Some(tree).filter(|tree| !tree.children.is_empty());
     })
 }
 

@@ -1,0 +1,206 @@
+//! Volumes: sizes that are taken from their pool.
+
+use std::sync::Arc;
+
+use virt_driver::{Call, Job, Volumes};
+use virt_error::{Code, Error, Origin, Result};
+use virt_model::storage::{Volume, VolumeParse, VolumeType};
+use virt_types::{StoragePoolRef, StorageVolInfo, StorageVolRef};
+
+use crate::TestDriver;
+use crate::error::{check_flags, internal};
+use crate::pool::{Pool, State};
+use crate::world::World;
+
+fn not_found(by: &str, what: &str) -> Error {
+    let detail = format!("no storage vol with matching {by} '{what}'");
+    Error::new(Code::NoStorageVol, Origin::Test, detail)
+}
+
+fn to_ref(pool: &str, volume: &Volume) -> StorageVolRef {
+    StorageVolRef {
+        pool: pool.to_owned(),
+        name: volume.name.as_str().into(),
+        key: volume.key.clone().unwrap_or_default(),
+    }
+}
+
+/// Adds a volume to a pool that runs.
+fn add(pool: &mut State, mut volume: Volume) -> Result<StorageVolRef> {
+    if pool.volumes.contains_key(volume.name.as_str()) {
+        let detail = "storage vol already exists";
+        return Err(Error::new(Code::OperationFailed, Origin::Test, detail));
+    }
+    let bytes = volume.allocation_bytes.unwrap_or(0);
+    if bytes > pool.definition.available_bytes {
+        let name = &volume.name;
+        return Err(internal(format!("Not enough free space in pool for volume '{name}'")));
+    }
+    let folder = pool.definition.target_path().unwrap_or_default();
+    let path = format!("{folder}/{}", volume.name);
+    volume.key = Some(path.clone());
+    volume.target.path = Some(path);
+    pool.account(bytes, true);
+    let reference = to_ref(&pool.definition.name, &volume);
+    pool.volumes.insert(Arc::clone(&reference.name), volume);
+    Ok(reference)
+}
+
+/// Puts a volume of the world's own content in place.
+pub(crate) fn preset(pool: &mut State, xml: &str) -> Result<()> {
+    let volume = Volume::parse(xml, pool.definition.kind, VolumeParse::default())?;
+    add(pool, volume).map(drop)
+}
+
+impl World {
+    /// Looks at a volume by its pool and name.
+    fn look_volume<R>(
+        &self,
+        vol: &StorageVolRef,
+        look: impl FnOnce(&Volume) -> Result<R>,
+    ) -> Result<R> {
+        self.pool_of(vol)?.read(|state| {
+            state.require_active()?;
+            match state.volumes.get(&vol.name) {
+                Some(volume) => look(volume),
+                None => Err(not_found("name", &vol.name)),
+            }
+        })
+    }
+
+    fn pool_of(&self, vol: &StorageVolRef) -> Result<Arc<Pool>> {
+        self.pools.by_name(&vol.pool).ok_or_else(|| {
+            let detail = format!("no storage pool with matching name '{}'", vol.pool);
+            Error::new(Code::NoStoragePool, Origin::Test, detail)
+        })
+    }
+
+    /// The first volume of a running pool for which `is_meant` says yes.
+    fn find_volume(&self, is_meant: impl Fn(&Volume) -> bool) -> Option<StorageVolRef> {
+        let found = self.pools.collect(|pool| {
+            pool.read(|state| {
+                state.require_active().ok()?;
+                let volume = state.volumes.values().find(|volume| is_meant(volume))?;
+                Some(to_ref(&pool.name, volume))
+            })
+        });
+        found.into_iter().next()
+    }
+}
+
+impl Volumes for TestDriver {
+    fn list_all(
+        &self,
+        _: &Call<'_>,
+        pool: &StoragePoolRef,
+        flags: u32,
+    ) -> Result<Vec<StorageVolRef>> {
+        check_flags(flags, 0, "testStoragePoolListAllVolumes")?;
+        self.world.look_pool(pool, |state| {
+            state.require_active()?;
+            Ok(state
+                .volumes
+                .values()
+                .map(|volume| to_ref(&state.definition.name, volume))
+                .collect())
+        })
+    }
+
+    fn lookup_by_name(
+        &self,
+        _: &Call<'_>,
+        pool: &StoragePoolRef,
+        name: &str,
+    ) -> Result<StorageVolRef> {
+        self.world.look_pool(pool, |state| {
+            state.require_active()?;
+            let volume = state.volumes.get(name).ok_or_else(|| not_found("name", name))?;
+            Ok(to_ref(&state.definition.name, volume))
+        })
+    }
+
+    fn lookup_by_key(&self, _: &Call<'_>, key: &str) -> Result<StorageVolRef> {
+        let found = self.world.find_volume(|volume| volume.key.as_deref() == Some(key));
+        found.ok_or_else(|| not_found("key", key))
+    }
+
+    fn lookup_by_path(&self, _: &Call<'_>, path: &str) -> Result<StorageVolRef> {
+        let found = self.world.find_volume(|volume| volume.target.path.as_deref() == Some(path));
+        found.ok_or_else(|| not_found("path", path))
+    }
+
+    fn create_xml(
+        &self,
+        call: &Call<'_>,
+        pool: &StoragePoolRef,
+        xml: &str,
+        flags: u32,
+    ) -> Result<StorageVolRef> {
+        check_flags(flags, 0, "testStorageVolCreateXML")?;
+        let pool = self.world.pool(pool)?;
+        let mut change = pool.begin(call, Job::Modify)?;
+        change.read(State::require_active)?;
+        let kind = change.read(|state| state.definition.kind);
+        let volume = Volume::parse(xml, kind, VolumeParse::default())?;
+        change.change(|state| add(state, volume))
+    }
+
+    fn create_xml_from(
+        &self,
+        call: &Call<'_>,
+        pool: &StoragePoolRef,
+        xml: &str,
+        clonevol: &StorageVolRef,
+        flags: u32,
+    ) -> Result<StorageVolRef> {
+        check_flags(flags, 0, "testStorageVolCreateXMLFrom")?;
+        let pool = self.world.pool(pool)?;
+        let mut change = pool.begin(call, Job::Modify)?;
+        change.read(State::require_active)?;
+        let kind = change.read(|state| state.definition.kind);
+        let volume = Volume::parse(xml, kind, VolumeParse::default())?;
+        change.change(|state| {
+            if !state.volumes.contains_key(&clonevol.name) {
+                return Err(not_found("name", &clonevol.name));
+            }
+            add(state, volume)
+        })
+    }
+
+    fn delete(&self, call: &Call<'_>, vol: &StorageVolRef, flags: u32) -> Result<()> {
+        check_flags(flags, 0, "testStorageVolDelete")?;
+        let pool = self.world.pool_of(vol)?;
+        pool.begin(call, Job::Modify)?.change(|state| {
+            state.require_active()?;
+            match state.volumes.remove(&vol.name) {
+                Some(volume) => {
+                    state.account(volume.allocation_bytes.unwrap_or(0), false);
+                    Ok(())
+                }
+                None => Err(not_found("name", &vol.name)),
+            }
+        })
+    }
+
+    fn get_info(&self, _: &Call<'_>, vol: &StorageVolRef, flags: u32) -> Result<StorageVolInfo> {
+        if flags != 0 {
+            return virt_driver::unsupported();
+        }
+        self.world.look_volume(vol, |volume| {
+            Ok(StorageVolInfo {
+                kind: volume.kind.unwrap_or(VolumeType::File) as i8,
+                capacity: volume.capacity_bytes.unwrap_or(0),
+                allocation: volume.allocation_bytes.unwrap_or(0),
+            })
+        })
+    }
+
+    fn get_xml_desc(&self, _: &Call<'_>, vol: &StorageVolRef, flags: u32) -> Result<String> {
+        check_flags(flags, 0, "testStorageVolGetXMLDesc")?;
+        self.world.look_volume(vol, |volume| Ok(volume.to_xml()))
+    }
+
+    fn get_path(&self, _: &Call<'_>, vol: &StorageVolRef) -> Result<String> {
+        self.world.look_volume(vol, |volume| Ok(volume.target.path.clone().unwrap_or_default()))
+    }
+}
