@@ -3,13 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use virt_driver::{CallContext, Registry, Stream};
+use virt_driver::{CallContext, Stream};
 use virt_error::{Code, Error, Origin};
 use virt_wire::{
     Header, Message, MessageStatus, MessageType, Procedure, find, keepalive, lxc, qemu, remote,
 };
 
 use crate::client::{Client, start_reply, with_fds};
+use crate::drivers::Drivers;
 use crate::pool::{self, Pool};
 use crate::session::{self, Own};
 use crate::settings::Settings;
@@ -18,7 +19,7 @@ use crate::streams;
 /// What all clients share.
 pub(crate) struct Server {
     pub(crate) settings: Settings,
-    pub(crate) registry: Registry,
+    pub(crate) drivers: Drivers,
     pub(crate) pool: Pool,
     /// The loop, for pumps that workers start.
     pub(crate) runtime: tokio::runtime::Handle,

@@ -100,7 +100,7 @@ fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String
         priority_max: settings.workers_priority,
     };
     let server = Arc::new(Server {
-        registry: drivers::registry(&settings),
+        drivers: drivers::Drivers::start(&settings),
         settings,
         pool: pool::Pool::new(limits),
         runtime: runtime.handle().clone(),

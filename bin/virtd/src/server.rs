@@ -54,7 +54,7 @@ pub(crate) fn run(
         }
         tokio::task::spawn_local(relieve(Arc::clone(server)));
         ready();
-        let mut left_alone = pin!(left_alone(&crowd, idle_max));
+        let mut left_alone = pin!(left_alone(&crowd, server, idle_max));
         poll_fn(|cx| {
             while poll_signal(&mut reload, cx) {
                 virt_log::info!("daemon", "there is nothing to reload");
@@ -155,8 +155,8 @@ async fn relieve(server: Arc<Server>) {
     }
 }
 
-/// Ends when nobody was there for so long.
-async fn left_alone(crowd: &Crowd, idle_max: Option<Duration>) {
+/// Ends when nobody was there for so long and nothing needs the daemon.
+async fn left_alone(crowd: &Crowd, server: &Server, idle_max: Option<Duration>) {
     let Some(idle_max) = idle_max else { return std::future::pending().await };
     loop {
         while crowd.count.get() > 0 {
@@ -171,7 +171,7 @@ async fn left_alone(crowd: &Crowd, idle_max: Option<Duration>) {
             alone.as_mut().poll(cx).map(|()| true)
         })
         .await;
-        if timed_out && crowd.count.get() == 0 {
+        if timed_out && crowd.count.get() == 0 && !server.drivers.busy() {
             return;
         }
     }

@@ -125,7 +125,7 @@ fn open_named(
         virt_transport::Uri::parse(name)?.require_driver()?;
     }
     let read_only = client.read_only_socket || flags & OPEN_READ_ONLY != 0;
-    let connection = server.registry.open(Some(name), read_only)?;
+    let connection = server.drivers.registry.open(Some(name), read_only)?;
     Ok(connection.for_caller(client.caller.clone(), None))
 }
 

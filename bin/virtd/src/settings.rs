@@ -16,12 +16,22 @@ pub(crate) struct Dirs {
     pub(crate) cache: PathBuf,
 }
 
+/// What drivers keep where below those folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// As for root: each folder has one purpose.
+    System,
+    /// As for a user's own daemon: some folders are the same.
+    Session,
+}
+
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Root's daemon, for all users, as against a user's own.
     pub(crate) system: bool,
     pub(crate) dirs: Dirs,
+    pub(crate) layout: Layout,
     pub(crate) socket_dir: PathBuf,
     pub(crate) socket_group: Option<String>,
     pub(crate) socket_mode: u32,
@@ -48,10 +58,10 @@ impl Settings {
     /// Folders by the command line, then the file in them, then the folders the file names.
     pub(crate) fn load(args: &Args) -> Result<Self, String> {
         let system = rustix::process::geteuid().is_root();
-        let dirs = match &args.base_dir {
-            Some(base) => Dirs::under(&absolute(base)?),
-            None if system => Dirs::system(),
-            None => Dirs::session(),
+        let (dirs, layout) = match &args.base_dir {
+            Some(base) => (Dirs::under(&absolute(base)?), Layout::System),
+            None if system => (Dirs::system(), Layout::System),
+            None => (Dirs::session(), Layout::Session),
         };
         let path = args.config.clone().unwrap_or_else(|| dirs.config.join(FILE));
         let shown = path.display().to_string();
@@ -69,13 +79,13 @@ impl Settings {
         };
         let complain = |text: String| format!("Can't load config file: {text}: {shown}");
         let conf = Conf::parse(&text).map_err(|error| complain(error.at(&shown)))?;
-        let settings =
-            Self::from_conf(&conf, system, dirs).map_err(|error| complain(error.at(&shown)))?;
+        let settings = Self::from_conf(&conf, system, dirs, layout)
+            .map_err(|error| complain(error.at(&shown)))?;
         settings.check(&conf).map_err(complain)?;
         Ok(settings)
     }
 
-    fn from_conf(conf: &Conf, system: bool, dirs: Dirs) -> Result<Self, ConfError> {
+    fn from_conf(conf: &Conf, system: bool, dirs: Dirs, layout: Layout) -> Result<Self, ConfError> {
         let dir = |key: &str, otherwise: PathBuf| -> Result<PathBuf, ConfError> {
             Ok(conf.string(key)?.map_or(otherwise, PathBuf::from))
         };
@@ -100,6 +110,7 @@ impl Settings {
         };
         Ok(Self {
             system,
+            layout,
             socket_dir: dir("unix_sock_dir", dirs.run.clone())?,
             socket_group: text("unix_sock_group")?,
             // Without polkit the read-write socket is the owner's, and the group's when named.
@@ -203,8 +214,8 @@ impl Dirs {
     fn under(base: &Path) -> Self {
         let dir = |name: &str| base.join(name).join("libvirt");
         Self {
-            config: dir("config"),
-            state: dir("state"),
+            config: dir("etc"),
+            state: dir("lib"),
             run: dir("run"),
             log: dir("log"),
             cache: dir("cache"),
@@ -218,8 +229,9 @@ mod tests {
 
     fn from(text: &str) -> Result<Settings, String> {
         let conf = Conf::parse(text).map_err(|error| error.to_string())?;
-        let settings = Settings::from_conf(&conf, true, Dirs::under(Path::new("/b")))
-            .map_err(|error| error.at("c"))?;
+        let settings =
+            Settings::from_conf(&conf, true, Dirs::under(Path::new("/b")), Layout::System)
+                .map_err(|error| error.at("c"))?;
         settings.check(&conf)?;
         Ok(settings)
     }
@@ -242,7 +254,7 @@ mod tests {
         .expect("settings");
         assert_eq!(settings.socket(), Path::new("/r/libvirt-sock"));
         assert_eq!(settings.dirs.log, Path::new("/l"));
-        assert_eq!(settings.dirs.state, Path::new("/b/state/libvirt"));
+        assert_eq!(settings.dirs.state, Path::new("/b/lib/libvirt"));
         assert_eq!(settings.keepalive_interval_s, None);
         assert_eq!(settings.workers_max, 3);
         assert_eq!(settings.socket_mode, 0o770);

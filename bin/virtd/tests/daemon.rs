@@ -10,7 +10,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use raw::{Next, Raw, start};
-use test_support::{Daemon, Scratch, kill, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+use test_support::{Daemon, Scratch, wait_until};
 use virt_wire::{Header, keepalive, remote};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,8 +38,8 @@ struct Configured {
 impl Configured {
     fn start(conf: &str, options: &[&str]) -> Self {
         let base = Scratch::new("virtd");
-        fs::create_dir_all(base.join("config/libvirt")).expect("folder");
-        fs::write(base.join("config/libvirt/libvirtd.conf"), conf).expect("conf");
+        fs::create_dir_all(base.join("etc/libvirt")).expect("folder");
+        fs::write(base.join("etc/libvirt/libvirtd.conf"), conf).expect("conf");
         let mut command = virtd(base.path());
         let child = command.args(options).stderr(Stdio::null()).spawn().expect("virtd");
         let configured = Self { base, child };
@@ -134,7 +135,7 @@ fn daemon_mode_returns_when_the_socket_answers() {
     let answered = Raw::open(&socket, 0).call(remote::CONNECT_GET_TYPE, &[]);
     let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
     let null = fs::read_link(format!("/proc/{pid}/fd/0"));
-    kill(pid);
+    drop(Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL)));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(answered.is_ok());
     assert_eq!(cwd.expect("cwd"), Path::new("/"));

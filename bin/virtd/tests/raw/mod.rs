@@ -105,6 +105,7 @@ impl Raw {
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Next::HungUp,
                 Ok(count) => self.frames.feed(&bytes[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Next::Silent,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Next::HungUp,
                 Err(error) => panic!("{error}"),
