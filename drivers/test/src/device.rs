@@ -7,7 +7,7 @@ use virt_driver::{Call, NodeDevices, pick};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::node_device::NodeDevice;
 use virt_model::{Document, ParseFlags, PrintFlags};
-use virt_types::{Event, NodeDeviceRef, api};
+use virt_types::{Event, NodeDeviceRef, Uuid, api};
 use virt_xml::{Element, Node};
 
 use crate::TestDriver;
@@ -92,9 +92,14 @@ fn fc_property(device: &NodeDevice, name: &str) -> Option<String> {
     host.child_text(name).map(|text| text.into_owned())
 }
 
-/// The names of a fibre channel host.
-fn wwns(device: &NodeDevice) -> Option<(String, String)> {
-    Some((fc_property(device, "wwnn")?, fc_property(device, "wwpn")?))
+fn is_fc_host(device: &NodeDevice) -> bool {
+    device.has_capability("fc_host")
+}
+
+/// A name for a fibre channel host, as libvirt makes them up.
+fn random_wwn() -> String {
+    let digits = Uuid::random().to_string().replace('-', "");
+    format!("5001a4a{}", digits.get(..9).unwrap_or_default())
 }
 
 fn internal(detail: String) -> Error {
@@ -108,10 +113,7 @@ impl DeviceList {
         let takes_more = |parent: &NodeDevice| parent.has_capability(VPORTS);
         match &device.parent {
             Some(name) => match devices.get(name.as_str()) {
-                None => {
-                    let name = &device.name;
-                    Err(internal(format!("Could not find parent device for '{name}'")))
-                }
+                None => Err(internal("Could not find parent device for 'new device'".to_owned())),
                 Some(parent) if !takes_more(parent) => Err(internal(format!(
                     "Parent device {name} is not capable of vport operations"
                 ))),
@@ -185,11 +187,13 @@ impl NodeDevices for TestDriver {
         check_flags(flags, api::NODE_DEVICE_CREATE_XML_VALIDATE, "testNodeDeviceCreateXML")?;
         let flags = ParseFlags { validate: flags != 0, ..ParseFlags::default() };
         let device = NodeDevice::parse(xml_desc, flags)?;
-        let Some((wwnn, wwpn)) = wwns(&device) else {
+        if !is_fc_host(&device) {
             return Err(internal("Device is not a fibre channel HBA".to_owned()));
-        };
+        }
         let devices = &self.world.devices;
         devices.check_parent(&device)?;
+        let wwn = |name| fc_property(&device, name).unwrap_or_else(random_wwn);
+        let (wwnn, wwpn) = (wwn("wwnn"), wwn("wwpn"));
         let dev = devices.insert(devices.create(&wwnn, &wwpn)?);
         let event = api::NODE_DEVICE_EVENT_CREATED;
         self.world.events.publish(&Event::NodeDeviceLifecycle {
@@ -206,7 +210,7 @@ impl NodeDevices for TestDriver {
         let device = devices.get(name)?;
         let parent_is_there =
             device.parent.as_ref().is_some_and(|parent| devices.get(parent).is_ok());
-        if wwns(&device).is_none() || !parent_is_there {
+        if !is_fc_host(&device) || !parent_is_there {
             return Ok(());
         }
         devices.lock().remove(name);

@@ -122,8 +122,8 @@ fn enter(
     let running = if arrival == Arrival::Defined { Running::Allowed } else { Running::Refused };
     let fresh = || State::new(&definition);
     let key = (definition.name.as_str(), uuid);
+    source::check_conflict(world, &definition)?;
     with_entry(&world.pools, api, key, running, fresh, |pool, change| {
-        source::check_conflict(world, pool, &definition)?;
         change.change(|state| {
             let volumes = std::mem::take(&mut state.volumes);
             let (active, persistent) = (state.active, state.persistent);

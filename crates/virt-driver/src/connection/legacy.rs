@@ -5,7 +5,7 @@ use virt_types::*;
 
 use crate::access::Object;
 use crate::generated::api as calls;
-use crate::{Call, Connection};
+use crate::{Call, Connection, device_cap_filter};
 
 /// The first `max` of a list, as old calls bound their answers.
 fn first<T>(list: impl IntoIterator<Item = T>, max: i32) -> Vec<T> {
@@ -150,18 +150,12 @@ impl Connection {
 
     /// Devices of one capability, by name; an unknown name matches nothing.
     fn devices_with(&self, call: &Call<'_>, cap: Option<&str>) -> Result<Vec<NodeDeviceRef>> {
-        let devices = self.node_devices()?;
-        let Some(cap) = cap else { return devices.list_all(call, 0) };
-        let mut list = devices.list_all(call, 0)?;
-        let mut failed = None;
-        list.retain(|device| match devices.list_caps(call, &device.name, i32::MAX) {
-            Ok(caps) => caps.iter().any(|name| name == cap),
-            Err(error) => {
-                failed = Some(error);
-                false
-            }
-        });
-        failed.map_or(Ok(list), Err)
+        let flags = match cap.map(device_cap_filter) {
+            None => 0,
+            Some(Some(filter)) => filter,
+            Some(None) => return Ok(Vec::new()),
+        };
+        self.node_devices()?.list_all(call, flags)
     }
 
     pub fn node_device_num_of_caps(&self, name: &str) -> Result<i32> {

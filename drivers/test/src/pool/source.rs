@@ -4,14 +4,13 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_model::storage::{Pool as Definition, PoolType};
 use virt_xml::{Element, to_string};
 
-use super::Pool;
 use crate::error::invalid_arg;
 use crate::world::World;
 
 /// Refuses a definition of what another pool has already.
-pub(super) fn check_conflict(world: &World, pool: &Pool, new: &Definition) -> Result<()> {
+pub(super) fn check_conflict(world: &World, new: &Definition) -> Result<()> {
     let conflicts = world.pools.collect(|other| {
-        if other.uuid == pool.uuid {
+        if *other.name == *new.name {
             return None;
         }
         other
