@@ -106,7 +106,14 @@ element! {
 element! {
     pub struct Vlan {
         tag: u32 = attr_req("tag"),
-        members: Vec<Member> = list_long("interface"),
+        members: Vec<VlanParent> = list("interface"),
+    }
+}
+
+element! {
+    /// The interface that a VLAN runs over.
+    pub struct VlanParent {
+        name: String = attr_req("name"),
     }
 }
 

@@ -27,7 +27,7 @@ words! {
 element! {
     pub struct Network {
         /// How many guests use it; only of a running network.
-        connections: u32 = attr_odd("connections") when live,
+        connections: u32 = count_state("connections") when live,
         ipv6: bool = attr_yes("ipv6"),
         trust_guest_rx_filters: Option<YesNo> = attr("trustGuestRxFilters"),
         namespaces: Vec<Namespace> = namespaces(),
@@ -69,7 +69,7 @@ element! {
 element! {
     pub struct ForwardDev {
         dev: String = attr_req("dev"),
-        connections: u32 = attr_odd("connections") when live,
+        connections: u32 = count_state("connections") when live,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Devices of the host as the node device driver lists them.
 
-use virt_error::{Origin, Result};
+use virt_error::{Error, Origin, Result};
 use virt_xml::Element;
 
 use crate::schema::{Body, Document, Out, ParseFlags, kinds};
@@ -100,7 +100,10 @@ impl Document for NodeDevice {
 
     fn complete(&mut self, _: ParseFlags) -> Result<()> {
         if self.capabilities.is_empty() {
-            return Err(Self::xml_error(format!("no device capabilities for '{}'", self.name)));
+            return Err(Error::internal(
+                Self::ORIGIN,
+                format!("no device capabilities for '{}'", self.name),
+            ));
         }
         Ok(())
     }

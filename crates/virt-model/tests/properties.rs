@@ -203,5 +203,5 @@ fn a_device_alone_goes_in_and_out() {
     assert_eq!(domain.devices.disks.len(), 0);
     let error =
         Device::parse("<nosuch/>", VirtType::Test, INACTIVE, &Nothing).expect_err("no such device");
-    assert_eq!(error.message(), "XML error: unknown device type 'nosuch'");
+    assert_eq!(error.message(), "unsupported configuration: unknown device type 'nosuch'");
 }

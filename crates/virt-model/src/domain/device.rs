@@ -49,7 +49,7 @@ macro_rules! device_table {
                     $( $one_tag => Self::$One(Box::new($One::read(element, flags)?)), )*
                     $( $plain_tag => Self::$Plain(Box::new($Plain::read(element, flags)?)), )*
                     $( $tree_tag => Self::$Tree(element.to_static()), )*
-                    other => return Err(error::xml(format!("unknown device type '{other}'"))),
+                    other => return Err(error::unsupported(format!("unknown device type '{other}'"))),
                 })
             }
 

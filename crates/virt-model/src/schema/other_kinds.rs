@@ -118,6 +118,13 @@ kind! {
 }
 
 kind! {
+    /// A count that is state: printed where there is any, never read.
+    count_state [] (u32; name: &str)
+    read |element, flags| Ok(0);
+    attrs |field, out| if *field > 0 { out.w.attr(name, &field.to_string()) };
+}
+
+kind! {
     /// A tree that is state: printed, never read.
     not_read [] (Option<Element<'static>>; name: &str)
     read |element, flags| Ok(None);
