@@ -2,7 +2,8 @@
 //!
 //! A case is a line `$ command; command`, what it prints, its messages behind `! ` and its status
 //! behind `? ` where that is not 0. `UPDATE=1` writes the cases anew. `FERROVIRT_VIRSH` names another
-//! program to run them with, such as the reference: a case it fails is a wrong case.
+//! program to run them with, such as the reference: a case it fails is a wrong case (but for help).
+//! `FERROVIRT_VIRSH_URI` names another connection, such as a daemon's.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -23,13 +24,16 @@ fn tests_folder() -> PathBuf {
 
 /// Runs one line of commands and prints it as a case.
 fn run(line: &str) -> String {
+    let uri = std::env::var("FERROVIRT_VIRSH_URI").unwrap_or_else(|_| "test:///default".into());
     let output = virsh()
         .current_dir(tests_folder().join("fixtures"))
-        .args(["-c", "test:///default", line])
+        .args(["-c", &uri, line])
         .output()
         .expect("virsh runs");
     let mut case = format!("$ {line}\n");
-    case.push_str(&normalised(&String::from_utf8_lossy(&output.stdout)));
+    case.push_str(&normalised(
+        &String::from_utf8_lossy(&output.stdout).replace(&uri, "test:///default"),
+    ));
     for message in String::from_utf8_lossy(&output.stderr).lines() {
         writeln!(case, "! {}", without_function(message)).expect("a String takes it");
     }
@@ -163,10 +167,14 @@ fn options_before_the_command() {
         (&["--", "echo", "--shell", "a;b"], "'a;b'\n", 0),
         (&["", "echo"], "error: unknown command: ''\n", 1),
         (&[""], "", 1),
-        (&["-q", "-c", "test:///default", "-k", "5", "echo"], "error: Cannot setup keepalive on \
+        (
+            &["-q", "-c", "test:///default", "-k", "5", "echo"],
+            "error: Cannot setup keepalive on \
             connection as requested, disconnecting\nerror: failed to connect to the hypervisor\n\
             error: this function is not supported by the connection driver: \
-            virConnectSetKeepAlive\n", 1),
+            virConnectSetKeepAlive\n",
+            1,
+        ),
     ] {
         let output = virsh().args(args).output().expect("virsh runs");
         let text = [output.stderr, output.stdout].concat();

@@ -5,11 +5,12 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 fn virsh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virsh"));
-    command.env_clear().envs([("LC_ALL", "C.UTF-8"), ("TERM", "dumb")]);
+    command.env_clear().envs([("LC_ALL", "C.UTF-8"), ("TERM", "xterm")]);
     command.args(["-c", "test:///default"]);
     command
 }
@@ -67,7 +68,12 @@ impl Terminal {
         let deadline = Instant::now() + WAIT_MAX;
         let mut buffer = [0; 1024];
         while !self.seen.contains(text) {
+            let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
+            let ready = poll(&mut fds, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })).expect("poll");
             assert!(Instant::now() < deadline, "no {text:?} in {:?}", self.seen);
+            if ready == 0 {
+                continue;
+            }
             let count = self.file.read(&mut buffer).expect("virsh prints");
             self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
@@ -96,6 +102,7 @@ fn a_person_at_a_terminal_completes_runs_and_finds_the_history_again() {
     terminal.wait_for("running");
     terminal.wait_for("virsh # ");
     terminal.type_in("quit\r");
+    terminal.wait_for("\n");
     assert!(child.wait().expect("virsh ends").success());
     let history = home.join(".cache/libvirt/virsh/history");
     let kept = std::fs::read_to_string(&history).unwrap_or_default();

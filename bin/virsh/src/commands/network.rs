@@ -355,7 +355,14 @@ pub(crate) fn cmd_net_port_create(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_net_port_delete(shell: &mut Shell, args: &Args) -> Done {
-    let found = port(shell, args)?;
+    let found = match port(shell, args) {
+        Ok(found) => found,
+        // Compat: a port that is not there is reported, but counts as deleted.
+        Err(failure) => {
+            shell.report(&failure);
+            return Ok(());
+        }
+    };
     let deleted = shell.connection()?.network_port_delete(&found, 0);
     deleted.during(|| format!("Failed to delete network port {}", found.uuid))?;
     extra!(shell, "Network port {} deleted", found.uuid);
