@@ -236,9 +236,15 @@ impl Monitor {
     fn write(&self, bytes: &[u8], deadline: Instant) -> Result<(), MonitorError> {
         let mut unsent = lock(&self.unsent);
         if unsent.len() > UNSENT_BYTES_MAX {
-            return Err(MonitorError::Timeout);
+            // Order: what was kept goes first, and only an emulator that takes it gets more.
+            self.flush(&mut unsent, deadline)?;
         }
         unsent.extend_from_slice(bytes);
+        self.flush(&mut unsent, deadline)
+    }
+
+    /// Sends what is kept; what is left at the deadline stays kept.
+    fn flush(&self, unsent: &mut Vec<u8>, deadline: Instant) -> Result<(), MonitorError> {
         let mut sent = 0_usize;
         let mut result = Ok(());
         while let Some(rest) = unsent.get(sent..).filter(|rest| !rest.is_empty()) {
