@@ -105,8 +105,11 @@ impl Virtd {
             .filter(|path| path.extension().is_some_and(|extension| extension == "pid"))
             .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
             .filter(|pid| {
+                // The drivers have pid files of their own there, with the daemon's id.
                 let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                String::from_utf8_lossy(&line).contains(&base)
+                let line = String::from_utf8_lossy(&line);
+                let program = line.split('\0').next().unwrap_or_default();
+                program.contains("qemu-system") && line.contains(&base)
             })
             .collect()
     }
