@@ -156,6 +156,8 @@ pub struct MomentParse {
     pub redefine: bool,
     /// It is the daemon's own file.
     pub internal: bool,
+    /// The driver keeps no files, so a name may hold what a file's name cannot.
+    pub any_name: bool,
     /// The time now, in seconds, which also names a moment without a name.
     pub now_s: u64,
 }
@@ -202,7 +204,9 @@ impl Snapshot {
         if !how.internal {
             snapshot.active = None;
         }
-        check_name(&snapshot.name, "snapshot", Origin::DomainSnapshot)?;
+        if !how.any_name {
+            check_name(&snapshot.name, "snapshot", Origin::DomainSnapshot)?;
+        }
         snapshot.check_memory()?;
         Ok(snapshot)
     }
@@ -276,7 +280,9 @@ impl Checkpoint {
                 checkpoint.name = how.now_s.to_string();
             }
         }
-        check_name(&checkpoint.name, "checkpoint", Origin::DomainCheckpoint)?;
+        if !how.any_name {
+            check_name(&checkpoint.name, "checkpoint", Origin::DomainCheckpoint)?;
+        }
         for disk in &mut checkpoint.disks {
             // A size is the driver's answer, never a wish.
             disk.size_bytes = None;

@@ -128,6 +128,7 @@ fn snapshot_xml2xml() {
             redefine: has("REDEFINE"),
             internal: has("INTERNAL"),
             now_s: case.column("creation_time").parse().expect("a number"),
+            ..MomentParse::default()
         };
         let mut snapshot = Snapshot::parse(&suite.read(&case.inputs[0]), how, &Plain)
             .map_err(|e| e.message().to_owned())?;

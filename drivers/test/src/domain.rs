@@ -5,8 +5,10 @@ use std::sync::Arc;
 use virt_driver::{Call, DomainFacts, Job};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Definition;
+use virt_model::snapshot::{Checkpoint, Snapshot};
 use virt_types::{DomainRef, Event, api};
 
+use crate::moment::Moments;
 use crate::object::{Family, Object};
 use crate::world::World;
 
@@ -41,6 +43,8 @@ pub(crate) struct State {
     /// `virDomainState` and its reason.
     pub(crate) state: i32,
     pub(crate) reason: i32,
+    pub(crate) snapshots: Moments<Snapshot>,
+    pub(crate) checkpoints: Moments<Checkpoint>,
     /// How IOThreads poll, whichever definition they stand in.
     iothreads: Vec<iothread::Polling>,
     /// What the guest's file systems and clock were told.
@@ -68,8 +72,8 @@ impl State {
             state: self.state,
             managed_save: self.managed_save,
             autostart: self.autostart,
-            snapshot: false,
-            checkpoint: false,
+            snapshot: !self.snapshots.is_empty(),
+            checkpoint: !self.checkpoints.is_empty(),
         }
     }
 
@@ -177,6 +181,8 @@ impl State {
             managed_save: false,
             state: api::DOMAIN_SHUTOFF,
             reason: api::DOMAIN_SHUTOFF_UNKNOWN,
+            snapshots: Moments::default(),
+            checkpoints: Moments::default(),
             iothreads: Vec::new(),
             guest: guest::Guest::default(),
         }

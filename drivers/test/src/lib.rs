@@ -4,25 +4,29 @@
 //! to it and gone with the last one. `test:///FILE` reads a world of its own for the connection.
 //! The driver knows no hypervisor and touches the host only where a call names a file.
 
+mod checkpoint;
 mod device;
 mod domain;
 mod domains;
 mod error;
 mod host;
 mod interface;
+mod moment;
 mod network;
 mod nodefile;
 mod object;
 mod open;
 mod params;
 mod pool;
+mod snapshot;
 mod volume;
 mod world;
 
 use std::sync::Arc;
 
 use virt_driver::{
-    Domains, Driver, EventSource, Host, Interfaces, Networks, NodeDevices, Pools, Volumes,
+    Checkpoints, Domains, Driver, EventSource, Host, Interfaces, Networks, NodeDevices, Pools,
+    Snapshots, Volumes,
 };
 
 pub use open::{fresh_world, opener};
@@ -48,6 +52,14 @@ impl Driver for TestDriver {
     }
 
     fn domains(&self) -> Option<&dyn Domains> {
+        Some(self)
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
         Some(self)
     }
 

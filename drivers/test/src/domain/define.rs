@@ -105,6 +105,11 @@ pub(crate) fn undefine(call: &Call<'_>, world: &World, dom: &DomainRef, flags: u
                 "Refusing to undefine while domain managed save image exists",
             ));
         }
+        let count = state.snapshots.len();
+        if !state.active() && count > 0 && flags & api::DOMAIN_UNDEFINE_SNAPSHOTS_METADATA == 0 {
+            let detail = format!("cannot delete inactive domain with {count} snapshots");
+            return Err(invalid_operation(detail));
+        }
         state.managed_save = false;
         state.persistent = false;
         Ok((domain.ref_at(state), state.active()))

@@ -56,6 +56,9 @@ pub(crate) fn is_arch(name: &str) -> bool {
 #[derive(Debug)]
 struct Rules;
 
+/// The same, for documents that hold domains.
+pub(crate) const RULES: &dyn DomainRules = &Rules;
+
 impl DomainRules for Rules {
     /// Compat: any kind of guest is taken, with an emulator or without.
     fn guest(&self, domain: &mut Definition) -> Result<()> {
