@@ -94,6 +94,16 @@ macro_rules! device_table {
                 $( self.$one.iter_mut().for_each(|device| f(&mut device.info)); )*
             }
 
+            /// How many devices there are.
+            pub fn len(&self) -> usize {
+                0 $( + self.$many.len() )* $( + usize::from(self.$one.is_some()) )*
+                    $( + self.$plain.len() )* $( + self.$tree.len() )*
+            }
+
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
             /// Adds a device in its place; the one that can only be there once replaces the former.
             #[allow(unreachable_patterns, reason = "disks and controllers have places of their own")]
             pub fn add(&mut self, device: Device) {
@@ -185,6 +195,10 @@ impl Device {
 }
 
 impl Devices {
+    /// Limit: placing and comparing devices takes the square of their number. No bus topology that
+    /// an emulator offers comes near.
+    pub const LEN_MAX: usize = 4096;
+
     /// Every typed device's address, alias and the like.
     pub fn infos(&self) -> Vec<&DeviceInfo> {
         let mut all = Vec::new();

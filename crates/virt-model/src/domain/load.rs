@@ -2,7 +2,7 @@
 
 use virt_error::{Code, Error, Origin, Result};
 
-use crate::domain::{Domain, DomainRules, defaults, implicit, numa, scheduling, validate};
+use crate::domain::{Devices, Domain, DomainRules, defaults, implicit, numa, scheduling, validate};
 use crate::schema::{ParseFlags, error};
 
 impl Domain {
@@ -23,6 +23,9 @@ impl Domain {
         if self.os.kind.kind.is_none() {
             let what = "an os <type> must be specified";
             return Err(Error::new(Code::XmlError, Origin::Domain, what));
+        }
+        if self.devices.len() > Devices::LEN_MAX {
+            return Err(error::unsupported(format!("more than {} devices", Devices::LEN_MAX)));
         }
         rules.guest(self)?;
         if self.uuid.is_none() {
