@@ -9,7 +9,7 @@ mod name;
 mod pid_file;
 
 pub use file::{Durability, list, make_dir, read, read_text, remove, write};
-pub use link::{is_autostart, set_autostart};
+pub use link::{Autostart, is_autostart, set_autostart};
 pub use name::check_name;
 pub use pid_file::PidFile;
 

@@ -7,11 +7,29 @@ use std::path::{Path, PathBuf};
 
 use crate::{Durability, Result, check_name, file, io, make_dir, remove};
 
+/// When the object of a marked document starts by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Autostart {
+    EachBoot,
+    /// At the next boot of the host and then no more.
+    NextBoot,
+}
+
+impl Autostart {
+    /// How the names of such marks end; what stands before is the document's name.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::EachBoot => ".xml",
+            Self::NextBoot => ".xml.once",
+        }
+    }
+}
+
 /// Whether the document `name` of `dir` is marked.
 ///
 /// Compat: a link counts only if it leads to this very document; a dangling one never does.
-pub fn is_autostart(dir: &Path, name: &str) -> bool {
-    let (link, document) = paths(dir, name);
+pub fn is_autostart(dir: &Path, name: &str, when: Autostart) -> bool {
+    let (link, document) = paths(dir, name, when);
     match (fs::canonicalize(link), fs::canonicalize(document)) {
         (Ok(link), Ok(document)) => link == document,
         _ => false,
@@ -19,26 +37,26 @@ pub fn is_autostart(dir: &Path, name: &str) -> bool {
 }
 
 /// Marks the document `name` of `dir`, or takes the mark away.
-pub fn set_autostart(dir: &Path, name: &str, on: bool) -> Result<()> {
+pub fn set_autostart(dir: &Path, name: &str, when: Autostart, on: bool) -> Result<()> {
     check_name(name)?;
-    let (link, document) = paths(dir, name);
+    let (link, document) = paths(dir, name, when);
     if !on {
-        return remove(&link, Durability::Machine).map(|_| ());
+        return remove(link, Durability::Machine).map(|_| ());
     }
     make_dir(&dir.join("autostart"), 0o755)?;
-    match symlink(&document, &link) {
+    match symlink(document, link) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            remove(&link, Durability::Process)?;
-            symlink(&document, &link).map_err(|error| io("link", &link, error))?;
+            remove(link, Durability::Process)?;
+            symlink(document, link).map_err(|error| io("link", link, error))?;
         }
-        done => done.map_err(|error| io("link", &link, error))?,
+        done => done.map_err(|error| io("link", link, error))?,
     }
-    file::sync_dir_of(&link)
+    file::sync_dir_of(link)
 }
 
-fn paths(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
-    let file = format!("{name}.xml");
-    (dir.join("autostart").join(&file), dir.join(file))
+fn paths(dir: &Path, name: &str, when: Autostart) -> (PathBuf, PathBuf) {
+    let link = dir.join("autostart").join(format!("{name}{}", when.suffix()));
+    (link, dir.join(format!("{name}.xml")))
 }
 
 #[cfg(test)]
@@ -52,15 +70,20 @@ mod tests {
         make_dir(&dir, 0o700).unwrap();
         let document = dir.join("vm.xml");
         crate::write(&document, b"<x/>", 0o600, Durability::Process).unwrap();
-        assert!(!is_autostart(&dir, "vm"));
-        for _ in 0..2 {
-            set_autostart(&dir, "vm", true).unwrap();
-            assert!(is_autostart(&dir, "vm"));
+        for (when, link) in [
+            (Autostart::EachBoot, "autostart/vm.xml"),
+            (Autostart::NextBoot, "autostart/vm.xml.once"),
+        ] {
+            assert!(!is_autostart(&dir, "vm", when));
+            for _ in 0..2 {
+                set_autostart(&dir, "vm", when, true).unwrap();
+                assert!(is_autostart(&dir, "vm", when));
+            }
+            assert_eq!(fs::read_link(dir.join(link)).unwrap(), document);
+            set_autostart(&dir, "vm", when, false).unwrap();
+            assert!(!is_autostart(&dir, "vm", when));
+            assert!(set_autostart(&dir, "../vm", when, true).is_err());
         }
-        assert_eq!(fs::read_link(dir.join("autostart/vm.xml")).unwrap(), document);
-        set_autostart(&dir, "vm", false).unwrap();
-        assert!(!is_autostart(&dir, "vm"));
-        assert!(set_autostart(&dir, "../vm", true).is_err());
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::Domain as Document;
-use virt_store::Durability;
+use virt_store::{Autostart, Durability};
 use virt_types::{DomainRef, Uuid, api};
 
 use crate::core::{Core, Work};
@@ -125,6 +125,39 @@ pub(crate) fn create(core: &Core, call: &Call<'_>, xml: &str, flags: u32) -> Res
     })
 }
 
+/// `virDomainSetAutostart` and `virDomainSetAutostartOnce`.
+pub(crate) fn set_autostart(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    when: Autostart,
+    on: bool,
+) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    if work.read(|data| data.definition.is_none()) {
+        return Err(invalid_operation("cannot set autostart for transient domain"));
+    }
+    mark(&mut work, when, on)
+}
+
+/// Marks a guest to start by itself, or takes the mark away.
+pub(crate) fn mark(work: &mut Work<'_>, when: Autostart, on: bool) -> Result<()> {
+    let is_on = |data: &Data| match when {
+        Autostart::EachBoot => data.autostart,
+        Autostart::NextBoot => data.autostart_once,
+    };
+    if work.read(is_on) == on {
+        return Ok(());
+    }
+    virt_store::set_autostart(&work.core.dirs().config, &work.guest.name, when, on)
+        .map_err(|error| store_error(&error))?;
+    work.change(|data| match when {
+        Autostart::EachBoot => data.autostart = on,
+        Autostart::NextBoot => data.autostart_once = on,
+    })
+}
+
 /// `virDomainUndefine`: a running domain becomes a transient one.
 pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
     let guest = core.find(dom)?;
@@ -132,15 +165,12 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<
     if work.read(|data| data.definition.is_none()) {
         return Err(invalid_operation("cannot undefine transient domain"));
     }
-    let config = &core.dirs().config;
-    let failed = |error| store_error(&error);
     virt_store::remove(&core.dirs().definition(&guest.name), Durability::Machine)
-        .map_err(failed)?;
-    if work.read(|data| data.autostart) {
-        virt_store::set_autostart(config, &guest.name, false).map_err(failed)?;
-    }
+        .map_err(|error| store_error(&error))?;
+    mark(&mut work, Autostart::EachBoot, false)?;
+    mark(&mut work, Autostart::NextBoot, false)?;
     let gone = work.change(|data| {
-        (data.definition, data.autostart) = (None, false);
+        data.definition = None;
         data.gone = data.live.is_none();
         data.gone
     })?;
@@ -150,4 +180,43 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<
     let detail = api::DOMAIN_EVENT_UNDEFINED_REMOVED;
     core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_UNDEFINED, detail);
     Ok(())
+}
+
+/// When a domain starts by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    EveryBoot,
+    NextBoot,
+}
+
+/// `virDomainSetAutostart` and `virDomainSetAutostartOnce`.
+pub(crate) fn set_autostart(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    when: Start,
+    on: bool,
+) -> Result<()> {
+    let guest = core.find(dom)?;
+    let mut work = core.work(&guest, Job::Modify, call)?;
+    if work.read(|data| data.definition.is_none()) {
+        return Err(invalid_operation("cannot set autostart for transient domain"));
+    }
+    let was = work.read(|data| match when {
+        Start::EveryBoot => data.autostart,
+        Start::NextBoot => data.autostart_once,
+    });
+    if was == on {
+        return Ok(());
+    }
+    let config = &core.dirs().config;
+    let marked = match when {
+        Start::EveryBoot => virt_store::set_autostart(config, &guest.name, on),
+        Start::NextBoot => virt_store::set_autostart_once(config, &guest.name, on),
+    };
+    marked.map_err(|error| store_error(&error))?;
+    work.change(|data| match when {
+        Start::EveryBoot => data.autostart = on,
+        Start::NextBoot => data.autostart_once = on,
+    })
 }

@@ -6,10 +6,11 @@ use virt_driver::{Call, Domains, Job, Stream, check_flags as check, domain_match
 use virt_error::{Code, Error, Origin, Result};
 use virt_host::Process;
 use virt_model::{Flags, PrintFlags};
+use virt_store::Autostart;
 use virt_types::{
     DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetVcpuPinInfo, DomainInfo,
-    DomainMemoryStat, DomainRef, DomainState, DomainStatsRecord, DomainVcpus, TypedParam, Uuid,
-    api,
+    DomainMemoryStat, DomainRef, DomainSecurityLabel, DomainState, DomainStatsRecord, DomainVcpus,
+    TypedParam, Uuid, api,
 };
 
 use crate::QemuDriver;
@@ -205,19 +206,7 @@ impl Domains for QemuDriver {
     }
 
     fn set_autostart(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
-        let core = self.core();
-        let guest = core.find(dom)?;
-        let mut work = core.work(&guest, Job::Modify, call)?;
-        if work.read(|data| data.definition.is_none()) {
-            return Err(invalid_operation("cannot set autostart for transient domain"));
-        }
-        let on = autostart != 0;
-        if work.read(|data| data.autostart) != on {
-            virt_store::set_autostart(&core.dirs().config, &guest.name, on)
-                .map_err(|error| crate::dirs::store_error(&error))?;
-            work.change(|data| data.autostart = on)?;
-        }
-        Ok(())
+        define::set_autostart(self.core(), call, dom, define::Start::EveryBoot, autostart != 0)
     }
 
     fn get_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainInfo> {
@@ -268,6 +257,19 @@ impl Domains for QemuDriver {
 
     fn is_updated(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
         self.seen(dom, |_| false)
+    }
+
+    fn get_autostart_once(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.seen(dom, |data| data.autostart_once)
+    }
+
+    fn set_autostart_once(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
+        define::set_autostart(self.core(), call, dom, define::Start::NextBoot, autostart != 0)
+    }
+
+    /// No label: nothing but the user's own rights confines the guest.
+    fn get_security_label(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainSecurityLabel> {
+        self.seen(dom, |_| DomainSecurityLabel { label: String::new(), enforcing: false })
     }
 
     fn has_managed_save_image(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
@@ -479,7 +481,7 @@ impl Domains for QemuDriver {
             ("rd.times", "rd_total_times"),
             ("fl.times", "flush_total_times"),
         ];
-        check_flags(flags, 0, "qemuDomainBlockStatsFlags")?;
+        check_flags(flags, api::TYPED_PARAM_STRING_OKAY, "qemuDomainBlockStatsFlags")?;
         let counters = self.counters(call, dom, path)?;
         let each = NAMES.iter().filter_map(|(ours, public)| {
             let (_, value) = counters.iter().find(|(known, _)| known == ours)?;
@@ -500,6 +502,29 @@ impl Domains for QemuDriver {
             self.seen(dom, |data| data.running().map(|live| Arc::clone(&live.document)))??;
         let terminal = console::terminal(&document, dev_name)?;
         self.0.consoles.open(&terminal, flags)
+    }
+}
+
+impl virt_driver::Qemu for QemuDriver {
+    fn monitor_command(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        cmd: &str,
+        flags: u32,
+    ) -> Result<String> {
+        check_flags(flags, 1, "qemuDomainQemuMonitorCommand")?;
+        control::monitor_command(self.core(), call, dom, cmd, flags & 1 != 0)
+    }
+
+    fn monitor_command_with_files(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        cmd: &str,
+        flags: u32,
+    ) -> Result<String> {
+        self.monitor_command(call, dom, cmd, flags)
     }
 }
 

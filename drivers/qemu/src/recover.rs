@@ -12,15 +12,16 @@ use serde_json::Value;
 use virt_driver::Job;
 use virt_error::Result;
 use virt_host::{Pidfd, Process, Signal};
+use virt_store::Autostart;
 use virt_types::{Uuid, api};
 use virt_xml::peek;
 
 use crate::core::{Core, DOCUMENT_BYTES_MAX, JOB_WAIT_MAX, MONITOR_WAIT_MAX, Work, monitor_error};
 use crate::dirs::store_error;
 use crate::guest::{Data, Definition, Guest};
-use crate::lifecycle;
 use crate::monitor::Command;
 use crate::status::{self, Status};
+use crate::{define, lifecycle};
 
 /// Limit: definitions in one directory.
 const DEFINITIONS_MAX: usize = 100_000;
@@ -35,15 +36,21 @@ fn definitions(core: &Core) -> Result<()> {
     let config = &core.dirs().config;
     let names = virt_store::list(config, ".xml", DEFINITIONS_MAX);
     let names = names.map_err(|error| store_error(&error))?;
-    let marked = virt_store::list(&config.join("autostart"), ".xml", DEFINITIONS_MAX);
-    let marked = marked.unwrap_or_default();
+    let marked = |when: Autostart| {
+        let marks = virt_store::list(&config.join("autostart"), when.suffix(), DEFINITIONS_MAX);
+        (when, marks.unwrap_or_default())
+    };
+    let (each, next) = (marked(Autostart::EachBoot), marked(Autostart::NextBoot));
+    let is_marked = |(when, marks): &(Autostart, Vec<String>), name: &String| {
+        marks.binary_search(name).is_ok() && virt_store::is_autostart(config, name, *when)
+    };
     for name in names {
         // Compat: a file that is no definition, or has another's name, is passed over.
         let Some((uuid, definition)) = definition(core, &name) else { continue };
-        let linked = marked.binary_search(&name).is_ok();
         let mut data = Data {
             definition: Some(definition),
-            autostart: linked && virt_store::is_autostart(config, &name),
+            autostart: is_marked(&each, &name),
+            autostart_once: is_marked(&next, &name),
             ..Data::default()
         };
         data.set_state(api::DOMAIN_SHUTOFF, api::DOMAIN_SHUTOFF_UNKNOWN);
@@ -249,13 +256,15 @@ pub(crate) fn autostart(core: &Arc<Core>) {
     // that run.
     let _ = virt_store::write(&mark, b"", 0o600, virt_store::Durability::Process);
     for guest in core.guests.all() {
-        if !guest.read(|data| data.autostart && !data.active()) {
+        if !guest.read(|data| (data.autostart || data.autostart_once) && !data.active()) {
             continue;
         }
         core.later(move |core| {
             let begun = guest.cell.begin(Job::Modify, "virDomainCreate", JOB_WAIT_MAX);
             let Ok(turn) = begun else { return };
             let mut work = Work::new(&core, &guest, turn);
+            // It is this boot that was meant, whether the start succeeds or not.
+            let _ = define::mark(&mut work, Autostart::NextBoot, false);
             if let (false, Ok(Some(document))) = (work.read(Data::active), core.stored(&guest)) {
                 // Told in the guest's own log.
                 let _ = lifecycle::start(&mut work, &document, false);
