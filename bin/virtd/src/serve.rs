@@ -1,6 +1,7 @@
 //! The task of one client: reads its messages, writes what is left, keeps the connection alive.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
@@ -19,6 +20,11 @@ use crate::client::Client;
 use crate::events;
 use crate::pool::Lane;
 
+/// Limit: calls of a client, and their bytes, that wait until others of its are answered. Reading
+/// goes on so far, because behind them may be a ping.
+const WAITING_CALLS_MAX: usize = 64;
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
 /// How much is read at once; larger messages take several reads.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
@@ -33,6 +39,8 @@ pub(crate) async fn run(server: Arc<Server>, client: Arc<Client>) {
         frames: FrameReader::new(),
         fds: Vec::new(),
         fds_due: None,
+        waiting: VecDeque::new(),
+        waiting_bytes: 0,
         keepalive: None,
         server: Arc::clone(&server),
         client: Arc::clone(&client),
@@ -75,6 +83,9 @@ struct Task {
     fds: Vec<OwnedFd>,
     /// A message that still waits for the bytes of so many of its descriptors.
     fds_due: Option<(Message, usize)>,
+    /// Calls above the number that may be in flight.
+    waiting: VecDeque<(Message, Vec<OwnedFd>)>,
+    waiting_bytes: usize,
     keepalive: Option<Keepalive>,
 }
 
@@ -120,7 +131,7 @@ impl Task {
         if self.keepalive.is_none() && self.client.session().keepalive {
             self.keepalive = Keepalive::new(&self.server);
         }
-        let wants_read = !self.is_full();
+        let wants_read = !self.reads_no_more();
         let client = &self.client;
         let keepalive = &mut self.keepalive;
         poll_fn(|cx| {
@@ -158,12 +169,12 @@ impl Task {
         .await
     }
 
-    /// Whether nothing more is to be read before calls are answered or streams have taken data.
-    fn is_full(&self) -> bool {
+    /// Whether nothing is to be read before calls are answered or streams have taken data.
+    fn reads_no_more(&self) -> bool {
         if self.client.is_hanging_up() {
             return true;
         }
-        if self.client.is_full(self.server.settings.requests_per_client_max) {
+        if self.waiting.len() >= WAITING_CALLS_MAX || self.waiting_bytes >= WAITING_BYTES_MAX {
             return true;
         }
         let full = || self.client.session().streams.values().any(|link| link.inbox_is_full());
@@ -172,6 +183,11 @@ impl Task {
         }
         self.client.pause();
         full()
+    }
+
+    /// Whether so many calls are in flight that the next one has to wait.
+    fn is_full(&self) -> bool {
+        self.client.is_full(self.server.settings.requests_per_client_max)
     }
 
     /// Reads once. False when the connection is over.
@@ -208,18 +224,33 @@ impl Task {
     /// Serves the whole messages that are there, answers in one write. False when bytes are wrong.
     fn serve_waiting(&mut self) -> bool {
         self.client.hold();
+        while !self.waiting.is_empty() && !self.is_full() {
+            if let Some((message, fds)) = self.waiting.pop_front() {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(message.payload.len());
+                calls::serve(&self.server, &self.client, message, fds);
+            }
+        }
         let mut fine = true;
-        while fine && !self.is_full() {
+        while fine && !self.reads_no_more() {
             match self.next_message() {
-                Ok(Some((message, fds))) => {
-                    calls::serve(&self.server, &self.client, message, fds);
-                }
+                Ok(Some((message, fds))) => self.serve_or_keep(message, fds),
                 Ok(None) => break,
                 Err(Broken) => fine = false,
             }
         }
         self.client.release();
         fine
+    }
+
+    fn serve_or_keep(&mut self, message: Message, fds: Vec<OwnedFd>) {
+        let kind = message.header.kind;
+        let is_call = matches!(kind, MessageType::Call | MessageType::CallWithFds);
+        if is_call && (!self.waiting.is_empty() || self.is_full()) {
+            self.waiting_bytes = self.waiting_bytes.saturating_add(message.payload.len());
+            self.waiting.push_back((message, fds));
+        } else {
+            calls::serve(&self.server, &self.client, message, fds);
+        }
     }
 
     /// The next message with all of its descriptors.
@@ -249,7 +280,12 @@ impl Task {
 
     /// The timer of keepalive fired. False when the other side is given up.
     fn tick(&mut self) -> bool {
+        let unread = self.reads_no_more();
         let Some(keepalive) = &mut self.keepalive else { return true };
+        if unread {
+            // What it says is not read, so its silence means nothing.
+            keepalive.heard();
+        }
         match keepalive.due() {
             Due::Nothing => true,
             Due::Ping => {

@@ -135,7 +135,7 @@ fn daemon_mode_returns_when_the_socket_answers() {
     let answered = Raw::open(&socket, 0).call(remote::CONNECT_GET_TYPE, &[]);
     let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
     let null = fs::read_link(format!("/proc/{pid}/fd/0"));
-    drop(Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL)));
+    let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(answered.is_ok());
     assert_eq!(cwd.expect("cwd"), Path::new("/"));
