@@ -244,7 +244,13 @@ impl BackingStore {
             if let Some(format) = &image.format {
                 out.element("format", format);
             }
+            // Always there, even where it says nothing: without it the image could not be read again.
+            let mark = out.w.len();
             image.source.write("source", out);
+            if out.w.len() == mark {
+                out.w.open("source");
+                out.w.close("source");
+            }
             if let Some(below) = &image.backing_store {
                 below.write(out);
             }
