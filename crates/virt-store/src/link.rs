@@ -41,17 +41,17 @@ pub fn set_autostart(dir: &Path, name: &str, when: Autostart, on: bool) -> Resul
     check_name(name)?;
     let (link, document) = paths(dir, name, when);
     if !on {
-        return remove(link, Durability::Machine).map(|_| ());
+        return remove(&link, Durability::Machine).map(|_| ());
     }
     make_dir(&dir.join("autostart"), 0o755)?;
-    match symlink(document, link) {
+    match symlink(&document, &link) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            remove(link, Durability::Process)?;
-            symlink(document, link).map_err(|error| io("link", link, error))?;
+            remove(&link, Durability::Process)?;
+            symlink(&document, &link).map_err(|error| io("link", &link, error))?;
         }
-        done => done.map_err(|error| io("link", link, error))?,
+        done => done.map_err(|error| io("link", &link, error))?,
     }
-    file::sync_dir_of(link)
+    file::sync_dir_of(&link)
 }
 
 fn paths(dir: &Path, name: &str, when: Autostart) -> (PathBuf, PathBuf) {

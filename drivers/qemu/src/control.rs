@@ -97,6 +97,38 @@ pub(crate) fn inject_nmi(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Resul
     tell(&work, call, Command::new("inject-nmi")).map(drop)
 }
 
+/// `virDomainQemuMonitorCommand`: a caller's own words, which nobody here answers for.
+pub(crate) fn monitor_command(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    text: &str,
+    human: bool,
+) -> Result<String> {
+    let guest = core.find(dom)?;
+    let work = core.work(&guest, Job::Query, call)?;
+    let monitor = monitor_of(&work)?;
+    if human {
+        let command = json!({ "command-line": text });
+        let answer = tell(&work, call, Command::with("human-monitor-command", command))?;
+        return Ok(answer.as_str().unwrap_or_default().to_owned());
+    }
+    let odd =
+        |what: &str| Error::internal(Origin::Qemu, format!("cannot parse json {text}: {what}"));
+    let value: Value = serde_json::from_str(text).map_err(|error| odd(&error.to_string()))?;
+    let id = value.get("id").cloned();
+    let name = value.get("execute").and_then(Value::as_str).ok_or_else(|| odd("no command"))?;
+    let arguments = value.get("arguments").cloned().unwrap_or(Value::Null);
+    let answer = call.waiting(|| monitor.raw(name, &arguments, MONITOR_WAIT_MAX));
+    let mut reply = match answer.map_err(|error| monitor_error(&error))? {
+        Ok(value) => json!({ "return": value }),
+        Err(error) => json!({ "error": { "class": error.class, "desc": error.desc } }),
+    };
+    // Compat: a caller without an id of its own sees the daemon's.
+    reply["id"] = id.unwrap_or_else(|| json!("libvirt-1"));
+    Ok(reply.to_string())
+}
+
 /// Which of the running guest and the stored definition a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Impact {

@@ -206,7 +206,7 @@ impl Domains for QemuDriver {
     }
 
     fn set_autostart(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
-        define::set_autostart(self.core(), call, dom, define::Start::EveryBoot, autostart != 0)
+        define::set_autostart(self.core(), call, dom, Autostart::EachBoot, autostart != 0)
     }
 
     fn get_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainInfo> {
@@ -264,7 +264,7 @@ impl Domains for QemuDriver {
     }
 
     fn set_autostart_once(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
-        define::set_autostart(self.core(), call, dom, define::Start::NextBoot, autostart != 0)
+        define::set_autostart(self.core(), call, dom, Autostart::NextBoot, autostart != 0)
     }
 
     /// No label: nothing but the user's own rights confines the guest.

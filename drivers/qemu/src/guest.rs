@@ -37,7 +37,6 @@ pub(crate) struct Data {
     pub(crate) state: i32,
     pub(crate) reason: i32,
     pub(crate) autostart: bool,
-    pub(crate) autostart_once: bool,
     /// Starts at the next boot of the host and then no more.
     pub(crate) autostart_once: bool,
     /// Taken out of the table: nothing may be done with it any more.

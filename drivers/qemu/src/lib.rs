@@ -28,7 +28,7 @@ mod vcpus;
 
 use std::sync::Arc;
 
-use virt_driver::{Domains, Driver, EventSource, Host};
+use virt_driver::{Domains, Driver, EventSource, Host, Qemu};
 
 pub use crate::core::Settings;
 pub use dirs::Dirs;
@@ -53,6 +53,10 @@ impl Driver for QemuDriver {
     }
 
     fn host(&self) -> Option<&dyn Host> {
+        Some(self)
+    }
+
+    fn qemu(&self) -> Option<&dyn Qemu> {
         Some(self)
     }
 

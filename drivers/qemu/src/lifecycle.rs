@@ -84,6 +84,7 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
 fn prepare(core: &Core, document: &mut Document, id: i32) -> Result<()> {
     argv::number_nodes(document);
     argv::assign_aliases(document);
+    disks(document);
     let channels = core.dirs().guest_channels(id, &document.name);
     let mut made = false;
     for channel in &mut document.devices.channels {
@@ -114,6 +115,19 @@ fn prepare(core: &Core, document: &mut Document, id: i32) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is known of disks once they are opened: a raw image has nothing below it, and an empty drive
+/// has no format.
+fn disks(document: &mut Document) {
+    for disk in &mut document.devices.disks {
+        let raw = disk.format().is_none_or(|format| format == "raw");
+        if disk.path().is_none() {
+            disk.driver.iter_mut().for_each(|driver| driver.format = None);
+        } else if raw {
+            disk.backing_store.get_or_insert_default();
+        }
+    }
 }
 
 fn free_port(address: &str, taken: &[i32]) -> Result<i32> {

@@ -137,6 +137,19 @@ impl Monitor {
         result.map_err(|error| MonitorError::Refused { command: name, error })
     }
 
+    /// Runs a command whose name is not ours; a refusal is an answer like another.
+    pub fn raw(
+        &self,
+        name: &str,
+        arguments: &Value,
+        wait_max: Duration,
+    ) -> Result<Result<Value, QmpError>, MonitorError> {
+        let deadline = Instant::now() + wait_max;
+        let sent = self.send_lines([(name, arguments)].into_iter(), deadline)?;
+        let odd = MonitorError::Odd { command: "a caller's command", what: "a reply" };
+        self.collect(sent, deadline)?.pop().ok_or(odd)
+    }
+
     /// Sends all commands at once and waits for all replies: one round trip. A refusal of one does
     /// not stop the others.
     pub fn run_all(
@@ -152,21 +165,29 @@ impl Monitor {
     /// Sends all commands at once; their replies are collected later, so that many guests can be
     /// asked before any of them is waited for.
     pub fn send(&self, commands: &[Command], deadline: Instant) -> Result<Sent, MonitorError> {
-        let mut ids = Vec::with_capacity(commands.len());
+        self.send_lines(commands.iter().map(|one| (one.name, &one.arguments)), deadline)
+    }
+
+    fn send_lines<'c>(
+        &self,
+        commands: impl Iterator<Item = (&'c str, &'c Value)>,
+        deadline: Instant,
+    ) -> Result<Sent, MonitorError> {
+        let mut ids = Vec::new();
         let mut lines = Vec::new();
         {
             let mut state = self.state();
             if let Some(end) = &state.end {
                 return Err(end.clone());
             }
-            for command in commands {
+            for (name, arguments) in commands {
                 state.last_id += 1;
                 let id = state.last_id;
                 state.pending.insert(id, None);
                 ids.push(id);
-                let mut line = json!({ "execute": command.name, "id": id });
-                if !command.arguments.is_null() {
-                    line["arguments"] = command.arguments.clone();
+                let mut line = json!({ "execute": name, "id": id });
+                if !arguments.is_null() {
+                    line["arguments"] = arguments.clone();
                 }
                 lines.extend_from_slice(line.to_string().as_bytes());
                 lines.extend_from_slice(b"\r\n");
