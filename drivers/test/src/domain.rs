@@ -21,6 +21,7 @@ pub(crate) mod iothread;
 pub(crate) mod lifecycle;
 pub(crate) mod metadata;
 pub(crate) mod rules;
+pub(crate) mod save;
 pub(crate) mod stats;
 pub(crate) mod throttle;
 pub(crate) mod tune;

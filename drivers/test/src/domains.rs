@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use virt_driver::{Call, Domains, Job, domain_matches};
+use virt_driver::{Call, Domains, Job, Stream, domain_matches};
 use virt_error::{Code, Origin, Result};
 use virt_model::{Flags, PrintFlags};
 use virt_types::{
@@ -14,13 +14,13 @@ use virt_types::{
     TypedParam, Uuid, api,
 };
 
-use crate::TestDriver;
 use crate::domain::metadata::{self, Parts, Slots, Which};
 use crate::domain::{
-    State, balloon, blkio, define, device, guest, iothread, lifecycle, not_found, stats, throttle,
-    tune, vcpu,
+    State, balloon, blkio, define, device, guest, iothread, lifecycle, not_found, save, stats,
+    throttle, tune, vcpu,
 };
-use crate::error::check_flags;
+use crate::error::{check_flags, exclusive};
+use crate::{TestDriver, picture};
 
 /// The wall clock in nanoseconds, which stands for a domain's CPU time.
 pub(crate) fn now_ns() -> u64 {
@@ -784,6 +784,94 @@ impl Domains for TestDriver {
         let (dom, dev_alias) = (domain.to_ref(), alias.to_owned());
         self.world.events.publish(&Event::DomainDeviceRemoved { dom, dev_alias });
         Ok(())
+    }
+
+    fn save(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        to: &str,
+        dxml: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, 0, "testDomainSaveFlags")?;
+        save::save(call, &self.world, dom, to, dxml)
+    }
+
+    fn restore(&self, call: &Call<'_>, from: &str, dxml: Option<&str>, flags: u32) -> Result<()> {
+        check_flags(flags, 0, "testDomainRestoreFlags")?;
+        save::restore(call, &self.world, from, dxml)
+    }
+
+    fn save_image_get_xml_desc(&self, _: &Call<'_>, file: &str, flags: u32) -> Result<String> {
+        check_flags(flags, api::DOMAIN_SAVE_IMAGE_XML_SECURE, "testDomainSaveImageGetXMLDesc")?;
+        let secure = flags & api::DOMAIN_SAVE_IMAGE_XML_SECURE != 0;
+        Ok(save::read(file)?.to_xml(PrintFlags { secure, ..PrintFlags::default() }))
+    }
+
+    fn save_image_define_xml(
+        &self,
+        _: &Call<'_>,
+        file: &str,
+        dxml: &str,
+        flags: u32,
+    ) -> Result<()> {
+        const KNOWN: u32 = api::DOMAIN_SAVE_RUNNING | api::DOMAIN_SAVE_PAUSED;
+        check_flags(flags, KNOWN, "testDomainSaveImageDefineXML")?;
+        save::redefine(file, dxml)
+    }
+
+    fn managed_save(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        const KNOWN: u32 =
+            api::DOMAIN_SAVE_BYPASS_CACHE | api::DOMAIN_SAVE_RUNNING | api::DOMAIN_SAVE_PAUSED;
+        check_flags(flags, KNOWN, "testDomainManagedSave")?;
+        save::managed_save(call, &self.world, dom)
+    }
+
+    fn has_managed_save_image(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
+        check_flags(flags, 0, "testDomainHasManagedSaveImage")?;
+        self.world.look(dom, |state| Ok(state.managed_save))
+    }
+
+    fn managed_save_remove(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        check_flags(flags, 0, "testDomainManagedSaveRemove")?;
+        self.world.change(call, dom, |state| {
+            state.managed_save = false;
+            Ok(())
+        })
+    }
+
+    fn core_dump(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        to: &str,
+        dumpformat: u32,
+        flags: u32,
+    ) -> Result<()> {
+        let (crash, live, reset) = (
+            (api::DUMP_CRASH, "VIR_DUMP_CRASH"),
+            (api::DUMP_LIVE, "VIR_DUMP_LIVE"),
+            (api::DUMP_RESET, "VIR_DUMP_RESET"),
+        );
+        for (one, other) in [(crash, live), (crash, reset), (live, reset)] {
+            exclusive(flags, one, other, call.api.name)?;
+        }
+        check_flags(flags, api::DUMP_CRASH, "testDomainCoreDumpWithFormat")?;
+        save::dump(call, &self.world, dom, to, (dumpformat, flags))
+    }
+
+    /// Compat: whichever screen is asked for, and whether the domain runs or not.
+    fn screenshot(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        _screen: u32,
+        flags: u32,
+    ) -> Result<(Option<String>, Arc<dyn Stream>)> {
+        check_flags(flags, 0, "testDomainScreenshot")?;
+        self.world.domain(dom)?;
+        Ok((Some("image/png".to_owned()), Arc::new(picture::Bytes::new(picture::png()))))
     }
 
     fn get_metadata(

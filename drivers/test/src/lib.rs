@@ -17,6 +17,7 @@ mod nodefile;
 mod object;
 mod open;
 mod params;
+mod picture;
 mod pool;
 mod snapshot;
 mod volume;

@@ -43,6 +43,24 @@ pub(crate) fn create(call: &Call<'_>, world: &World, xml: &str, flags: u32) -> R
     let validate = flags & api::DOMAIN_START_VALIDATE != 0;
     let definition =
         rules::parse(xml, ParseFlags { inactive: true, validate, ..ParseFlags::default() })?;
+    let started =
+        Start { reason: api::DOMAIN_RUNNING_BOOTED, detail: api::DOMAIN_EVENT_STARTED_BOOTED };
+    start_new(call, world, definition, started)
+}
+
+/// How a domain comes to run: for its state, and for its event.
+pub(crate) struct Start {
+    pub(crate) reason: i32,
+    pub(crate) detail: i32,
+}
+
+/// Starts a domain with a definition of its own.
+pub(crate) fn start_new(
+    call: &Call<'_>,
+    world: &World,
+    definition: Definition,
+    started: Start,
+) -> Result<DomainRef> {
     enter(world, call.api.name, definition, Running::Refused, |domain, turn, definition| {
         turn.change(|state| {
             if state.persistent {
@@ -50,7 +68,7 @@ pub(crate) fn create(call: &Call<'_>, world: &World, xml: &str, flags: u32) -> R
             }
             state.current = definition;
         });
-        Ok(lifecycle::start(world, domain, turn, api::DOMAIN_EVENT_STARTED_BOOTED))
+        Ok(lifecycle::start(world, domain, turn, &started))
     })
 }
 

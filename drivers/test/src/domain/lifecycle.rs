@@ -17,6 +17,7 @@ use virt_error::Result;
 use virt_model::domain::LifecycleAction;
 use virt_types::{DomainRef, api};
 
+use super::define::Start;
 use super::{Domain, State};
 use crate::error::internal;
 use crate::object::{Change, remove};
@@ -33,18 +34,19 @@ pub(crate) fn run(world: &World, state: &mut State) {
     state.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_BOOTED);
 }
 
-/// Starts a domain and tells everybody; `detail` says how.
+/// Starts a domain and tells everybody.
 pub(crate) fn start(
     world: &World,
     domain: &Domain,
     turn: &mut Change<'_, State>,
-    detail: i32,
+    started: &Start,
 ) -> DomainRef {
     let dom = turn.change(|state| {
         run(world, state);
+        state.set_state(api::DOMAIN_RUNNING, started.reason);
         domain.ref_at(state)
     });
-    world.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, detail);
+    world.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, started.detail);
     dom
 }
 
@@ -86,7 +88,10 @@ pub(crate) fn create(call: &Call<'_>, world: &World, dom: &DomainRef) -> Result<
     if turn.read(|state| state.state != api::DOMAIN_SHUTOFF) {
         return Err(internal(format!("Domain '{}' is already running", dom.name)));
     }
-    Ok(start(world, &domain, &mut turn, api::DOMAIN_EVENT_STARTED_BOOTED))
+    turn.change(|state| state.managed_save = false);
+    let started =
+        Start { reason: api::DOMAIN_RUNNING_BOOTED, detail: api::DOMAIN_EVENT_STARTED_BOOTED };
+    Ok(start(world, &domain, &mut turn, &started))
 }
 
 /// `virDomainDestroy`.
