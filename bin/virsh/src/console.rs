@@ -53,7 +53,6 @@ pub(crate) fn run_with(
     let raw = Raw::enter(&terminal)?;
     let outcome = pump(&stream, escape);
     drop(raw);
-    sayln!(shell);
     outcome
 }
 

@@ -92,8 +92,17 @@ pub(crate) fn cmd_domcapabilities(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_maxvcpus(shell: &mut Shell, args: &Args) -> Done {
     let kind = args.text("type")?;
-    let count = shell.connection()?.connect_get_max_vcpus(kind)?;
-    sayln!(shell, "{}", count);
+    let connection = shell.connection()?;
+    // Compat: the emulator's own limit counts before the driver's, where it is known.
+    let capabilities = connection.connect_get_domain_capabilities(None, None, None, kind, 0);
+    let limit = capabilities.ok().and_then(|text| {
+        let root = xml::parse(&text).ok()?;
+        Some(xml::attr_at(&root, &["vcpu"], "max")?.to_owned())
+    });
+    match limit {
+        Some(limit) => sayln!(shell, "{}", limit),
+        None => sayln!(shell, "{}", connection.connect_get_max_vcpus(kind)?),
+    }
     Ok(())
 }
 
@@ -320,7 +329,7 @@ pub(crate) fn cmd_nodesuspend(shell: &mut Shell, args: &Args) -> Done {
 /// Prints named values in two columns, as a driver gives them.
 fn print_params(shell: &mut Shell, params: &[virt_types::TypedParam]) {
     for param in params {
-        sayln!(shell, "{:<15} {}", param.field, param.value);
+        sayln!(shell, "\t{:<15} {}", param.field, param.value);
     }
 }
 

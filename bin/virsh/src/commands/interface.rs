@@ -2,11 +2,12 @@
 
 use virt_cli::Args;
 use virt_driver::Connection;
+use virt_error::{Code, Error, Origin};
 use virt_types::{InterfaceRef, api};
 
 use crate::commands::network::active_word;
 use crate::document::print_document;
-use crate::failure::{Done, During as _};
+use crate::failure::{Done, During as _, Failure};
 use crate::files::read_document;
 use crate::lookup::{By, interface};
 use crate::options::flags_of;
@@ -21,8 +22,11 @@ pub(crate) fn cmd_iface_list(shell: &mut Shell, args: &Args) -> Done {
         flags |= api::CONNECT_LIST_INTERFACES_INACTIVE;
     }
     let connection = shell.connection()?;
-    let mut interfaces =
-        connection.connect_list_all_interfaces(flags).during(|| "Failed to list interfaces")?;
+    let mut interfaces = match connection.connect_list_all_interfaces(flags) {
+        Ok(interfaces) => interfaces,
+        Err(error) if error.is(Code::NoSupport) => return no_list(flags),
+        Err(error) => return Err(error).during(|| "Failed to list interfaces"),
+    };
     interfaces.sort_by_cached_key(|interface| interface.name.to_ascii_lowercase());
     let mut grid = shell.grid(&["Name", "State", "MAC Address"]);
     for interface in &interfaces {
@@ -31,6 +35,17 @@ pub(crate) fn cmd_iface_list(shell: &mut Shell, args: &Args) -> Done {
     }
     shell.print_grid(&grid);
     Ok(())
+}
+
+/// Compat: where the list is refused, the refusal shown is that of the older way to list.
+fn no_list(flags: u32) -> Done {
+    let active = flags & api::CONNECT_LIST_INTERFACES_ACTIVE != 0;
+    let (which, call) = match active {
+        true => ("active", "virConnectNumOfInterfaces"),
+        false => ("inactive", "virConnectNumOfDefinedInterfaces"),
+    };
+    let refusal = Error::new(Code::NoSupport, Origin::None, call);
+    Err(Failure::from(refusal).during(format!("Failed to list {which} interfaces")))
 }
 
 pub(crate) fn cmd_iface_name(shell: &mut Shell, args: &Args) -> Done {

@@ -399,6 +399,6 @@ fn print_sources(shell: &mut Shell, kind: &str, spec: Option<&str>) -> Done {
 pub(crate) fn cmd_pool_capabilities(shell: &mut Shell, _args: &Args) -> Done {
     let text = shell.connection()?.connect_get_storage_pool_capabilities(0);
     let text = text.during(|| "failed to get storage pool capabilities")?;
-    say!(shell, "{text}");
+    sayln!(shell, "{}", text);
     Ok(())
 }
