@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use virt_driver::{CallContext, Stream};
-use virt_error::{Code, Error, Origin};
+use virt_error::{Code, Error, Origin, Result};
 use virt_wire::{
     Header, Message, MessageStatus, MessageType, Procedure, find, keepalive, lxc, qemu, remote,
 };
@@ -89,12 +89,12 @@ fn call(server: &Arc<Server>, client: &Arc<Client>, message: Message, fds: Vec<O
     };
     match session::own(header.program, header.procedure) {
         Some(Own::Loop(run)) => {
-            session::answer(run, server, client, header, arguments(&message));
+            session::answer(run, server, client, procedure, &message);
         }
         Some(Own::Worker(run)) => {
             let (shared, client) = (Arc::clone(server), Arc::clone(client));
             submit(server, pool::Lane::Priority, client, move |client| {
-                session::answer(run, &shared, client, header, arguments(&message));
+                session::answer(run, &shared, client, procedure, &message);
             });
         }
         None => driver_call(server, client, procedure, message, fds),
@@ -102,7 +102,7 @@ fn call(server: &Arc<Server>, client: &Arc<Client>, message: Message, fds: Vec<O
 }
 
 /// The payload behind the number of descriptors, where there is one.
-fn arguments(message: &Message) -> &[u8] {
+pub(crate) fn arguments(message: &Message) -> &[u8] {
     let skipped = if message.header.kind == MessageType::CallWithFds { 4 } else { 0 };
     message.payload.get(skipped..).unwrap_or_default()
 }
@@ -133,16 +133,27 @@ fn submit(
     work: impl FnOnce(&Arc<Client>) + Send + 'static,
 ) {
     client.begin_call();
-    server.submit(
-        lane,
-        Box::new(move || {
-            work(&client);
-            client.end_call();
-        }),
-    );
+    let in_flight = InFlight(client);
+    server.submit(lane, Box::new(move || work(&in_flight.0)));
 }
 
-/// Makes a driver's call and answers it. The one place where a driver's panic is caught.
+/// A call that a worker has, or will have; over when it is dropped, however that comes.
+struct InFlight(Arc<Client>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.end_call();
+    }
+}
+
+/// Runs what may panic: then the call fails and the daemon lives.
+pub(crate) fn guarded<T>(name: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        Err(Error::internal(Origin::Rpc, format!("{name} failed unexpectedly")))
+    })
+}
+
+/// Makes a driver's call and answers it.
 fn run(
     server: &Arc<Server>,
     client: &Arc<Client>,
@@ -162,17 +173,14 @@ fn run(
     let context = Arc::new(CallContext::new(fds, pool::on_wait));
     let connection = connection.with_context(Arc::clone(&context));
     let tracked = track(client, procedure, &context);
-    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let made = guarded(procedure.api, || {
         let mut reply = start_reply(header);
         virt_dispatch::dispatch(&connection, row, arguments(message), &mut reply)
             .map(|stream| (reply, stream))
-    }));
+    });
     if tracked {
         client.session().calls.retain(|other| !Arc::ptr_eq(other, &context));
     }
-    let made = made.unwrap_or_else(|_| {
-        Err(Error::internal(Origin::Rpc, format!("{} failed unexpectedly", procedure.api)))
-    });
     match made {
         Ok((reply, stream)) => {
             let fds = context.take_reply_files();

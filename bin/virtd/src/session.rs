@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{TypedParam, TypedValue, feature};
-use virt_wire::{Codec, Header, Reader, Writer, XdrError, limits, qemu, remote};
+use virt_wire::{Codec, Message, Procedure, Reader, Writer, XdrError, limits, qemu, remote};
 
-use crate::calls::Server;
+use crate::calls::{Server, arguments, guarded};
 use crate::client::{Client, start_reply};
 use crate::events;
 
@@ -77,12 +77,15 @@ pub(crate) fn answer(
     run: Run,
     server: &Server,
     client: &Arc<Client>,
-    header: Header,
-    arguments: &[u8],
+    procedure: &Procedure,
+    message: &Message,
 ) {
-    let mut reply = start_reply(header);
-    let result = run(server, client, header.procedure, arguments, &mut reply);
-    client.reply(header, result.map(|()| reply), Vec::new());
+    let header = message.header;
+    let result = guarded(procedure.api, || {
+        let mut reply = start_reply(header);
+        run(server, client, header.procedure, arguments(message), &mut reply).map(|()| reply)
+    });
+    client.reply(header, result, Vec::new());
 }
 
 fn read<T>(decoded: std::result::Result<T, XdrError>) -> Result<T> {
