@@ -15,20 +15,34 @@ use crate::error::check_flags;
 
 /// All devices of a node. They change so quickly that one lock does for all.
 #[derive(Debug, Default)]
-pub(crate) struct DeviceList(Mutex<BTreeMap<Arc<str>, Arc<NodeDevice>>>);
+pub(crate) struct DeviceList(Mutex<BTreeMap<Arc<str>, Listed>>);
+
+#[derive(Clone, Debug)]
+struct Listed {
+    device: Arc<NodeDevice>,
+    /// Whether it was there from the start.
+    ///
+    /// Compat: one that is made later counts as neither active nor stored.
+    original: bool,
+}
 
 impl DeviceList {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<NodeDevice>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Listed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn insert(&self, device: NodeDevice) -> NodeDeviceRef {
+    pub(crate) fn insert(&self, device: NodeDevice, original: bool) -> NodeDeviceRef {
         let name: Arc<str> = device.name.as_str().into();
-        self.lock().insert(Arc::clone(&name), Arc::new(device));
+        let listed = Listed { device: Arc::new(device), original };
+        self.lock().insert(Arc::clone(&name), listed);
         NodeDeviceRef { name }
     }
 
     fn get(&self, name: &str) -> Result<Arc<NodeDevice>> {
+        self.find(name).map(|listed| listed.device)
+    }
+
+    fn find(&self, name: &str) -> Result<Listed> {
         self.lock().get(name).cloned().ok_or_else(|| {
             let detail = format!("no node device with matching name '{name}'");
             Error::new(Code::NoNodeDevice, Origin::Test, detail)
@@ -70,18 +84,18 @@ const FILTERS: [(u32, &str); 24] = {
 /// The capability of hosts that virtual ones can be made on.
 const VPORTS: &str = "vport_ops";
 
-fn is_wanted(flags: u32, device: &NodeDevice) -> bool {
+fn is_wanted(flags: u32, listed: &Listed) -> bool {
     use api::*;
     let kinds = FILTERS.iter().fold(0, |all, (flag, _)| all | flag);
     let of_kind =
-        FILTERS.iter().any(|(flag, kind)| flags & flag != 0 && device.has_capability(kind));
-    // Every device is there, and stored.
-    pick(flags, CONNECT_LIST_NODE_DEVICES_ACTIVE, CONNECT_LIST_NODE_DEVICES_INACTIVE, true)
+        FILTERS.iter().any(|(flag, kind)| flags & flag != 0 && listed.device.has_capability(kind));
+    let original = listed.original;
+    pick(flags, CONNECT_LIST_NODE_DEVICES_ACTIVE, CONNECT_LIST_NODE_DEVICES_INACTIVE, original)
         && pick(
             flags,
             CONNECT_LIST_NODE_DEVICES_PERSISTENT,
             CONNECT_LIST_NODE_DEVICES_TRANSIENT,
-            true,
+            original,
         )
         && (flags & kinds == 0 || of_kind)
 }
@@ -114,12 +128,12 @@ impl DeviceList {
         match &device.parent {
             Some(name) => match devices.get(name.as_str()) {
                 None => Err(internal("Could not find parent device for 'new device'".to_owned())),
-                Some(parent) if !takes_more(parent) => Err(internal(format!(
+                Some(parent) if !takes_more(&parent.device) => Err(internal(format!(
                     "Parent device {name} is not capable of vport operations"
                 ))),
                 Some(_) => Ok(()),
             },
-            None if devices.values().any(|parent| takes_more(parent)) => Ok(()),
+            None if devices.values().any(|parent| takes_more(&parent.device)) => Ok(()),
             None => Err(internal("could not find any vport capable device".to_owned())),
         }
     }
@@ -160,7 +174,7 @@ impl NodeDevices for TestDriver {
             | CONNECT_LIST_NODE_DEVICES_ACTIVE;
         check_flags(flags, known, "testConnectListAllNodeDevices")?;
         let devices = self.world.devices.lock();
-        let wanted = devices.iter().filter(|(_, device)| is_wanted(flags, device));
+        let wanted = devices.iter().filter(|(_, listed)| is_wanted(flags, listed));
         Ok(wanted.map(|(name, _)| NodeDeviceRef { name: Arc::clone(name) }).collect())
     }
 
@@ -194,7 +208,7 @@ impl NodeDevices for TestDriver {
         devices.check_parent(&device)?;
         let wwn = |name| fc_property(&device, name).unwrap_or_else(random_wwn);
         let (wwnn, wwpn) = (wwn("wwnn"), wwn("wwpn"));
-        let dev = devices.insert(devices.create(&wwnn, &wwpn)?);
+        let dev = devices.insert(devices.create(&wwnn, &wwpn)?, false);
         let event = api::NODE_DEVICE_EVENT_CREATED;
         self.world.events.publish(&Event::NodeDeviceLifecycle {
             dev: dev.clone(),
@@ -221,10 +235,10 @@ impl NodeDevices for TestDriver {
     }
 
     fn is_persistent(&self, _: &Call<'_>, name: &str) -> Result<bool> {
-        self.world.devices.get(name).map(|_| true)
+        self.world.devices.find(name).map(|listed| listed.original)
     }
 
     fn is_active(&self, _: &Call<'_>, name: &str) -> Result<bool> {
-        self.world.devices.get(name).map(|_| true)
+        self.world.devices.find(name).map(|listed| listed.original)
     }
 }

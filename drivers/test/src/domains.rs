@@ -472,7 +472,7 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         check_flags(flags, AFFECT | STRING_OKAY, "testDomainGetBlockIoTune")?;
-        self.world.look(dom, |state| throttle::disk(state, disk.unwrap_or_default(), flags))
+        self.world.look(dom, |state| throttle::disk(state, disk, flags))
     }
 
     fn set_block_io_tune(

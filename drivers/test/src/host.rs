@@ -8,6 +8,7 @@ use crate::TestDriver;
 use crate::error::{check_flags, invalid_arg};
 
 mod capabilities;
+mod models;
 
 /// The most vcpus that a domain can have.
 pub(crate) const VCPUS_MAX: u32 = 32;
@@ -207,6 +208,11 @@ impl Host for TestDriver {
             online: if need_online != 0 { ONLINE.count_ones() } else { 0 },
             ret: MAPPED_CPUS,
         })
+    }
+
+    fn get_cpu_model_names(&self, _: &Call<'_>, arch: &str, flags: u32) -> Result<Vec<String>> {
+        check_flags(flags, 0, "testConnectGetCPUModelNames")?;
+        models::names(arch)
     }
 
     /// Compat: made-up numbers, a sequence for each cell.

@@ -4,6 +4,7 @@
 //! to it and gone with the last one. `test:///FILE` reads a world of its own for the connection.
 //! The driver knows no hypervisor and touches the host only where a call names a file.
 
+mod auth;
 mod checkpoint;
 mod device;
 mod domain;

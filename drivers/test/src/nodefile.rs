@@ -19,7 +19,7 @@ use crate::domain::{define, rules};
 use crate::error::internal;
 use crate::host::Node;
 use crate::world::World;
-use crate::{network, pool, volume};
+use crate::{auth, network, pool, volume};
 
 const NAMESPACE: &str = "http://libvirt.org/schemas/domain/test/1.0";
 
@@ -30,13 +30,14 @@ const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
 const MODEL_BYTES_MAX: usize = 31;
 
 /// Reads the world that a node file describes.
-pub(crate) fn load(path: &str) -> Result<World> {
+pub(crate) fn load(path: &str, auth_file: Option<&str>) -> Result<World> {
     let text = read_file(path)?;
     let tree = parse(&text, Some(path))?;
     if tree.name != "node" {
         let detail = format!("expecting root element of 'node', not '{}'", tree.name);
         return Err(Error::new(Code::XmlError, Origin::Xml, detail));
     }
+    auth::check(&tree, auth_file)?;
     let world = World::new(read_node(&tree)?);
     let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
     let file = File { tree: &tree, folder };
@@ -51,14 +52,14 @@ pub(crate) fn load(path: &str) -> Result<World> {
     })?;
     file.each("pool", |element| storage(&world, &file, element))?;
     file.each("device", |element| {
-        world.devices.insert(NodeDevice::from_tree(element, ParseFlags::default())?);
+        world.devices.insert(NodeDevice::from_tree(element, ParseFlags::default())?, true);
         Ok(())
     })?;
     Ok(world)
 }
 
 /// Compat: who cannot read a file is told in the words of libvirt's own reader.
-fn read_file(path: &str) -> Result<String> {
+pub(crate) fn read_file(path: &str) -> Result<String> {
     let failed = |what: &str, error: &std::io::Error| {
         Error::io(Origin::None, error, format!("Failed to {what} file '{path}'"))
     };

@@ -34,7 +34,10 @@ impl Opener for TestOpener {
                 return Err(invalid_arg("testOpen: supply a path or use test:///default"));
             }
             "/default" => default_world()?,
-            path => Arc::new(nodefile::load(path)?),
+            path => {
+                let auth_file = parameter(request.uri, "authfile");
+                Arc::new(nodefile::load(path, auth_file.as_deref())?)
+            }
         };
         Ok(Some(vec![Arc::new(TestDriver { world })]))
     }
@@ -61,6 +64,13 @@ fn local_path(uri: &str) -> Option<String> {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = host.split(':').next().unwrap_or_default();
     if host.is_empty() { decode(path) } else { None }
+}
+
+/// A parameter of a URI.
+fn parameter(uri: &str, name: &str) -> Option<String> {
+    let (_, query) = uri.split('#').next()?.split_once('?')?;
+    let mut parameters = query.split(['&', ';']).filter_map(|pair| pair.split_once('='));
+    decode(parameters.find(|(key, _)| *key == name)?.1)
 }
 
 /// Resolves `%XX`; what does not come out as text is for nobody.

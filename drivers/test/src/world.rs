@@ -60,7 +60,7 @@ impl World {
         world.interfaces.define(HostInterface::parse(content::INTERFACE, flags)?, true);
         pool::preset(&world, PoolDefinition::parse(content::POOL, flags)?)?;
         for device in content::DEVICES {
-            world.devices.insert(NodeDevice::parse(device, flags)?);
+            world.devices.insert(NodeDevice::parse(device, flags)?, true);
         }
         Ok(world)
     }

@@ -154,11 +154,16 @@ fn unknown_disk(disk: &str) -> Error {
     invalid_arg(format!("disk '{disk}' was not found in the domain config"))
 }
 
-/// `virDomainGetBlockIoTune`.
-pub(crate) fn disk(state: &State, disk: &str, flags: u32) -> Result<Vec<TypedParam>> {
+/// `virDomainGetBlockIoTune`. Who names no disk asks which parameters there are.
+pub(crate) fn disk(state: &State, disk: Option<&str>, flags: u32) -> Result<Vec<TypedParam>> {
     let definition = state.affected(flags)?;
-    let found = disk_at(definition, disk).ok_or_else(|| unknown_disk(disk))?;
-    let mut tune = found.iotune.clone().unwrap_or_default();
+    let mut tune = match disk {
+        None => Iotune::default(),
+        Some(disk) => {
+            let found = disk_at(definition, disk).ok_or_else(|| unknown_disk(disk))?;
+            found.iotune.clone().unwrap_or_default()
+        }
+    };
     let mut answer = Vec::with_capacity(LIMITS.len() + 1);
     for (name, slot) in LIMITS {
         answer.push(TypedParam::new(name, slot(&mut tune).unwrap_or(0)));

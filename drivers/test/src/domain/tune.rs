@@ -49,8 +49,9 @@ pub(crate) fn set_numa(state: &mut State, given: &[TypedParam], flags: u32) -> R
     };
     let live = state.active() && flags & api::DOMAIN_AFFECT_CONFIG == 0;
     if live || flags & api::DOMAIN_AFFECT_LIVE != 0 {
-        let now = numa_memory(&state.current).mode.unwrap_or_default();
-        if mode.is_some_and(|mode| mode != now) {
+        let now =
+            state.current.numatune.memory.as_ref().map(|memory| memory.mode.unwrap_or_default());
+        if mode.is_some() && now.is_some() && mode != now {
             return Err(invalid_operation("can't change numatune mode for running domain"));
         }
     }
