@@ -1,4 +1,4 @@
-//! Dates as the shell prints them, in local time or UTC.
+//! Dates as the shell prints them: in UTC, or in the zone of the person at it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -54,13 +54,18 @@ fn now_seconds() -> i64 {
     i64::try_from(now().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The stamp of a line in the log file.
-pub(crate) fn log_stamp() -> String {
-    let Date { year, month, day, hour, minute, second } = Date::of(now_seconds());
-    format!("{year:04}.{month:02}.{day:02} {hour:02}:{minute:02}:{second:02}")
+/// A moment in the zone of the person at the shell; UTC where that cannot be told.
+fn local(seconds: i64) -> jiff::Zoned {
+    let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    moment.to_zoned(jiff::tz::TimeZone::system())
 }
 
-/// The stamp of an event, with milliseconds and the zone.
+/// The stamp of a line in the log file.
+pub(crate) fn log_stamp() -> String {
+    local(now_seconds()).strftime("%Y.%m.%d %H:%M:%S").to_string()
+}
+
+/// The stamp of an event, with milliseconds. Compat: always in UTC.
 pub(crate) fn event_stamp() -> String {
     let millisecond = now().subsec_millis();
     format!("{}.{millisecond:03}+0000", Date::of(now_seconds()))
@@ -68,7 +73,12 @@ pub(crate) fn event_stamp() -> String {
 
 /// A date with its zone, as lists of snapshots show it.
 pub(crate) fn zoned(seconds: i64) -> String {
-    format!("{} +0000", Date::of(seconds))
+    local(seconds).strftime("%Y-%m-%d %H:%M:%S %z").to_string()
+}
+
+/// A date without its zone, as lists of leases show it.
+pub(crate) fn unzoned(seconds: i64) -> String {
+    local(seconds).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]

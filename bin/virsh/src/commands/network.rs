@@ -302,7 +302,7 @@ pub(crate) fn cmd_net_dhcp_leases(shell: &mut Shell, args: &Args) -> Done {
     for lease in leases {
         let shown = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         grid.row([
-            clock::Date::of(lease.expirytime).to_string(),
+            clock::unzoned(lease.expirytime),
             shown(lease.mac),
             if lease.kind == 0 { "ipv4" } else { "ipv6" }.to_owned(),
             format!("{}/{}", lease.ipaddr, lease.prefix),
