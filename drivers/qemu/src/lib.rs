@@ -6,6 +6,8 @@
 
 mod argv;
 mod capabilities;
+#[cfg(test)]
+mod conformance;
 mod console;
 mod control;
 mod core;

@@ -7,7 +7,7 @@ use virt_model::domain::chardev::{
     ChannelType, ChardevSource, ChardevType, ConsoleType, Protocol, SocketMode,
 };
 
-use super::{Argv, Object, alias, at_pci, escaped, unsupported};
+use super::{Argv, Object, alias, at_pci, escaped, set, unsupported};
 
 pub(super) fn chardevs(argv: &mut Argv, domain: &Domain) -> Result<()> {
     for serial in &domain.devices.serials {
@@ -82,6 +82,14 @@ fn on_virtio_serial(device: Object, address: &Address) -> Object {
 
 /// `-chardev` for a source.
 fn backend(argv: &mut Argv, source: &ChardevSource, name: &str) -> Result<()> {
+    let unknown = [
+        ("reconnect", set(&source.reconnect)),
+        ("tls", source.tls.is_some_and(|tls| tls.is_yes())),
+        ("protocol", matches!(source.protocol, Some(Protocol::Telnets | Protocol::Tls))),
+    ];
+    if let Some((what, _)) = unknown.iter().find(|(_, there)| *there) {
+        return unsupported(format!("character device setting '{what}' is not supported yet"));
+    }
     let path = escaped(source.path.as_deref().unwrap_or_default());
     let host = escaped(source.host.as_deref().unwrap_or_default());
     let port = source.service.as_deref().unwrap_or_default();

@@ -5,10 +5,10 @@ use virt_model::domain::Domain;
 use virt_model::domain::address::{Address, Drive};
 use virt_model::domain::boot::BootDevice;
 use virt_model::domain::disk::{
-    Cache, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskType, ErrorPolicy, Io,
+    Cache, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskDriver, DiskType, ErrorPolicy, Io,
 };
 
-use super::{Argv, Object, alias, aliases, at_pci, boot_index, unsupported};
+use super::{Argv, Object, alias, aliases, at_pci, boot_index, set, unsupported};
 use crate::rules::Chipset;
 
 /// Gives each disk's source its number in the names of its nodes.
@@ -34,11 +34,56 @@ pub(crate) fn node_name(disk: &Disk) -> Option<String> {
 
 pub(super) fn disks(argv: &mut Argv, domain: &Domain) -> Result<()> {
     for disk in &domain.devices.disks {
+        refuse_unknown(disk)?;
         nodes(argv, disk)?;
         let device = device(disk, domain)?;
         argv.device(device);
     }
     Ok(())
+}
+
+/// Refuses what would otherwise be left out without a word.
+fn refuse_unknown(disk: &Disk) -> Result<()> {
+    let driver = disk.driver.as_ref();
+    let of_driver = |is: fn(&DiskDriver) -> bool| driver.is_some_and(is);
+    let rest = disk.source.as_ref().is_some_and(|source| !source.rest.is_empty());
+    let settings = [
+        ("lun", disk.device == DiskDevice::Lun),
+        ("shareable", disk.shareable),
+        ("transient", set(&disk.transient)),
+        ("geometry", set(&disk.geometry)),
+        ("blockio", set(&disk.blockio)),
+        ("wwn", set(&disk.wwn)),
+        ("vendor", set(&disk.vendor)),
+        ("product", set(&disk.product)),
+        ("encryption", set(&disk.encryption)),
+        ("throttlefilters", set(&disk.throttle_filters)),
+        ("rotation_rate", set(&disk.target.rotation_rate_rpm)),
+        ("removable", set(&disk.target.removable)),
+        ("ioeventfd", of_driver(|driver| set(&driver.ioeventfd))),
+        ("event_idx", of_driver(|driver| set(&driver.event_idx))),
+        ("copy_on_read", of_driver(|driver| set(&driver.copy_on_read))),
+        ("discard_no_unref", of_driver(|driver| set(&driver.discard_no_unref))),
+        ("queues", of_driver(|driver| set(&driver.queues) || set(&driver.queue_size))),
+        ("iothread", of_driver(|driver| set(&driver.iothread) || set(&driver.iothreads))),
+        ("metadata_cache", of_driver(|driver| set(&driver.metadata_cache))),
+        ("rerror_policy", of_driver(|driver| set(&driver.rerror_policy))),
+        ("virtio option", of_driver(|driver| set(&driver.virtio))),
+        ("source setting", rest),
+    ];
+    match settings.iter().find(|(_, there)| *there) {
+        Some((what, _)) => unsupported(format!("disk setting '{what}' is not supported yet")),
+        None => Ok(()),
+    }
+}
+
+/// A drive that QEMU can open and close the tray of.
+///
+/// Compat: told by its name, as the device may have no disc in it when it is looked at.
+fn is_host_cdrom(path: &str) -> bool {
+    path.strip_prefix("/dev/").is_some_and(|name| {
+        name == "cdrom" || name.strip_prefix("sr").is_some_and(|n| n.parse::<u32>().is_ok())
+    })
 }
 
 fn nodes(argv: &mut Argv, disk: &Disk) -> Result<()> {
@@ -48,7 +93,7 @@ fn nodes(argv: &mut Argv, disk: &Disk) -> Result<()> {
     let Some(index) = source.index else { return Ok(()) };
     let driver = match source.kind {
         DiskType::File => "file",
-        DiskType::Block if disk.device == DiskDevice::Cdrom => "host_cdrom",
+        DiskType::Block if is_host_cdrom(source.path().unwrap_or_default()) => "host_cdrom",
         DiskType::Block => "host_device",
         kind => {
             let kind = kind.as_str();

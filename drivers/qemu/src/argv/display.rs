@@ -114,7 +114,7 @@ fn card(model: &VideoModel, info: &DeviceInfo, first: bool) -> Result<Object> {
             .maybe_number("max_outputs", model.heads)
             .maybe_number("ram_size", bytes(model.ram_kib))
             .maybe_number("vram_size", bytes(model.vram_kib))
-            .maybe_number("vram64_size_mb", mib(model.vram64_kib))
+            .number("vram64_size_mb", mib(model.vram64_kib).unwrap_or(0))
             .maybe_number("vgamem_mb", mib(model.vgamem_kib)),
         _ => card,
     })

@@ -102,7 +102,8 @@ fn memory(argv: &mut Argv, domain: &Domain) -> Result<()> {
     if backing.is_some_and(|backing| backing.hugepages.is_some() || backing.source.is_some()) {
         return unsupported("this memory backing is not supported yet");
     }
-    let kib = domain.memory.kib;
+    // Compat: QEMU gets whole MiB.
+    let kib = domain.memory.kib.div_ceil(1024).saturating_mul(1024);
     argv.option("-m", format!("size={kib}k"));
     let bytes = kib.saturating_mul(1024);
     let ram = Object::new("qom-type", "memory-backend-ram").text("id", "pc.ram");
@@ -122,7 +123,7 @@ fn smp(domain: &Domain) -> String {
         Some(topology) => {
             text.push_str(&format!(",sockets={}", topology.sockets));
             for (name, value) in [("dies", topology.dies), ("clusters", topology.clusters)] {
-                text.push_str(&value.map_or_else(String::new, |value| format!(",{name}={value}")));
+                text.push_str(&format!(",{name}={}", value.unwrap_or(1)));
             }
             text.push_str(&format!(",cores={},threads={}", topology.cores, topology.threads));
         }
@@ -150,7 +151,14 @@ pub(super) fn clock(argv: &mut Argv, domain: &Domain) -> Result<()> {
                 let policy = policy.as_str();
                 return unsupported(format!("unsupported rtc timer tickpolicy '{policy}'"));
             }
-            _ => {}
+            (TimerName::Pit | TimerName::Hpet, _) => {}
+            (name, _) => {
+                let name = name.as_str();
+                return unsupported(format!("timer '{name}' is not supported yet"));
+            }
+        }
+        if timer.track.is_some() || timer.frequency_hz.is_some() || timer.mode.is_some() {
+            return unsupported("track, frequency and mode of timers are not supported yet");
         }
     }
     argv.option("-rtc", rtc);

@@ -72,6 +72,7 @@ pub(crate) fn build(domain: &Domain, dir: &Path) -> Result<Vec<OsString>> {
     argv.option("-mon", "chardev=charmonitor,id=monitor,mode=control");
     machine::clock(&mut argv, domain)?;
     argv.flag("-no-shutdown");
+    other::sleep_states(&mut argv, domain);
     machine::boot(&mut argv, domain);
     controllers(&mut argv, domain)?;
     disk::disks(&mut argv, domain)?;
@@ -99,6 +100,11 @@ pub(crate) fn escaped(text: &str) -> String {
 
 pub(super) fn unsupported<T>(detail: impl Into<String>) -> Result<T> {
     Err(Error::new(Code::ConfigUnsupported, Origin::Qemu, detail))
+}
+
+/// Whether a part of a document says anything.
+pub(super) fn set<T: Default + PartialEq>(value: &T) -> bool {
+    *value != T::default()
 }
 
 /// Bus and address of a device on PCI, added to its properties.

@@ -6,7 +6,7 @@ use virt_model::domain::boot::BootDevice;
 use virt_model::domain::interface::{Interface, InterfaceType};
 
 use super::disk::os_order;
-use super::{Argv, Object, alias, at_pci, boot_index, unsupported};
+use super::{Argv, Object, alias, at_pci, boot_index, set, unsupported};
 
 pub(super) fn interfaces(argv: &mut Argv, domain: &Domain) -> Result<()> {
     for (at, interface) in domain.devices.interfaces.iter().enumerate() {
@@ -45,6 +45,23 @@ fn driver(interface: &Interface) -> Result<&str> {
 }
 
 fn user(interface: &Interface, id: &str) -> Result<Object> {
+    let settings = [
+        ("vlan", set(&interface.vlan)),
+        ("virtualport", set(&interface.virtualport)),
+        ("bandwidth", set(&interface.bandwidth)),
+        ("driver", set(&interface.driver)),
+        ("backend", set(&interface.backend)),
+        ("filterref", set(&interface.filterref)),
+        ("tune", set(&interface.tune)),
+        ("link", set(&interface.link)),
+        ("mtu", set(&interface.mtu)),
+        ("coalesce", set(&interface.coalesce)),
+        ("teaming", set(&interface.teaming)),
+        ("rom", set(&interface.info.rom)),
+    ];
+    if let Some((what, _)) = settings.iter().find(|(_, there)| *there) {
+        return unsupported(format!("interface setting '{what}' is not supported yet"));
+    }
     if !interface.port_forwards.is_empty() {
         return unsupported("port forwarding needs the passt backend, which is not supported yet");
     }

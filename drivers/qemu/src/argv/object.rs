@@ -53,6 +53,13 @@ impl Object {
         self.raw(name, value)
     }
 
+    pub(crate) fn maybe_flag(self, name: &str, value: Option<bool>) -> Self {
+        match value {
+            Some(value) => self.flag(name, value),
+            None => self,
+        }
+    }
+
     pub(crate) fn object(self, name: &str, value: Self) -> Self {
         let value = value.finish();
         self.raw(name, value)

@@ -8,7 +8,8 @@ use virt_model::domain::devices::{
     WatchdogModel,
 };
 
-use super::{Argv, Object, alias, at_pci, unsupported};
+use super::{Argv, Object, alias, at_pci, set, unsupported};
+use crate::rules::Chipset;
 
 /// Refuses what would otherwise be left out without a word.
 pub(super) fn refuse_unknown(domain: &Domain) -> Result<()> {
@@ -32,13 +33,51 @@ pub(super) fn refuse_unknown(domain: &Domain) -> Result<()> {
     if let Some((what, _)) = unknown.iter().find(|(_, count)| *count > 0) {
         return unsupported(format!("device '{what}' is not supported yet"));
     }
-    if domain.iothreads.is_some_and(|count| count > 0) || !domain.iothread_ids.is_empty() {
-        return unsupported("iothreads are not supported yet");
+    let features = &domain.features;
+    let settings = [
+        ("iothreads", domain.iothreads.is_some_and(|count| count > 0)),
+        ("iothreadids", set(&domain.iothread_ids)),
+        ("launchSecurity", set(&domain.launch_security)),
+        ("genid", set(&domain.genid)),
+        ("sysinfo", set(&domain.sysinfo)),
+        ("smbios", set(&domain.os.smbios)),
+        ("acpi table", set(&domain.os.acpi_tables)),
+        ("blkiotune", set(&domain.blkiotune)),
+        ("memtune", set(&domain.memtune)),
+        ("cputune", set(&domain.cputune)),
+        ("numatune", set(&domain.numatune)),
+        ("keywrap", set(&domain.keywrap)),
+        ("hyperv", set(&features.hyperv)),
+        ("kvm", set(&features.kvm)),
+        ("xen", set(&features.xen)),
+        ("pvspinlock", set(&features.pvspinlock)),
+        ("apic eoi", features.apic.as_ref().is_some_and(|apic| apic.eoi.is_some())),
+        ("smm", set(&features.smm)),
+        ("ioapic", set(&features.ioapic)),
+        ("pmu", set(&features.pmu)),
+        ("vmcoreinfo", set(&features.vmcoreinfo)),
+        ("async-teardown", set(&features.async_teardown)),
+        ("tcg", set(&features.tcg)),
+    ];
+    match settings.iter().find(|(_, there)| *there) {
+        Some((what, _)) => unsupported(format!("'{what}' is not supported yet")),
+        None => Ok(()),
     }
-    if domain.launch_security.is_some() {
-        return unsupported("launch security is not supported yet");
+}
+
+/// The sleep states of the guest, which are properties of its power management device.
+pub(super) fn sleep_states(argv: &mut Argv, domain: &Domain) {
+    let Some(pm) = &domain.pm else { return };
+    let device = match Chipset::of_domain(domain) {
+        Chipset::Q35 => "ICH9-LPC",
+        _ => "PIIX4_PM",
+    };
+    for (state, setting) in [("s3", &pm.suspend_to_mem), ("s4", &pm.suspend_to_disk)] {
+        if let Some(setting) = setting {
+            let off = u8::from(!setting.enabled.is_yes());
+            argv.option("-global", format!("{device}.disable_{state}={off}"));
+        }
     }
-    Ok(())
 }
 
 pub(super) fn inputs(argv: &mut Argv, domain: &Domain) -> Result<()> {
@@ -143,12 +182,10 @@ pub(super) fn memballoon(argv: &mut Argv, domain: &Domain) -> Result<()> {
     };
     let device = Object::new("driver", driver).text("id", alias(&balloon.info));
     let device = at_pci(device, &balloon.info, domain);
-    let device = device.maybe("deflate-on-oom", balloon.autodeflate.map(|on| on.as_str()));
+    let deflate = balloon.autodeflate.map(|on| on.is_on());
     let reporting = balloon.free_page_reporting.map(|on| on.is_on());
-    argv.device(match reporting {
-        Some(on) => device.flag("free-page-reporting", on),
-        None => device,
-    });
+    let device = device.maybe_flag("deflate-on-oom", deflate);
+    argv.device(device.maybe_flag("free-page-reporting", reporting));
     Ok(())
 }
 

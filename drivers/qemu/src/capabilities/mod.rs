@@ -3,6 +3,9 @@
 mod kvm;
 mod probe;
 
+#[cfg(test)]
+pub(crate) use probe::TYPES;
+
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +34,7 @@ pub(crate) struct Capabilities {
     /// The device and object types of [`probe::TYPES`] that it has.
     pub types: Vec<String>,
     /// Whether Linux guests really run with hardware support; unknown while it was never tried.
-    kvm: Option<bool>,
+    pub(crate) kvm: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ const PROBE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The types whose presence decides something.
 #[rustfmt::skip]
-pub(super) const TYPES: &[&str] = &[
+pub(crate) const TYPES: &[&str] = &[
     "VGA", "virtio-vga", "virtio-gpu-pci", "qxl-vga", "qxl", "cirrus-vga", "vmware-svga",
     "bochs-display", "ramfb", "virtio-blk-pci", "virtio-scsi-pci", "virtio-net-pci",
     "virtio-balloon-pci", "virtio-rng-pci", "virtio-serial-pci", "rng-random", "rng-egd",

@@ -42,6 +42,11 @@ impl Chipset {
 /// Looks an emulator's abilities up.
 pub(crate) trait Lookup {
     fn capabilities(&self, emulator: &Path) -> Result<Arc<Capabilities>>;
+
+    /// Whether guests of this emulator can use KVM now.
+    fn kvm(&self, capabilities: &Capabilities) -> bool {
+        capabilities.kvm()
+    }
 }
 
 /// The rules, with what they need to know of the host.
@@ -83,7 +88,7 @@ impl DomainRules for QemuRules<'_> {
             ));
         }
         let capabilities = self.0.capabilities(Path::new(&emulator))?;
-        if domain.virt_type == VirtType::Kvm && !capabilities.kvm() {
+        if domain.virt_type == VirtType::Kvm && !self.0.kvm(&capabilities) {
             let detail = format!("could not get preferred machine for {emulator} type=kvm");
             return Err(Error::new(Code::InvalidArg, Origin::None, detail));
         }

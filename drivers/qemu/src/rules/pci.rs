@@ -142,7 +142,8 @@ fn q35(domain: &mut Domain, used: &mut Used) -> Result<()> {
             used.place(info, 0, slot, 0);
         }
     }
-    if given.is_empty() || !new.is_empty() {
+    // Compat: one port stays free, unless all ports were given and were enough.
+    if !new.is_empty() {
         new.push(next);
     }
     if next > ROOT_PORTS_MAX {
