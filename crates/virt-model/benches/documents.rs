@@ -77,6 +77,12 @@ fn main() {
     });
     let text = network();
     println!("network: {} bytes", text.len());
+    fastest("tree", || {
+        black_box(virt_xml::parse(black_box(&text)).is_ok());
+    });
+    fastest("parse", || {
+        black_box(Network::parse(black_box(&text), ParseFlags::default()).is_ok());
+    });
     fastest("parse and print", || {
         let model = Network::parse(black_box(&text), ParseFlags::default()).expect("a network");
         black_box(model.to_xml(PrintFlags::default()));

@@ -76,7 +76,7 @@ pub(super) fn cpu(domain: &mut Domain) {
         cpu.mode = Some(Mode::Custom);
     }
     if cpu.mode == Some(Mode::Custom)
-        && let Some(model) = &mut cpu.model
+        && let Some(model) = cpu.model.as_mut().filter(|model| model.name.is_some())
     {
         cpu.match_.get_or_insert(Match::Exact);
         model.fallback.get_or_insert(Fallback::Allow);

@@ -22,6 +22,7 @@ pub mod misc;
 mod numa;
 pub mod rules;
 mod scheduling;
+mod seclabel;
 pub mod source;
 pub mod tune;
 mod validate;
@@ -44,6 +45,7 @@ pub use features::Features;
 pub use interface::Interface;
 pub use memory::MemoryBacking;
 pub use rules::{DomainRules, DriverFeatures};
+pub use seclabel::{Seclabel, SeclabelType};
 
 use crate::schema::{Body, Out, ParseFlags, PrintFlags, error};
 
@@ -267,25 +269,6 @@ element! {
         id_block: Option<String> = text("idBlock"),
         id_auth: Option<String> = text("idAuth"),
         host_data: Option<String> = text("hostData"),
-    }
-}
-
-words! {
-    pub enum SeclabelType {
-        Dynamic = "dynamic",
-        Static = "static",
-        None = "none",
-    }
-}
-
-element! {
-    pub struct Seclabel {
-        kind: Option<SeclabelType> = attr("type"),
-        model: Option<String> = attr("model"),
-        relabel: Option<crate::schema::text::YesNo> = attr("relabel"),
-        label: Option<String> = text("label"),
-        imagelabel: Option<String> = text("imagelabel") when live,
-        baselabel: Option<String> = text("baselabel"),
     }
 }
 

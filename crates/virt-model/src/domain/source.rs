@@ -137,8 +137,7 @@ impl StorageSource {
         if !flags.inactive {
             source.index = kinds::read_value::<u32>(element, "index")?.filter(|index| *index > 0);
         }
-        // Compat: that a label was skipped is known only while the guest runs.
-        let skipped = |e: &&Element<'_>| flags.inactive && e.attr("labelskip") == Some("yes");
+        let skipped = |e: &&Element<'_>| flags.inactive && is_skipped_label(e);
         for name in Self::REST_ORDER {
             let kept = element.children_named(name).filter(|e| !skipped(e));
             source.rest.extend(kept.map(Element::to_static));
@@ -174,9 +173,7 @@ impl StorageSource {
         text("volume", &self.volume);
         text("mode", &self.mode);
         text("startupPolicy", &self.startup_policy);
-        if !out.flags.inactive
-            && let Some(index) = self.index
-        {
+        if let Some(index) = self.index {
             out.w.attr("index", &index.to_string());
         }
     }
@@ -190,11 +187,17 @@ impl StorageSource {
         for host in &self.hosts {
             out.element("host", host);
         }
-        for element in &self.rest {
+        let inactive = out.flags.inactive;
+        for element in self.rest.iter().filter(|e| !(inactive && is_skipped_label(e))) {
             out.w.element(element);
         }
         if out.w.len() == opened { out.w.rewind(mark) } else { out.w.close(name) }
     }
+}
+
+/// Compat: that a label was skipped is known only while the guest runs.
+fn is_skipped_label(element: &Element<'_>) -> bool {
+    element.name == "seclabel" && element.attr("labelskip") == Some("yes")
 }
 
 /// One image further down a chain; an empty one ends the chain.
@@ -236,9 +239,7 @@ impl BackingStore {
         out.w.open("backingStore");
         if let Some(image) = &self.image {
             out.w.attr("type", image.kind.as_str());
-            if !out.flags.inactive
-                && let Some(index) = image.index
-            {
+            if let Some(index) = image.index {
                 out.w.attr("index", &index.to_string());
             }
             if let Some(format) = &image.format {
