@@ -1,4 +1,4 @@
-//! Disks.
+//! Disks of a domain document: where each comes from, how it is driven, where the guest sees it.
 
 use crate::domain::DeviceInfo;
 use crate::domain::misc::VirtioOptions;
