@@ -63,11 +63,14 @@ fn recorded(fixture: &Path) -> Recorded {
 
 /// Compares options as sets of words: what the corpus prints one a line.
 fn options(text: &str) -> BTreeSet<String> {
-    text.lines().map(|line| line.trim_end_matches(" \\").to_owned()).filter(skip).collect()
+    text.lines()
+        .map(|line| line.trim_end_matches(" \\").to_owned())
+        .filter(|line| compared(line))
+        .collect()
 }
 
-/// Lines that name the recording machine's own files, descriptors and environment.
-fn skip(line: &String) -> bool {
+/// Not the lines that name the recording machine's own files, descriptors and environment.
+fn compared(line: &str) -> bool {
     !line.contains("master-key.aes") && !line.contains("charmonitor,fd=") && line.starts_with('-')
 }
 
