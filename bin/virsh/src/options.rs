@@ -34,6 +34,19 @@ pub(crate) const XPATH: Opt = Opt::string("xpath", "print only what this XPath s
 pub(crate) const WRAP: Opt = Opt::flag("wrap", "put the selected nodes under one root");
 pub(crate) const PRINT_XML: Opt = Opt::flag("print-xml", "print the document, change nothing");
 
+/// The words of a table of words and flags, for completion.
+pub(crate) const fn words_of<const N: usize>(
+    pairs: &[(&'static str, u32); N],
+) -> [&'static str; N] {
+    let mut words = [""; N];
+    let mut at = 0;
+    while at < N {
+        words[at] = pairs[at].0;
+        at += 1;
+    }
+    words
+}
+
 /// The flags whose options were given.
 pub(crate) fn flags_of(args: &Args, flags: &[(&str, u32)]) -> u32 {
     let given = flags.iter().filter(|(name, _)| args.flag(name));

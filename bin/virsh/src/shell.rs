@@ -148,6 +148,9 @@ impl Shell {
                            virConnectSetKeepAlive";
             return Err(Failure::new(refusal).during(FAILED));
         }
+        if !wanted && !opened.supports_feature(feature::PROGRAM_KEEPALIVE) {
+            self.note(LEVEL_INFO, format_args!("Failed to setup keepalive on connection"));
+        }
         Ok(opened)
     }
 

@@ -21,11 +21,8 @@ impl Completion {
 
 /// Completes the last of these words, which may be empty.
 pub fn complete<H>(table: &Table<H>, words: &[String]) -> Completion {
-    let Some((last, before)) = words.split_last() else { return Completion::of([].into_iter()) };
-    let Some((name, typed)) = before.split_first() else {
-        let names = table.commands().filter(|command| !command.hidden).map(|command| command.name);
-        return starting(names, last);
-    };
+    let Some((last, before)) = words.split_last() else { return starting(visible(table), "") };
+    let Some((name, typed)) = before.split_first() else { return starting(visible(table), last) };
     let Some(command) = table.find(name) else { return Completion::of([].into_iter()) };
     let mut line = Line::new(command.name, command.options);
     let valued = read_typed(&mut line, typed);
@@ -78,15 +75,16 @@ fn values<H>(table: &Table<H>, option: &Opt, typed: &str) -> Completion {
             let fits = words.iter().filter(fresh).filter(|word| word.starts_with(part));
             Completion::of(fits.map(|word| format!("{done}{word}")))
         }
-        Values::Command => {
-            let names = table.commands().filter(|command| !command.hidden).map(|c| c.name);
-            let groups = table.groups.iter().map(|group| group.keyword);
-            starting(names.chain(groups), typed)
-        }
+        Values::Command => starting(visible(table), typed),
         Values::File | Values::Object(_) => {
             Completion { words: Vec::new(), ask: Some((option.values, typed.to_owned())) }
         }
     }
+}
+
+/// The names of all commands that a person is told of.
+fn visible<H>(table: &Table<H>) -> impl Iterator<Item = &'static str> + use<H> {
+    table.commands().filter(|command| !command.hidden).map(|command| command.name)
 }
 
 fn starting(words: impl Iterator<Item = &'static str>, typed: &str) -> Completion {

@@ -25,7 +25,7 @@ pub enum Values {
     WordList(&'static [&'static str]),
     /// A file name.
     File,
-    /// The name of a command or of a group.
+    /// The name of a command.
     Command,
     /// An object of the shell's own kind ("domain", "network"): the shell is asked.
     Object(&'static str),

@@ -8,7 +8,7 @@ use virt_types::{DomainRef, api};
 use crate::failure::{Done, Failure, fail};
 use crate::lookup::{By, domain, domain_by};
 use crate::options::flags_of;
-use crate::shell::{Shell, say, sayln};
+use crate::shell::{LEVEL_DEBUG, Shell, say, sayln};
 use crate::units::{tenths, yes_no};
 
 const STATES: &[&str] =
@@ -165,7 +165,11 @@ pub(crate) fn cmd_dominfo(shell: &mut Shell, args: &Args) -> Done {
     }
     field!(shell, "Used memory", "{} KiB", info.memory);
     match connection.domain_is_persistent(&found) {
-        Ok(persistent) => field!(shell, "Persistent", "{}", yes_no(persistent)),
+        Ok(persistent) => {
+            let number = u8::from(persistent);
+            shell.note(LEVEL_DEBUG, format_args!("Domain persistent flag value: {number}"));
+            field!(shell, "Persistent", "{}", yes_no(persistent));
+        }
         Err(_) => field!(shell, "Persistent", "unknown"),
     }
     let enabled = |on: bool| if on { "enable" } else { "disable" };

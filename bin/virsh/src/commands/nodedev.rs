@@ -8,13 +8,13 @@ use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::device;
-use crate::options::{flags_of, impact};
+use crate::options::{flags_of, impact, words_of};
 use crate::shell::{Shell, extra, say, sayln};
 use crate::tree;
 use crate::units::yes_no;
 
 /// The kinds of device and the flag that lists only them.
-const CAPABILITIES: &[(&str, u32)] = &[
+const CAPABILITIES: [(&str, u32); 24] = [
     ("system", api::CONNECT_LIST_NODE_DEVICES_CAP_SYSTEM),
     ("pci", api::CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV),
     ("usb_device", api::CONNECT_LIST_NODE_DEVICES_CAP_USB_DEV),
@@ -40,6 +40,8 @@ const CAPABILITIES: &[(&str, u32)] = &[
     ("ccwgroup", api::CONNECT_LIST_NODE_DEVICES_CAP_CCWGROUP_DEV),
     ("ccwgroup_member", api::CONNECT_LIST_NODE_DEVICES_CAP_CCWGROUP_MEMBER),
 ];
+
+pub(crate) const CAPABILITY_WORDS: &[&str] = &words_of(&CAPABILITIES);
 
 fn list_flags(args: &Args) -> Result<u32, Failure> {
     let (all, inactive) = (args.flag("all"), args.flag("inactive"));

@@ -11,8 +11,8 @@ use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{By, pool, pool_by};
-use crate::options::flags_of;
-use crate::shell::{Shell, extra, say, sayln};
+use crate::options::{flags_of, words_of};
+use crate::shell::{LEVEL_DEBUG, Shell, extra, say, sayln};
 use crate::units::{pretty_size, yes_no};
 
 const LIST_FLAGS: &[(&str, u32)] = &[
@@ -23,7 +23,7 @@ const LIST_FLAGS: &[(&str, u32)] = &[
 ];
 
 /// The kinds of pool and the flag that lists only them.
-const KINDS: &[(&str, u32)] = &[
+const KINDS: [(&str, u32); 14] = [
     ("dir", api::CONNECT_LIST_STORAGE_POOLS_DIR),
     ("fs", api::CONNECT_LIST_STORAGE_POOLS_FS),
     ("netfs", api::CONNECT_LIST_STORAGE_POOLS_NETFS),
@@ -39,6 +39,8 @@ const KINDS: &[(&str, u32)] = &[
     ("vstorage", api::CONNECT_LIST_STORAGE_POOLS_VSTORAGE),
     ("iscsi-direct", api::CONNECT_LIST_STORAGE_POOLS_ISCSI_DIRECT),
 ];
+
+pub(crate) const KIND_WORDS: &[&str] = &words_of(&KINDS);
 
 const STATES: &[&str] = &["inactive", "building", "running", "degraded", "inaccessible"];
 
@@ -131,7 +133,11 @@ pub(crate) fn cmd_pool_info(shell: &mut Shell, args: &Args) -> Done {
     let info = connection.storage_pool_get_info(&found)?;
     field!(shell, "State", "{}", state_of(&info));
     match connection.storage_pool_is_persistent(&found) {
-        Ok(persistent) => field!(shell, "Persistent", "{}", yes_no(persistent)),
+        Ok(persistent) => {
+            let number = u8::from(persistent);
+            shell.note(LEVEL_DEBUG, format_args!("Pool persistent flag value: {number}"));
+            field!(shell, "Persistent", "{}", yes_no(persistent));
+        }
         Err(_) => field!(shell, "Persistent", "unknown"),
     }
     match connection.storage_pool_get_autostart(&found) {

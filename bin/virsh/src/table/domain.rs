@@ -275,7 +275,9 @@ pub(crate) static DOMAIN_COMMANDS: &[Entry] = &[
         &[
             DOMAIN,
             Opt::string("pid", "number of the process in the guest").needed(),
-            Opt::string("signame", "name or number of the signal").needed(),
+            Opt::string("signame", "name or number of the signal")
+                .needed()
+                .of(Values::Words(lifecycle::SIGNALS)),
         ],
     ),
     Entry::new(

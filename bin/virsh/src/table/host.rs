@@ -269,7 +269,9 @@ pub(crate) static NODEDEV_COMMANDS: &[Entry] = &[
         "Lists the devices of the host.",
         &[
             Opt::flag("tree", "as a tree"),
-            Opt::string("cap", "only devices with these capabilities, with commas").unwanted(),
+            Opt::string("cap", "only devices with these capabilities, with commas")
+                .unwanted()
+                .of(Values::WordList(nodedev::CAPABILITY_WORDS)),
             Opt::flag("inactive", "only those that are not active"),
             Opt::flag("all", "active or not"),
             Opt::flag("persistent", "only those that are defined"),

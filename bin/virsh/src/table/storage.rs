@@ -170,7 +170,9 @@ pub(crate) static POOL_COMMANDS: &[Entry] = &[
             Opt::flag("persistent", "only those that are defined"),
             Opt::flag("autostart", "only those that start by themselves"),
             Opt::flag("no-autostart", "only those that do not start by themselves"),
-            Opt::string("type", "only these kinds of pool, with commas").unwanted(),
+            Opt::string("type", "only these kinds of pool, with commas")
+                .unwanted()
+                .of(Values::WordList(pool::KIND_WORDS)),
             Opt::flag("details", "with more columns"),
             Opt::flag("uuid", "only the UUIDs"),
             Opt::flag("name", "only the names"),
