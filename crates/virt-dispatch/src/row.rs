@@ -6,10 +6,13 @@ use virt_driver::{Connection, Stream};
 use virt_error::{Code, Error, Origin, Result};
 use virt_wire::{Reader, Writer, XdrError};
 
+/// Decodes the arguments, makes the call, encodes the answer; a stream is given back.
+type Run = fn(&Connection, &mut Reader<'_>, &mut Writer) -> Result<Option<Arc<dyn Stream>>>;
+
 /// How one procedure is served.
 pub struct Row {
     pub number: u32,
-    pub run: fn(&Connection, &mut Reader<'_>, &mut Writer) -> Result<Option<Arc<dyn Stream>>>,
+    pub run: Run,
 }
 
 /// An error of the RPC layer itself.
@@ -22,7 +25,10 @@ pub(crate) fn read<T>(decoded: std::result::Result<T, XdrError>) -> Result<T> {
     decoded.map_err(|_| rpc_error("Unable to decode message payload"))
 }
 
-/// An answer that does not fit the protocol's limits.
-pub(crate) fn written<T>(encoded: std::result::Result<T, XdrError>) -> Result<T> {
-    encoded.map_err(|_| rpc_error("Unable to encode message payload"))
+/// Appends a part of the answer; one that does not fit the protocol's limits is an error.
+pub(crate) fn put(
+    w: &mut Writer,
+    write: impl FnOnce(&mut Writer) -> std::result::Result<(), XdrError>,
+) -> Result<()> {
+    write(w).map_err(|_| rpc_error("Unable to encode message payload"))
 }

@@ -182,10 +182,7 @@ impl Volumes for TestDriver {
         })
     }
 
-    fn get_info(&self, _: &Call<'_>, vol: &StorageVolRef, flags: u32) -> Result<StorageVolInfo> {
-        if flags != 0 {
-            return virt_driver::unsupported();
-        }
+    fn get_info(&self, _: &Call<'_>, vol: &StorageVolRef) -> Result<StorageVolInfo> {
         self.world.look_volume(vol, |volume| {
             Ok(StorageVolInfo {
                 kind: volume.kind.unwrap_or(VolumeType::File) as i8,

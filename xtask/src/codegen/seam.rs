@@ -34,10 +34,10 @@ pub(super) fn facade_result(call: &Call) -> String {
 pub(super) fn family_names(programs: &[Program]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for call in programs.iter().flat_map(|program| &program.calls) {
-        if let Via::Method { family, .. } = &call.via {
-            if !names.contains(family) {
-                names.push(family.clone());
-            }
+        if let Via::Method { family, .. } = &call.via
+            && !names.contains(family)
+        {
+            names.push(family.clone());
         }
     }
     names

@@ -9,7 +9,7 @@ use super::seam::{family_names, method_args, method_result, methods};
 pub(super) fn dispatch(programs: &[Program]) -> Result<String, String> {
     let mut out =
         super::header("Dispatch rows: decode the arguments, make the call, encode the answer.");
-    out.push_str("use virt_wire::{Codec, limits};\n\nuse crate::row::{Row, read, written};\n\n");
+    out.push_str("use virt_wire::{Codec, limits};\n\nuse crate::row::{Row, put, read};\n\n");
     for program in programs.iter().filter(|program| program.name != "admin") {
         let _ = writeln!(
             out,
@@ -74,14 +74,14 @@ fn row(out: &mut String, program: &Program, call: &Call) {
 fn answer(body: &mut String, call: &Call, form: Form) {
     match (&call.ret, form) {
         (Ret::Nothing, _) => {}
-        (Ret::Record(_), _) => body.push_str("written(value.encode(w))?;\n"),
+        (Ret::Record(_), _) => body.push_str("put(w, |w| value.encode(w))?;\n"),
         (Ret::Fields(fields), Form::List) => {
             let list = encode(&fields[0].kind, "value");
             let _ = writeln!(
                 body,
                 "let count = value.len();\n\
                  let value = if a.need_results == 0 {{ Vec::new() }} else {{ value }};\n\
-                 written((|| {{ {list} Ok(()) }})())?;\n{}",
+                 put(w, |w| {{ {list} Ok(()) }})?;\n{}",
                 count_word(&fields[1], "count")
             );
         }
@@ -96,15 +96,12 @@ fn answer(body: &mut String, call: &Call, form: Form) {
                 "let mut value = value;\nlet count = value.len();\n\
                  value.truncate(usize::try_from(a.nparams).unwrap_or(0));\n\
                  let count = if value.is_empty() {{ count }} else {{ value.len() }};\n\
-                 written((|| {{ {list} Ok(()) }})())?;\n{count}"
+                 put(w, |w| {{ {list} Ok(()) }})?;\n{count}"
             );
         }
         (Ret::Fields(fields), Form::Plain) => {
-            let _ = writeln!(
-                body,
-                "written((|| {{ {} Ok(()) }})())?;",
-                encode(&fields[0].kind, "value")
-            );
+            let _ =
+                writeln!(body, "put(w, |w| {{ {} Ok(()) }})?;", encode(&fields[0].kind, "value"));
         }
     }
 }

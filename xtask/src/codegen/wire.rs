@@ -87,10 +87,10 @@ pub(super) fn program(program: &Program, programs: &[Program]) -> String {
         if !call.args.is_empty() {
             arguments(&mut out, &format!("{}Args", camel(&call.name)), &call.args);
         }
-        if let Ret::Fields(fields) = &call.ret {
-            if fields.len() > 1 {
-                arguments(&mut out, &format!("{}Ret", camel(&call.name)), fields);
-            }
+        if let Ret::Fields(fields) = &call.ret
+            && fields.len() > 1
+        {
+            arguments(&mut out, &format!("{}Ret", camel(&call.name)), fields);
         }
     }
     for message in &program.messages {

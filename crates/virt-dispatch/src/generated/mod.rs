@@ -4,7 +4,7 @@
 
 use virt_wire::{Codec, limits};
 
-use crate::row::{Row, read, written};
+use crate::row::{Row, put, read};
 
 /// The rows of the remote program, ordered by number.
 pub(crate) static REMOTE: &[Row] = &[
@@ -12,10 +12,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 3,
         run: |c, _, w| {
             let value = c.connect_get_type()?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -23,10 +23,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 4,
         run: |c, _, w| {
             let value = c.connect_get_version()?;
-            written((|| {
+            put(w, |w| {
                 w.u64(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -35,10 +35,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectGetMaxVcpusArgs::decode(r))?;
             let value = c.connect_get_max_vcpus(a.kind.as_deref())?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -46,7 +46,7 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 6,
         run: |c, _, w| {
             let value = c.node_get_info()?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -54,10 +54,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 7,
         run: |c, _, w| {
             let value = c.connect_get_capabilities()?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -82,10 +82,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCreateXmlArgs::decode(r))?;
             let value = c.domain_create_xml(&a.xml_desc, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -94,10 +94,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainDefineXmlArgs::decode(r))?;
             let value = c.domain_define_xml(&a.xml)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -122,10 +122,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetXmlDescArgs::decode(r))?;
             let value = c.domain_get_xml_desc(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -134,10 +134,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetAutostartArgs::decode(r))?;
             let value = c.domain_get_autostart(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -146,7 +146,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetInfoArgs::decode(r))?;
             let value = c.domain_get_info(&a.dom)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -155,10 +155,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetMaxMemoryArgs::decode(r))?;
             let value = c.domain_get_max_memory(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.u64(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -167,10 +167,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetMaxVcpusArgs::decode(r))?;
             let value = c.domain_get_max_vcpus(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -179,10 +179,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetOsTypeArgs::decode(r))?;
             let value = c.domain_get_os_type(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -191,7 +191,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetVcpusArgs::decode(r))?;
             let value = c.domain_get_vcpus(&a.dom, a.maxinfo, a.maplen)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -200,13 +200,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListDefinedDomainsArgs::decode(r))?;
             let value = c.connect_list_defined_domains(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -215,10 +215,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainLookupByIdArgs::decode(r))?;
             let value = c.domain_lookup_by_id(a.id)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -227,10 +227,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainLookupByNameArgs::decode(r))?;
             let value = c.domain_lookup_by_name(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -239,10 +239,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainLookupByUuidArgs::decode(r))?;
             let value = c.domain_lookup_by_uuid(&a.uuid)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -250,10 +250,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 25,
         run: |c, _, w| {
             let value = c.connect_num_of_defined_domains()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -342,13 +342,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListDefinedNetworksArgs::decode(r))?;
             let value = c.connect_list_defined_networks(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NETWORK_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -357,13 +357,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListDomainsArgs::decode(r))?;
             let value = c.connect_list_domains(a.maxids)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
                 for item in &value {
                     w.i32(*item);
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -372,13 +372,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListNetworksArgs::decode(r))?;
             let value = c.connect_list_networks(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NETWORK_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -395,10 +395,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkCreateXmlArgs::decode(r))?;
             let value = c.network_create_xml(&a.xml)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -407,10 +407,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkDefineXmlArgs::decode(r))?;
             let value = c.network_define_xml(&a.xml)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -427,10 +427,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkGetXmlDescArgs::decode(r))?;
             let value = c.network_get_xml_desc(&a.net, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -439,10 +439,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkGetAutostartArgs::decode(r))?;
             let value = c.network_get_autostart(&a.net)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -451,10 +451,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkGetBridgeNameArgs::decode(r))?;
             let value = c.network_get_bridge_name(&a.net)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -463,10 +463,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkLookupByNameArgs::decode(r))?;
             let value = c.network_lookup_by_name(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -475,10 +475,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkLookupByUuidArgs::decode(r))?;
             let value = c.network_lookup_by_uuid(&a.uuid)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -502,10 +502,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 50,
         run: |c, _, w| {
             let value = c.connect_num_of_defined_networks()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -513,10 +513,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 51,
         run: |c, _, w| {
             let value = c.connect_num_of_domains()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -524,10 +524,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 52,
         run: |c, _, w| {
             let value = c.connect_num_of_networks()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -560,7 +560,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetSchedulerTypeArgs::decode(r))?;
             let value = c.domain_get_scheduler_type(&a.dom)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -573,13 +573,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_SCHEDULER_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             let _ = count;
             Ok(None)
         },
@@ -596,10 +596,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 59,
         run: |c, _, w| {
             let value = c.connect_get_hostname()?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -613,7 +613,7 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.dname.as_deref(),
                 a.resource,
             )?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -637,10 +637,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMigrateFinishArgs::decode(r))?;
             let value = c.domain_migrate_finish(&a.dname, &a.cookie, &a.uri, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -649,7 +649,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainBlockStatsArgs::decode(r))?;
             let value = c.domain_block_stats(&a.dom, &a.path)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -658,7 +658,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainInterfaceStatsArgs::decode(r))?;
             let value = c.domain_interface_stats(&a.dom, &a.device)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -666,10 +666,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 71,
         run: |c, _, w| {
             let value = c.connect_num_of_storage_pools()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -678,13 +678,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListStoragePoolsArgs::decode(r))?;
             let value = c.connect_list_storage_pools(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::STORAGE_POOL_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -692,10 +692,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 73,
         run: |c, _, w| {
             let value = c.connect_num_of_defined_storage_pools()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -704,13 +704,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListDefinedStoragePoolsArgs::decode(r))?;
             let value = c.connect_list_defined_storage_pools(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::STORAGE_POOL_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -720,10 +720,10 @@ pub(crate) static REMOTE: &[Row] = &[
             let a = read(virt_wire::remote::ConnectFindStoragePoolSourcesArgs::decode(r))?;
             let value =
                 c.connect_find_storage_pool_sources(&a.kind, a.src_spec.as_deref(), a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -732,10 +732,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolCreateXmlArgs::decode(r))?;
             let value = c.storage_pool_create_xml(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -744,10 +744,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolDefineXmlArgs::decode(r))?;
             let value = c.storage_pool_define_xml(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -804,10 +804,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolLookupByNameArgs::decode(r))?;
             let value = c.storage_pool_lookup_by_name(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -816,10 +816,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolLookupByUuidArgs::decode(r))?;
             let value = c.storage_pool_lookup_by_uuid(&a.uuid)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -828,10 +828,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolLookupByVolumeArgs::decode(r))?;
             let value = c.storage_pool_lookup_by_volume(&a.vol)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -840,7 +840,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolGetInfoArgs::decode(r))?;
             let value = c.storage_pool_get_info(&a.pool)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -849,10 +849,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolGetXmlDescArgs::decode(r))?;
             let value = c.storage_pool_get_xml_desc(&a.pool, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -861,10 +861,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolGetAutostartArgs::decode(r))?;
             let value = c.storage_pool_get_autostart(&a.pool)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -881,10 +881,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolNumOfVolumesArgs::decode(r))?;
             let value = c.storage_pool_num_of_volumes(&a.pool)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -893,13 +893,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolListVolumesArgs::decode(r))?;
             let value = c.storage_pool_list_volumes(&a.pool, a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::STORAGE_VOL_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -908,10 +908,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolCreateXmlArgs::decode(r))?;
             let value = c.storage_vol_create_xml(&a.pool, &a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -928,10 +928,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolLookupByNameArgs::decode(r))?;
             let value = c.storage_vol_lookup_by_name(&a.pool, &a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -940,10 +940,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolLookupByKeyArgs::decode(r))?;
             let value = c.storage_vol_lookup_by_key(&a.key)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -952,10 +952,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolLookupByPathArgs::decode(r))?;
             let value = c.storage_vol_lookup_by_path(&a.path)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -964,7 +964,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolGetInfoArgs::decode(r))?;
             let value = c.storage_vol_get_info(&a.vol)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -973,10 +973,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolGetXmlDescArgs::decode(r))?;
             let value = c.storage_vol_get_xml_desc(&a.vol, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -985,10 +985,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolGetPathArgs::decode(r))?;
             let value = c.storage_vol_get_path(&a.vol)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -997,13 +997,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeGetCellsFreeMemoryArgs::decode(r))?;
             let value = c.node_get_cells_free_memory(a.start_cell, a.maxcells)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_MAX_CELLS)?;
                 for item in &value {
                     w.u64(*item);
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1011,10 +1011,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 102,
         run: |c, _, w| {
             let value = c.node_get_free_memory()?;
-            written((|| {
+            put(w, |w| {
                 w.u64(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1023,10 +1023,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainBlockPeekArgs::decode(r))?;
             let value = c.domain_block_peek(&a.dom, &a.path, a.offset, a.size, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.bytes(&value, limits::DOMAIN_BLOCK_PEEK_BUFFER_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1035,10 +1035,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMemoryPeekArgs::decode(r))?;
             let value = c.domain_memory_peek(&a.dom, a.offset, a.size, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.bytes(&value, limits::DOMAIN_MEMORY_PEEK_BUFFER_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1053,7 +1053,7 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.resource,
                 &a.dom_xml,
             )?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -1063,10 +1063,10 @@ pub(crate) static REMOTE: &[Row] = &[
             let a = read(virt_wire::remote::DomainMigrateFinish2Args::decode(r))?;
             let value =
                 c.domain_migrate_finish2(&a.dname, &a.cookie, &a.uri, a.flags, a.retcode)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1074,10 +1074,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 110,
         run: |c, _, w| {
             let value = c.connect_get_uri()?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1086,10 +1086,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeNumOfDevicesArgs::decode(r))?;
             let value = c.node_num_of_devices(a.cap.as_deref(), a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1098,13 +1098,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeListDevicesArgs::decode(r))?;
             let value = c.node_list_devices(a.cap.as_deref(), a.maxnames, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_DEVICE_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1113,10 +1113,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceLookupByNameArgs::decode(r))?;
             let value = c.node_device_lookup_by_name(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1125,10 +1125,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceGetXmlDescArgs::decode(r))?;
             let value = c.node_device_get_xml_desc(&a.name, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1137,13 +1137,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceGetParentArgs::decode(r))?;
             let value = c.node_device_get_parent(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value.is_some());
                 if let Some(value) = &value {
                     w.string(value, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1152,10 +1152,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceNumOfCapsArgs::decode(r))?;
             let value = c.node_device_num_of_caps(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1164,13 +1164,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceListCapsArgs::decode(r))?;
             let value = c.node_device_list_caps(&a.name, a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_DEVICE_CAPS_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1203,7 +1203,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetSecurityLabelArgs::decode(r))?;
             let value = c.domain_get_security_label(&a.dom)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -1211,7 +1211,7 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 122,
         run: |c, _, w| {
             let value = c.node_get_security_model()?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -1220,10 +1220,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceCreateXmlArgs::decode(r))?;
             let value = c.node_device_create_xml(&a.xml_desc, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1240,10 +1240,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolCreateXmlFromArgs::decode(r))?;
             let value = c.storage_vol_create_xml_from(&a.pool, &a.xml, &a.clonevol, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1251,10 +1251,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 126,
         run: |c, _, w| {
             let value = c.connect_num_of_interfaces()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1263,13 +1263,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListInterfacesArgs::decode(r))?;
             let value = c.connect_list_interfaces(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::INTERFACE_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1278,10 +1278,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::InterfaceLookupByNameArgs::decode(r))?;
             let value = c.interface_lookup_by_name(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1290,10 +1290,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::InterfaceLookupByMacStringArgs::decode(r))?;
             let value = c.interface_lookup_by_mac_string(&a.mac)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1302,10 +1302,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::InterfaceGetXmlDescArgs::decode(r))?;
             let value = c.interface_get_xml_desc(&a.iface, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1314,10 +1314,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::InterfaceDefineXmlArgs::decode(r))?;
             let value = c.interface_define_xml(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1351,10 +1351,10 @@ pub(crate) static REMOTE: &[Row] = &[
             let a = read(virt_wire::remote::ConnectDomainXmlFromNativeArgs::decode(r))?;
             let value =
                 c.connect_domain_xml_from_native(&a.native_format, &a.native_config, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1363,10 +1363,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectDomainXmlToNativeArgs::decode(r))?;
             let value = c.connect_domain_xml_to_native(&a.native_format, &a.domain_xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1374,10 +1374,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 137,
         run: |c, _, w| {
             let value = c.connect_num_of_defined_interfaces()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1386,13 +1386,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListDefinedInterfacesArgs::decode(r))?;
             let value = c.connect_list_defined_interfaces(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::INTERFACE_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1400,10 +1400,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 139,
         run: |c, _, w| {
             let value = c.connect_num_of_secrets()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1412,13 +1412,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListSecretsArgs::decode(r))?;
             let value = c.connect_list_secrets(a.maxuuids)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::SECRET_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1427,10 +1427,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::SecretLookupByUuidArgs::decode(r))?;
             let value = c.secret_lookup_by_uuid(&a.uuid)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1439,10 +1439,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::SecretDefineXmlArgs::decode(r))?;
             let value = c.secret_define_xml(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1451,10 +1451,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::SecretGetXmlDescArgs::decode(r))?;
             let value = c.secret_get_xml_desc(&a.secret, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1471,10 +1471,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::SecretGetValueArgs::decode(r))?;
             let value = c.secret_get_value(&a.secret, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.bytes(&value, limits::SECRET_VALUE_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1491,10 +1491,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::SecretLookupByUsageArgs::decode(r))?;
             let value = c.secret_lookup_by_usage(a.usage_type, &a.usage_id)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1515,10 +1515,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 149,
         run: |c, _, w| {
             let value = c.connect_is_secure()?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1527,10 +1527,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainIsActiveArgs::decode(r))?;
             let value = c.domain_is_active(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1539,10 +1539,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainIsPersistentArgs::decode(r))?;
             let value = c.domain_is_persistent(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1551,10 +1551,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkIsActiveArgs::decode(r))?;
             let value = c.network_is_active(&a.net)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1563,10 +1563,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkIsPersistentArgs::decode(r))?;
             let value = c.network_is_persistent(&a.net)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1575,10 +1575,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolIsActiveArgs::decode(r))?;
             let value = c.storage_pool_is_active(&a.pool)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1587,10 +1587,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolIsPersistentArgs::decode(r))?;
             let value = c.storage_pool_is_persistent(&a.pool)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1599,10 +1599,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::InterfaceIsActiveArgs::decode(r))?;
             let value = c.interface_is_active(&a.iface)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1611,10 +1611,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectCompareCpuArgs::decode(r))?;
             let value = c.connect_compare_cpu(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1623,13 +1623,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMemoryStatsArgs::decode(r))?;
             let value = c.domain_memory_stats(&a.dom, a.max_stats, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_MEMORY_STATS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1654,10 +1654,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectBaselineCpuArgs::decode(r))?;
             let value = c.connect_baseline_cpu(&a.xml_cpus, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1666,7 +1666,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetJobInfoArgs::decode(r))?;
             let value = c.domain_get_job_info(&a.dom)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -1707,10 +1707,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterLookupByNameArgs::decode(r))?;
             let value = c.nwfilter_lookup_by_name(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1719,10 +1719,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterLookupByUuidArgs::decode(r))?;
             let value = c.nwfilter_lookup_by_uuid(&a.uuid)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1731,10 +1731,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterGetXmlDescArgs::decode(r))?;
             let value = c.nwfilter_get_xml_desc(&a.nwfilter, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1742,10 +1742,10 @@ pub(crate) static REMOTE: &[Row] = &[
         number: 178,
         run: |c, _, w| {
             let value = c.connect_num_of_nwfilters()?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1754,13 +1754,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectListNwfiltersArgs::decode(r))?;
             let value = c.connect_list_nwfilters(a.maxnames)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NWFILTER_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1769,10 +1769,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterDefineXmlArgs::decode(r))?;
             let value = c.nwfilter_define_xml(&a.xml)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1797,10 +1797,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainHasManagedSaveImageArgs::decode(r))?;
             let value = c.domain_has_managed_save_image(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1817,10 +1817,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotCreateXmlArgs::decode(r))?;
             let value = c.domain_snapshot_create_xml(&a.dom, &a.xml_desc, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1829,10 +1829,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotGetXmlDescArgs::decode(r))?;
             let value = c.domain_snapshot_get_xml_desc(&a.snap, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1841,10 +1841,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotNumArgs::decode(r))?;
             let value = c.domain_snapshot_num(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1853,13 +1853,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotListNamesArgs::decode(r))?;
             let value = c.domain_snapshot_list_names(&a.dom, a.maxnames, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1868,10 +1868,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotLookupByNameArgs::decode(r))?;
             let value = c.domain_snapshot_lookup_by_name(&a.dom, &a.name, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1880,10 +1880,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainHasCurrentSnapshotArgs::decode(r))?;
             let value = c.domain_has_current_snapshot(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1892,10 +1892,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotCurrentArgs::decode(r))?;
             let value = c.domain_snapshot_current(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1920,7 +1920,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetBlockInfoArgs::decode(r))?;
             let value = c.domain_get_block_info(&a.dom, &a.path, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -1929,10 +1929,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCreateWithFlagsArgs::decode(r))?;
             let value = c.domain_create_with_flags(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1953,13 +1953,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_MEMORY_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -1977,10 +1977,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetVcpusFlagsArgs::decode(r))?;
             let value = c.domain_get_vcpus_flags(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -1997,10 +1997,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainIsUpdatedArgs::decode(r))?;
             let value = c.domain_is_updated(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2009,10 +2009,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectGetSysinfoArgs::decode(r))?;
             let value = c.connect_get_sysinfo(a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2041,13 +2041,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_BLKIO_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2089,13 +2089,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainScreenshotArgs::decode(r))?;
             let (value, stream) = c.domain_screenshot(&a.dom, a.screen, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value.is_some());
                 if let Some(value) = &value {
                     w.string(value, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(Some(stream))
         },
     },
@@ -2104,7 +2104,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetStateArgs::decode(r))?;
             let value = c.domain_get_state(&a.dom, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2119,7 +2119,7 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.dname.as_deref(),
                 a.resource,
             )?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2135,7 +2135,7 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.resource,
                 &a.dom_xml,
             )?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2150,10 +2150,10 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.resource,
                 &a.dom_xml,
             )?;
-            written((|| {
+            put(w, |w| {
                 w.bytes(&value, limits::MIGRATE_COOKIE_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(Some(stream))
         },
     },
@@ -2171,10 +2171,10 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.dname.as_deref(),
                 a.resource,
             )?;
-            written((|| {
+            put(w, |w| {
                 w.bytes(&value, limits::MIGRATE_COOKIE_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2190,7 +2190,7 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.flags,
                 a.cancelled,
             )?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2243,13 +2243,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_SCHEDULER_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             let _ = count;
             Ok(None)
         },
@@ -2279,13 +2279,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_CPU_STATS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2299,13 +2299,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_MEMORY_STATS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2315,7 +2315,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetControlInfoArgs::decode(r))?;
             let value = c.domain_get_control_info(&a.dom, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2324,7 +2324,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetVcpuPinInfoArgs::decode(r))?;
             let value = c.domain_get_vcpu_pin_info(&a.dom, a.ncpumaps, a.maplen, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2365,10 +2365,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSaveImageGetXmlDescArgs::decode(r))?;
             let value = c.domain_save_image_get_xml_desc(&a.file, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2393,7 +2393,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetBlockJobInfoArgs::decode(r))?;
             let value = c.domain_get_block_job_info(&a.dom, &a.path, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2418,10 +2418,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMigrateGetMaxSpeedArgs::decode(r))?;
             let value = c.domain_migrate_get_max_speed(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.u64(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2434,13 +2434,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2450,10 +2450,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotGetParentArgs::decode(r))?;
             let value = c.domain_snapshot_get_parent(&a.snap, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2470,10 +2470,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotNumChildrenArgs::decode(r))?;
             let value = c.domain_snapshot_num_children(&a.snap, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2482,13 +2482,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotListChildrenNamesArgs::decode(r))?;
             let value = c.domain_snapshot_list_children_names(&a.snap, a.maxnames, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2533,13 +2533,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2561,13 +2561,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_NUMA_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2589,13 +2589,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_INTERFACE_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2637,7 +2637,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetCpuStatsArgs::decode(r))?;
             let value = c.domain_get_cpu_stats(&a.dom, a.nparams, a.start_cpu, a.ncpus, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2646,7 +2646,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetDiskErrorsArgs::decode(r))?;
             let value = c.domain_get_disk_errors(&a.dom, a.maxerrors, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2670,10 +2670,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetMetadataArgs::decode(r))?;
             let value = c.domain_get_metadata(&a.dom, a.kind, a.uri.as_deref(), a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2698,10 +2698,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotIsCurrentArgs::decode(r))?;
             let value = c.domain_snapshot_is_current(&a.snap, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2710,10 +2710,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainSnapshotHasMetadataArgs::decode(r))?;
             let value = c.domain_snapshot_has_metadata(&a.snap, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2724,13 +2724,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_domains(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2742,13 +2742,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_list_all_snapshots(&a.dom, a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2760,13 +2760,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_snapshot_list_all_children(&a.snapshot, a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_SNAPSHOT_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2776,10 +2776,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetHostnameArgs::decode(r))?;
             let value = c.domain_get_hostname(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -2788,7 +2788,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetSecurityLabelListArgs::decode(r))?;
             let value = c.domain_get_security_label_list(&a.dom)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2805,7 +2805,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetEmulatorPinInfoArgs::decode(r))?;
             let value = c.domain_get_emulator_pin_info(&a.dom, a.maplen, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -2816,13 +2816,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_storage_pools(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::STORAGE_POOL_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2834,13 +2834,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.storage_pool_list_all_volumes(&a.pool, a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::STORAGE_VOL_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2852,13 +2852,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_networks(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NETWORK_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2870,13 +2870,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_interfaces(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::INTERFACE_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2888,13 +2888,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_node_devices(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_DEVICE_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2906,13 +2906,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_nwfilters(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NWFILTER_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2924,13 +2924,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_secrets(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::SECRET_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -2952,13 +2952,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_MEMORY_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -2991,7 +2991,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeGetCpuMapArgs::decode(r))?;
             let value = c.node_get_cpu_map(a.need_map, a.need_online, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3024,10 +3024,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceLookupScsiHostByWwnArgs::decode(r))?;
             let value = c.node_device_lookup_scsi_host_by_wwn(&a.wwnn, &a.wwpn, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3036,7 +3036,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetJobStatsArgs::decode(r))?;
             let value = c.domain_get_job_stats(&a.dom, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3045,10 +3045,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMigrateGetCompressionCacheArgs::decode(r))?;
             let value = c.domain_migrate_get_compression_cache(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.u64(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3073,7 +3073,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMigrateBegin3ParamsArgs::decode(r))?;
             let value = c.domain_migrate_begin3_params(&a.dom, &a.params, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3082,7 +3082,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMigratePrepare3ParamsArgs::decode(r))?;
             let value = c.domain_migrate_prepare3_params(&a.params, &a.cookie_in, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3092,10 +3092,10 @@ pub(crate) static REMOTE: &[Row] = &[
             let a = read(virt_wire::remote::DomainMigratePrepareTunnel3ParamsArgs::decode(r))?;
             let value =
                 c.domain_migrate_prepare_tunnel3_params(&a.params, &a.cookie_in, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.bytes(&value, limits::MIGRATE_COOKIE_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3110,10 +3110,10 @@ pub(crate) static REMOTE: &[Row] = &[
                 &a.cookie_in,
                 a.flags,
             )?;
-            written((|| {
+            put(w, |w| {
                 w.bytes(&value, limits::MIGRATE_COOKIE_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3123,7 +3123,7 @@ pub(crate) static REMOTE: &[Row] = &[
             let a = read(virt_wire::remote::DomainMigrateFinish3ParamsArgs::decode(r))?;
             let value =
                 c.domain_migrate_finish3_params(&a.params, &a.cookie_in, a.flags, a.cancelled)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3154,10 +3154,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCreateXmlWithFilesArgs::decode(r))?;
             let value = c.domain_create_xml_with_files(&a.xml_desc, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3166,10 +3166,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCreateWithFilesArgs::decode(r))?;
             let value = c.domain_create_with_files(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3180,13 +3180,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_get_cpu_model_names(&a.arch, a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::CONNECT_CPU_MODELS_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -3204,10 +3204,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainFsfreezeArgs::decode(r))?;
             let value = c.domain_fsfreeze(&a.dom, &a.mountpoints, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3216,10 +3216,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainFsthawArgs::decode(r))?;
             let value = c.domain_fsthaw(&a.dom, &a.mountpoints, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3228,7 +3228,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetTimeArgs::decode(r))?;
             let value = c.domain_get_time(&a.dom, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3245,13 +3245,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeGetFreePagesArgs::decode(r))?;
             let value = c.node_get_free_pages(&a.pages, a.start_cell, a.cell_count, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_MAX_CELLS)?;
                 for item in &value {
                     w.u64(*item);
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3262,13 +3262,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.network_get_dhcp_leases(&a.net, a.mac.as_deref(), a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NETWORK_DHCP_LEASES_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -3284,10 +3284,10 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.virttype.as_deref(),
                 a.flags,
             )?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3304,13 +3304,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectGetAllDomainStatsArgs::decode(r))?;
             let value = c.connect_get_all_domain_stats(&a.doms, a.stats, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3333,10 +3333,10 @@ pub(crate) static REMOTE: &[Row] = &[
                 a.cell_count,
                 a.flags,
             )?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3345,7 +3345,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetFsinfoArgs::decode(r))?;
             let value = c.domain_get_fsinfo(&a.dom, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3354,10 +3354,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainDefineXmlFlagsArgs::decode(r))?;
             let value = c.domain_define_xml_flags(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3366,7 +3366,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetIothreadInfoArgs::decode(r))?;
             let value = c.domain_get_iothread_info(&a.dom, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3383,13 +3383,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainInterfaceAddressesArgs::decode(r))?;
             let value = c.domain_interface_addresses(&a.dom, a.source, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_INTERFACE_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3422,10 +3422,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainRenameArgs::decode(r))?;
             let value = c.domain_rename(&a.dom, a.new_name.as_deref(), a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3442,13 +3442,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetPerfEventsArgs::decode(r))?;
             let value = c.domain_get_perf_events(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_PERF_EVENTS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3465,13 +3465,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetGuestVcpusArgs::decode(r))?;
             let value = c.domain_get_guest_vcpus(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_GUEST_VCPU_PARAMS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3488,7 +3488,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StorageVolGetInfoFlagsArgs::decode(r))?;
             let value = c.storage_vol_get_info_flags(&a.vol, a.flags)?;
-            written(value.encode(w))?;
+            put(w, |w| value.encode(w))?;
             Ok(None)
         },
     },
@@ -3513,10 +3513,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainMigrateGetMaxDowntimeArgs::decode(r))?;
             let value = c.domain_migrate_get_max_downtime(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.u64(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3525,10 +3525,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainManagedSaveGetXmlDescArgs::decode(r))?;
             let value = c.domain_managed_save_get_xml_desc(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3553,10 +3553,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::StoragePoolLookupByTargetPathArgs::decode(r))?;
             let value = c.storage_pool_lookup_by_target_path(&a.path)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3580,10 +3580,10 @@ pub(crate) static REMOTE: &[Row] = &[
                 &a.xml_cpu,
                 a.flags,
             )?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3599,10 +3599,10 @@ pub(crate) static REMOTE: &[Row] = &[
                 &a.xml_cpus,
                 a.flags,
             )?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3615,13 +3615,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NODE_SEV_INFO_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -3631,13 +3631,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetLaunchSecurityInfoArgs::decode(r))?;
             let value = c.domain_get_launch_security_info(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_LAUNCH_SECURITY_INFO_PARAMS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3646,10 +3646,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterBindingLookupByPortDevArgs::decode(r))?;
             let value = c.nwfilter_binding_lookup_by_port_dev(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3658,10 +3658,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterBindingGetXmlDescArgs::decode(r))?;
             let value = c.nwfilter_binding_get_xml_desc(&a.nwfilter, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3670,10 +3670,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterBindingCreateXmlArgs::decode(r))?;
             let value = c.nwfilter_binding_create_xml(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3692,13 +3692,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.connect_list_all_nwfilter_bindings(a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NWFILTER_BINDING_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -3716,10 +3716,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::ConnectGetStoragePoolCapabilitiesArgs::decode(r))?;
             let value = c.connect_get_storage_pool_capabilities(a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3730,13 +3730,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.network_list_all_ports(&a.network, a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NETWORK_PORT_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.u32(u32::try_from(count).unwrap_or(u32::MAX));
             Ok(None)
         },
@@ -3746,10 +3746,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkPortLookupByUuidArgs::decode(r))?;
             let value = c.network_port_lookup_by_uuid(&a.network, &a.uuid)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3758,10 +3758,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkPortCreateXmlArgs::decode(r))?;
             let value = c.network_port_create_xml(&a.network, &a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3774,13 +3774,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let count = value.len();
             value.truncate(usize::try_from(a.nparams).unwrap_or(0));
             let count = if value.is_empty() { count } else { value.len() };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::NETWORK_PORT_PARAMETERS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -3798,10 +3798,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkPortGetXmlDescArgs::decode(r))?;
             let value = c.network_port_get_xml_desc(&a.port, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3818,10 +3818,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCheckpointCreateXmlArgs::decode(r))?;
             let value = c.domain_checkpoint_create_xml(&a.dom, &a.xml_desc, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3830,10 +3830,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCheckpointGetXmlDescArgs::decode(r))?;
             let value = c.domain_checkpoint_get_xml_desc(&a.checkpoint, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3844,13 +3844,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_list_all_checkpoints(&a.dom, a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_CHECKPOINT_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -3862,13 +3862,13 @@ pub(crate) static REMOTE: &[Row] = &[
             let value = c.domain_checkpoint_list_all_children(&a.checkpoint, a.flags)?;
             let count = value.len();
             let value = if a.need_results == 0 { Vec::new() } else { value };
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_CHECKPOINT_LIST_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             w.i32(i32::try_from(count).unwrap_or(i32::MAX));
             Ok(None)
         },
@@ -3878,10 +3878,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCheckpointLookupByNameArgs::decode(r))?;
             let value = c.domain_checkpoint_lookup_by_name(&a.dom, &a.name, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3890,10 +3890,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainCheckpointGetParentArgs::decode(r))?;
             let value = c.domain_checkpoint_get_parent(&a.checkpoint, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3910,13 +3910,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetGuestInfoArgs::decode(r))?;
             let value = c.domain_get_guest_info(&a.dom, a.types, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_GUEST_INFO_PARAMS_MAX)?;
                 for item in &value {
                     item.encode(w)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3925,10 +3925,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainAgentSetResponseTimeoutArgs::decode(r))?;
             let value = c.domain_agent_set_response_timeout(&a.dom, a.timeout, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.i32(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3945,10 +3945,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainBackupGetXmlDescArgs::decode(r))?;
             let value = c.domain_backup_get_xml_desc(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3957,13 +3957,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainAuthorizedSshKeysGetArgs::decode(r))?;
             let value = c.domain_authorized_ssh_keys_get(&a.dom, &a.user, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -3980,13 +3980,13 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetMessagesArgs::decode(r))?;
             let value = c.domain_get_messages(&a.dom, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.count(value.len(), limits::DOMAIN_MESSAGES_MAX)?;
                 for item in &value {
                     w.string(item, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4003,10 +4003,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceDefineXmlArgs::decode(r))?;
             let value = c.node_device_define_xml(&a.xml_desc, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4031,10 +4031,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NwfilterDefineXmlFlagsArgs::decode(r))?;
             let value = c.nwfilter_define_xml_flags(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4043,10 +4043,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkDefineXmlFlagsArgs::decode(r))?;
             let value = c.network_define_xml_flags(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4055,10 +4055,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceGetAutostartArgs::decode(r))?;
             let value = c.node_device_get_autostart(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4075,10 +4075,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceIsPersistentArgs::decode(r))?;
             let value = c.node_device_is_persistent(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4087,10 +4087,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeDeviceIsActiveArgs::decode(r))?;
             let value = c.node_device_is_active(&a.name)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4099,10 +4099,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkCreateXmlFlagsArgs::decode(r))?;
             let value = c.network_create_xml_flags(&a.xml, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4166,10 +4166,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkGetMetadataArgs::decode(r))?;
             let value = c.network_get_metadata(&a.network, a.kind, a.uri.as_deref(), a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4194,10 +4194,10 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::DomainGetAutostartOnceArgs::decode(r))?;
             let value = c.domain_get_autostart_once(&a.dom)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value);
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4234,10 +4234,10 @@ pub(crate) static QEMU: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::qemu::DomainMonitorCommandArgs::decode(r))?;
             let value = c.domain_monitor_command(&a.dom, &a.cmd, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4246,10 +4246,10 @@ pub(crate) static QEMU: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::qemu::DomainAttachArgs::decode(r))?;
             let value = c.domain_attach(a.pid_value, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 value.encode(w)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4258,13 +4258,13 @@ pub(crate) static QEMU: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::qemu::DomainAgentCommandArgs::decode(r))?;
             let value = c.domain_agent_command(&a.dom, &a.cmd, a.timeout, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.flag(value.is_some());
                 if let Some(value) = &value {
                     w.string(value, limits::STRING_MAX)?;
                 }
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },
@@ -4273,10 +4273,10 @@ pub(crate) static QEMU: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::qemu::DomainMonitorCommandWithFilesArgs::decode(r))?;
             let value = c.domain_monitor_command_with_files(&a.dom, &a.cmd, a.flags)?;
-            written((|| {
+            put(w, |w| {
                 w.string(&value, limits::STRING_MAX)?;
                 Ok(())
-            })())?;
+            })?;
             Ok(None)
         },
     },

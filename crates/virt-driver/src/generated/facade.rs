@@ -592,7 +592,7 @@ impl Connection {
     /// `virStorageVolGetInfo`.
     pub fn storage_vol_get_info(&self, vol: &StorageVolRef) -> Result<StorageVolInfo> {
         self.run(&api::STORAGE_VOL_GET_INFO, Object::StorageVol(vol), 0, |call| {
-            self.volumes()?.get_info(call, vol, 0)
+            self.volumes()?.get_info(call, vol)
         })
     }
 
@@ -2672,7 +2672,7 @@ impl Connection {
             &api::STORAGE_VOL_GET_INFO_FLAGS,
             Object::StorageVol(vol),
             u64::from(flags),
-            |call| self.volumes()?.get_info(call, vol, flags),
+            |call| self.volumes()?.get_info_flags(call, vol, flags),
         )
     }
 

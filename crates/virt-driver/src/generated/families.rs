@@ -2158,13 +2158,8 @@ pub trait Volumes: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virStorageVolGetInfoFlags`.
-    fn get_info(
-        &self,
-        _call: &Call<'_>,
-        _vol: &StorageVolRef,
-        _flags: u32,
-    ) -> Result<StorageVolInfo> {
+    /// Serves `virStorageVolGetInfo`.
+    fn get_info(&self, _call: &Call<'_>, _vol: &StorageVolRef) -> Result<StorageVolInfo> {
         unsupported()
     }
 
@@ -2243,6 +2238,16 @@ pub trait Volumes: Send + Sync {
         _pool: &StoragePoolRef,
         _flags: u32,
     ) -> Result<Vec<StorageVolRef>> {
+        unsupported()
+    }
+
+    /// Serves `virStorageVolGetInfoFlags`.
+    fn get_info_flags(
+        &self,
+        _call: &Call<'_>,
+        _vol: &StorageVolRef,
+        _flags: u32,
+    ) -> Result<StorageVolInfo> {
         unsupported()
     }
 }

@@ -3757,21 +3757,12 @@ impl virt_driver::Volumes for RemoteDriver {
         )
     }
 
-    fn get_info(&self, call: &Call<'_>, vol: &StorageVolRef, flags: u32) -> Result<StorageVolInfo> {
-        if flags == 0 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::STORAGE_VOL_GET_INFO,
-                &remote::StorageVolGetInfoArgs { vol: vol.clone() },
-                StorageVolInfo::decode,
-            );
-        }
+    fn get_info(&self, call: &Call<'_>, vol: &StorageVolRef) -> Result<StorageVolInfo> {
         self.call(
             call,
             remote::PROGRAM,
-            remote::STORAGE_VOL_GET_INFO_FLAGS,
-            &remote::StorageVolGetInfoFlagsArgs { vol: vol.clone(), flags },
+            remote::STORAGE_VOL_GET_INFO,
+            &remote::StorageVolGetInfoArgs { vol: vol.clone() },
             StorageVolInfo::decode,
         )
     }
@@ -3897,6 +3888,21 @@ impl virt_driver::Volumes for RemoteDriver {
             remote::STORAGE_POOL_LIST_ALL_VOLUMES,
             &remote::StoragePoolListAllVolumesArgs { pool: pool.clone(), need_results: 1, flags },
             |r| r.list(limits::STORAGE_VOL_LIST_MAX, StorageVolRef::decode),
+        )
+    }
+
+    fn get_info_flags(
+        &self,
+        call: &Call<'_>,
+        vol: &StorageVolRef,
+        flags: u32,
+    ) -> Result<StorageVolInfo> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::STORAGE_VOL_GET_INFO_FLAGS,
+            &remote::StorageVolGetInfoFlagsArgs { vol: vol.clone(), flags },
+            StorageVolInfo::decode,
         )
     }
 }
