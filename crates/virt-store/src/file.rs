@@ -49,8 +49,34 @@ fn beside(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{:x}.{count:x}.new", std::process::id()));
+    name.push(format!(".{:x}.{count:x}{TEMPORARY}", std::process::id()));
     path.with_file_name(name)
+}
+
+/// How the names of files end that are not in their place yet.
+const TEMPORARY: &str = ".new";
+
+/// Removes what writers that died left beside their files. Only for the one owner of a directory,
+/// before it writes there.
+pub fn sweep(dir: &Path) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io("list", dir, error)),
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(TEMPORARY)) else {
+            continue;
+        };
+        let hex = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut parts = stem.rsplitn(3, '.');
+        let ours = parts.next().is_some_and(hex) && parts.next().is_some_and(hex);
+        if ours && parts.next().is_some() {
+            remove(&dir.join(name), Durability::Process)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes creations, renames and removals in the directory of `path` outlive the machine.
@@ -154,6 +180,21 @@ mod tests {
         fs::write(path.join("inside"), "x").unwrap();
         assert!(write(&path, b"two", 0o600, Durability::Machine).is_err());
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn only_what_a_dead_writer_left_is_swept() {
+        let dir = scratch("sweep");
+        let left = beside(&dir.join("vm.xml"));
+        let kept = ["vm.xml", "vm.new", "vm.xml.1.zz.new", ".1.2"].map(|name| dir.join(name));
+        for path in kept.iter().chain([&left]) {
+            fs::write(path, "x").unwrap();
+        }
+        sweep(&dir).unwrap();
+        assert!(!left.exists());
+        assert!(kept.iter().all(|path| path.exists()));
+        sweep(&dir.join("none")).unwrap();
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -8,7 +8,7 @@ mod link;
 mod name;
 mod pid_file;
 
-pub use file::{Durability, list, make_dir, read, read_text, remove, write};
+pub use file::{Durability, list, make_dir, read, read_text, remove, sweep, write};
 pub use link::{Autostart, is_autostart, set_autostart};
 pub use name::check_name;
 pub use pid_file::PidFile;

@@ -57,6 +57,9 @@ impl Core {
         settings.dirs.make().map_err(|error| store_error(&error))?;
         let lock = PidFile::acquire(&settings.dirs.run.join("driver.pid"));
         let lock = lock.map_err(|error| store_error(&error))?;
+        for dir in [&settings.dirs.config, &settings.dirs.run] {
+            virt_store::sweep(dir).map_err(|error| store_error(&error))?;
+        }
         let watch = Watch::new()
             .map_err(|error| Error::io(Origin::Qemu, &error, "cannot watch emulators"))?;
         Ok(Arc::new_cyclic(|me| Self {
