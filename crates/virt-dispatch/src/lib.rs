@@ -4,8 +4,6 @@
 //! checks what the caller may do) and encodes the answer. The rows are generated; procedures that
 //! are the daemon's own (opening, authentication, registration of events) have none.
 
-// Each answer is encoded in a closure, however short.
-#[allow(clippy::redundant_closure_call)]
 mod generated;
 mod row;
 
