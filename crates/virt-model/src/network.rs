@@ -31,8 +31,8 @@ element! {
         ipv6: bool = attr_yes("ipv6"),
         trust_guest_rx_filters: Option<YesNo> = attr("trustGuestRxFilters"),
         namespaces: Vec<Namespace> = namespaces(),
-        name: String = domain_name("name"),
-        uuid: Option<Uuid> = domain_uuid("uuid"),
+        name: String = name_of("name", virt_error::Origin::Network),
+        uuid: Option<Uuid> = uuid_of("uuid", virt_error::Origin::Network),
         title: Option<String> = text("title"),
         description: Option<String> = text("description"),
         metadata: Option<Element<'static>> = metadata("metadata"),
@@ -383,7 +383,7 @@ impl Document for Network {
     fn complete(&mut self, flags: ParseFlags) -> Result<()> {
         if self.name.contains('/') {
             // Compat: this message has no frame.
-            return Err(Error::new(Code::XmlDetail, Self::ORIGIN, "invalid char in name: /"));
+            return Err(Error::new(Code::XmlDetail, Origin::Xml, "invalid char in name: /"));
         }
         self.uuid.get_or_insert_with(Uuid::random);
         self.complete_forward(flags)?;

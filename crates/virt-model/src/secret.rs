@@ -22,7 +22,7 @@ element! {
     pub struct Secret {
         ephemeral: Option<YesNo> = yes_or_no("ephemeral"),
         private: Option<YesNo> = yes_or_no("private"),
-        uuid: Option<Uuid> = domain_uuid("uuid"),
+        uuid: Option<Uuid> = uuid_of("uuid", virt_error::Origin::Secret),
         description: Option<String> = text("description"),
         usage: Option<Usage> = child("usage"),
     }

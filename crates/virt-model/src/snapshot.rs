@@ -178,7 +178,8 @@ fn check_name(name: &str, what: &str, origin: Origin) -> Result<()> {
 impl Snapshot {
     /// Reads a snapshot document.
     pub fn parse(xml: &str, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, None))?;
+        let tree =
+            virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::DomainSnapshot))?;
         expect_root(&tree, "domainsnapshot")?;
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
         let mut snapshot = Self::read(&tree, flags)?;
@@ -265,7 +266,8 @@ element! {
 impl Checkpoint {
     /// Reads a checkpoint document.
     pub fn parse(xml: &str, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, None))?;
+        let tree =
+            virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::DomainCheckpoint))?;
         expect_root(&tree, "domaincheckpoint")?;
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
         let mut checkpoint = Self::read(&tree, flags)?;

@@ -355,7 +355,7 @@ const VOLUME_FORMATS: &[&str] = &[
 impl Volume {
     /// Reads a volume of that kind of pool.
     pub fn parse(xml: &str, pool: PoolType, what: VolumeParse) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, None))?;
+        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::Storage))?;
         crate::schema::document::expect_root(&tree, "volume")?;
         let mut volume = Self::read(&tree, ParseFlags::default())?;
         volume.complete(pool, what)?;

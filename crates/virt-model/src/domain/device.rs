@@ -180,7 +180,8 @@ impl Device {
         flags: ParseFlags,
         rules: &dyn DomainRules,
     ) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, None))?;
+        let tree =
+            virt_xml::parse(xml).map_err(|e| error::malformed(&e, virt_error::Origin::Domain))?;
         let mut device = Self::read(&tree, flags)?;
         defaults::device(&mut device, virt_type, rules)?;
         Ok(device)

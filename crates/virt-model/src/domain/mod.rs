@@ -102,8 +102,8 @@ element! {
         /// Absent, or -1, for a domain that does not run.
         id: Option<i32> = domain_id("id") when live,
         namespaces: Vec<Namespace> = namespaces(),
-        name: String = domain_name("name"),
-        uuid: Option<Uuid> = domain_uuid("uuid"),
+        name: String = name_of("name", virt_error::Origin::Domain),
+        uuid: Option<Uuid> = uuid_of("uuid", virt_error::Origin::Domain),
         hwuuid: Option<Uuid> = text("hwuuid"),
         genid: Option<Genid> = child("genid"),
         title: Option<String> = text("title"),
@@ -276,7 +276,8 @@ impl Domain {
     /// Reads a domain document. Defaults that depend on the driver come after, by
     /// [`crate::domain::Domain`]'s post-parse step.
     pub fn parse(xml: &str, flags: ParseFlags) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, None))?;
+        let tree =
+            virt_xml::parse(xml).map_err(|e| error::malformed(&e, virt_error::Origin::Domain))?;
         Self::from_tree(&tree, flags)
     }
 

@@ -89,11 +89,11 @@ fn source(disk: &Disk) -> Result<()> {
     }
     let has_media = source.is_some_and(|source| !source.is_empty());
     if !has_media && !matches!(disk.device, DiskDevice::Cdrom | DiskDevice::Floppy) {
-        let what = format!("missing source information for device {}", disk.target.dev);
+        let target = disk.target.dev.as_str();
         return Err(virt_error::Error::new(
-            virt_error::Code::XmlDetail,
+            virt_error::Code::NoSource,
             virt_error::Origin::Domain,
-            what,
+            target,
         ));
     }
     if let Some(policy) = source.and_then(|source| source.startup_policy.as_deref()) {

@@ -18,7 +18,7 @@ pub trait Document: Body {
 
     /// Reads and completes a document.
     fn parse(xml: &str, flags: ParseFlags) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, None))?;
+        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, Self::ORIGIN))?;
         Self::from_tree(&tree, flags)
     }
 

@@ -21,7 +21,7 @@ use crate::schema::{Body, Out, ParseFlags, Text, error};
 kind! {
     virt_type [] (VirtType; name: &str)
     read |element, flags| {
-        let word = element.attr(name).ok_or_else(|| error::missing_attribute(element, name))?;
+        let word = element.attr(name).ok_or_else(|| error::internal("missing domain type attribute"))?;
         VirtType::from_word(word).ok_or_else(|| error::unsupported(format!("invalid domain type {word}")))
     };
     attrs |field, out| out.w.attr(name, field.as_str());
@@ -99,21 +99,22 @@ kind! {
 }
 
 kind! {
-    domain_name [] (String; name: &str)
+    /// The name that every object must have.
+    name_of [] (String; name: &str, from: Origin)
     read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
         Some(text) => Ok(text.into_owned()),
-        None => Err(Error::bare(Code::NoName, Origin::Domain)),
+        None => Err(Error::bare(Code::NoName, from)),
     };
     children |field, out| out.w.text_element(name, field);
 }
 
 kind! {
-    domain_uuid [] (Option<Uuid>; name: &str)
+    uuid_of [] (Option<Uuid>; name: &str, from: Origin)
     read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(text) => match Uuid::parse(&text) {
             Some(uuid) => Ok(Some(uuid)),
-            None => Err(error::internal("malformed uuid element")),
+            None => Err(Error::internal(from, "malformed uuid element")),
         },
     };
     children |field, out| if let Some(uuid) = field { out.w.text_element(name, &uuid.to_string()) };

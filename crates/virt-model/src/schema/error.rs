@@ -18,9 +18,9 @@ pub fn internal(detail: impl Into<String>) -> Error {
     Error::new(Code::InternalError, Origin::Domain, detail)
 }
 
-/// `VIR_ERR_INVALID_ARG`.
+/// `VIR_ERR_INVALID_ARG`, which names no part of the system.
 pub fn invalid_arg(detail: impl Into<String>) -> Error {
-    Error::new(Code::InvalidArg, Origin::Domain, detail)
+    Error::new(Code::InvalidArg, Origin::None, detail)
 }
 
 /// An attribute with a value that is none of its vocabulary or no number.
@@ -41,8 +41,8 @@ pub fn missing_attribute(element: &Element<'_>, attr: &str) -> Error {
 }
 
 /// A document that is not well formed.
-pub fn malformed(error: &virt_xml::Error, file: Option<&str>) -> Error {
-    Error::new(Code::XmlDetail, Origin::Xml, error.framed(file))
+pub fn malformed(error: &virt_xml::Error, from: Origin) -> Error {
+    Error::new(Code::XmlDetail, from, error.framed(None))
 }
 
 /// Where the element stands.

@@ -202,10 +202,14 @@ kind! {
 pub(crate) fn read_kib(element: &Element<'_>) -> Result<u64> {
     let text = element.text();
     let Some(number) = u64::parse(&text) else {
-        return Err(error::xml(format!(
-            "Invalid value '{text}' for element or attribute '{}'",
-            element.name
-        )));
+        // Compat: the place is an XPath from the parent, as libvirt looks it up.
+        let what =
+            format!("Invalid value '{text}' for element or attribute './{}[1]'", element.name);
+        return Err(virt_error::Error::new(
+            virt_error::Code::XmlError,
+            virt_error::Origin::Xml,
+            what,
+        ));
     };
     kib(number, element.attr("unit"))
 }
