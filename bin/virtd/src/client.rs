@@ -190,6 +190,10 @@ impl Client {
     /// Counts it as answered; reading goes on if it was held up.
     pub(crate) fn end_call(&self) {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if self.is_hanging_up() {
+            // The last one lets the task hang up, whichever it is.
+            self.wake();
+        }
         self.resume();
     }
 

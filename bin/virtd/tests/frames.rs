@@ -214,3 +214,22 @@ fn a_client_that_vanishes_leaves_the_others_alone() {
     }
     assert!(steady.call(NO_OP, &[]).is_ok());
 }
+
+#[test]
+fn a_close_hangs_up_whatever_else_was_in_flight() {
+    let virtd = start();
+    let name = arguments(|w| w.string("test", 64).expect("name"));
+    for _ in 0..200 {
+        let mut raw = Raw::open(virtd.socket(), 0);
+        let lookups: Vec<Header> =
+            (0..4).map(|_| raw.header(remote::DOMAIN_LOOKUP_BY_NAME)).collect();
+        let close = raw.header(remote::CONNECT_CLOSE);
+        let mut all: Vec<u8> = lookups.iter().flat_map(|&call| bytes(call, &name)).collect();
+        all.extend(bytes(close, &[]));
+        raw.send(&all);
+        for _ in 0..5 {
+            raw.message();
+        }
+        assert!(raw.hung_up());
+    }
+}
