@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use virt_driver::{Call, DomainFacts, Job};
+use virt_driver::{Call, DomainFacts, Job, domain_matches};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Definition;
 use virt_model::snapshot::{Checkpoint, Snapshot};
-use virt_types::{DomainRef, Event, api};
+use virt_types::{DomainInfo, DomainRef, DomainSecurityLabel, Event, api};
 
+use crate::clock::now_ns;
 use crate::moment::Moments;
 use crate::object::{Family, Object};
 use crate::world::World;
@@ -64,6 +65,29 @@ impl State {
     /// The definition that a start would take.
     pub(crate) fn stored(&self) -> &Arc<Definition> {
         self.stored.as_ref().unwrap_or(&self.current)
+    }
+
+    /// The definition that a document is asked for.
+    pub(crate) fn described(&self, flags: u32) -> Arc<Definition> {
+        let inactive = flags & api::DOMAIN_XML_INACTIVE != 0;
+        Arc::clone(if inactive { self.stored() } else { &self.current })
+    }
+
+    /// `virDomainGetSecurityLabel`: only what runs has one.
+    pub(crate) fn label(&self) -> DomainSecurityLabel {
+        let label = if self.active() { "libvirt-test" } else { "" };
+        DomainSecurityLabel { label: label.to_owned(), enforcing: self.active() }
+    }
+
+    /// `virDomainGetInfo`.
+    pub(crate) fn info(&self) -> DomainInfo {
+        DomainInfo {
+            state: u8::try_from(self.state).unwrap_or_default(),
+            max_mem: self.current.memory.kib,
+            memory: self.current.current_memory_kib(),
+            nr_virt_cpu: u16::try_from(vcpu::online(&self.current)).unwrap_or(u16::MAX),
+            cpu_time: now_ns(),
+        }
     }
 
     pub(crate) fn facts(&self) -> DomainFacts {
@@ -206,6 +230,13 @@ pub(crate) fn not_found() -> Error {
 }
 
 impl World {
+    /// The domains that pass the filters of `virConnectListAllDomains`.
+    pub(crate) fn list_domains(&self, flags: u32) -> Vec<DomainRef> {
+        self.domains.collect(|domain| {
+            domain.read(|state| domain_matches(flags, &state.facts()).then(|| domain.ref_at(state)))
+        })
+    }
+
     /// The domain that a caller means.
     pub(crate) fn domain(&self, dom: &DomainRef) -> Result<Arc<Domain>> {
         self.domains.by_uuid(&dom.uuid).ok_or_else(not_found)
@@ -234,3 +265,31 @@ impl World {
         self.events.publish(&Event::DomainLifecycle { dom, event, detail });
     }
 }
+
+/// The filters of a list of domains.
+pub(crate) const LIST_FILTERS: u32 = api::CONNECT_LIST_DOMAINS_ACTIVE
+    | api::CONNECT_LIST_DOMAINS_INACTIVE
+    | api::CONNECT_LIST_DOMAINS_PERSISTENT
+    | api::CONNECT_LIST_DOMAINS_TRANSIENT
+    | api::CONNECT_LIST_DOMAINS_RUNNING
+    | api::CONNECT_LIST_DOMAINS_PAUSED
+    | api::CONNECT_LIST_DOMAINS_SHUTOFF
+    | api::CONNECT_LIST_DOMAINS_OTHER
+    | api::CONNECT_LIST_DOMAINS_MANAGEDSAVE
+    | api::CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE
+    | api::CONNECT_LIST_DOMAINS_AUTOSTART
+    | api::CONNECT_LIST_DOMAINS_NO_AUTOSTART
+    | api::CONNECT_LIST_DOMAINS_HAS_SNAPSHOT
+    | api::CONNECT_LIST_DOMAINS_NO_SNAPSHOT
+    | api::CONNECT_LIST_DOMAINS_HAS_CHECKPOINT
+    | api::CONNECT_LIST_DOMAINS_NO_CHECKPOINT;
+
+/// What can be asked of a domain's document.
+pub(crate) const XML_FLAGS: u32 =
+    api::DOMAIN_XML_SECURE | api::DOMAIN_XML_INACTIVE | api::DOMAIN_XML_MIGRATABLE;
+
+/// The flags that choose between the running and the stored definition.
+pub(crate) const AFFECT: u32 = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
+
+/// The caller takes strings in an answer of parameters.
+pub(crate) const STRING_OKAY: u32 = api::TYPED_PARAM_STRING_OKAY;

@@ -1,39 +1,27 @@
 //! The domain calls: flags are checked here, the work is done in [`crate::domain`].
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use virt_driver::{Call, Domains, Job, Stream, domain_matches};
-use virt_error::{Code, Origin, Result};
+use virt_driver::{Call, Domains, Stream};
+use virt_error::Result;
 use virt_model::{Flags, PrintFlags};
-use virt_types::{
-    DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetCpuStats, DomainGetDiskErrors,
-    DomainGetEmulatorPinInfo, DomainGetFsinfo, DomainGetIothreadInfo, DomainGetSchedulerType,
-    DomainGetVcpuPinInfo, DomainInfo, DomainInterface, DomainInterfaceStats, DomainMemoryStat,
-    DomainRef, DomainSecurityLabel, DomainState, DomainStatsRecord, DomainTime, DomainVcpus, Event,
-    TypedParam, Uuid, api,
-};
+use virt_types::*;
 
-use crate::domain::metadata::{self, Parts, Slots, Which};
+use crate::domain::metadata::{self, Which};
+use crate::domain::{AFFECT, LIST_FILTERS, STRING_OKAY, XML_FLAGS};
 use crate::domain::{
     State, balloon, blkio, define, device, guest, iothread, lifecycle, not_found, save, stats,
     throttle, tune, vcpu,
 };
-use crate::error::{check_flags, exclusive};
+use crate::error::check_flags;
 use crate::{TestDriver, picture};
 
-/// The wall clock in nanoseconds, which stands for a domain's CPU time.
-pub(crate) fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_mul(1000)
-}
+type Params = Vec<TypedParam>;
 
 impl Domains for TestDriver {
     fn list_all(&self, _: &Call<'_>, flags: u32) -> Result<Vec<DomainRef>> {
         check_flags(flags, LIST_FILTERS, "testConnectListAllDomains")?;
-        Ok(self.world.domains.collect(|domain| {
-            domain.read(|state| domain_matches(flags, &state.facts()).then(|| domain.ref_at(state)))
-        }))
+        Ok(self.world.list_domains(flags))
     }
 
     fn lookup_by_id(&self, _: &Call<'_>, id: i32) -> Result<DomainRef> {
@@ -68,9 +56,7 @@ impl Domains for TestDriver {
     }
 
     fn undefine(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        const KNOWN: u32 =
-            api::DOMAIN_UNDEFINE_MANAGED_SAVE | api::DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
-        check_flags(flags, KNOWN, "testDomainUndefineFlags")?;
+        check_flags(flags, define::UNDEFINE_FLAGS, "testDomainUndefineFlags")?;
         define::undefine(call, &self.world, dom, flags)
     }
 
@@ -104,14 +90,8 @@ impl Domains for TestDriver {
         lifecycle::shutdown(call, &self.world, dom)
     }
 
-    /// Compat: every way to reboot that the API knows is taken, and they are all the same.
     fn reboot(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        const KNOWN: u32 = api::DOMAIN_REBOOT_ACPI_POWER_BTN
-            | api::DOMAIN_REBOOT_GUEST_AGENT
-            | api::DOMAIN_REBOOT_INITCTL
-            | api::DOMAIN_REBOOT_SIGNAL
-            | api::DOMAIN_REBOOT_PARAVIRT;
-        check_flags(flags, KNOWN, "testDomainReboot")?;
+        check_flags(flags, lifecycle::REBOOT_FLAGS, "testDomainReboot")?;
         lifecycle::reboot(call, &self.world, dom)
     }
 
@@ -129,26 +109,13 @@ impl Domains for TestDriver {
     }
 
     fn get_xml_desc(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
-        const KNOWN: u32 =
-            api::DOMAIN_XML_SECURE | api::DOMAIN_XML_INACTIVE | api::DOMAIN_XML_MIGRATABLE;
-        check_flags(flags, KNOWN, "testDomainGetXMLDesc")?;
-        let definition = self.world.look(dom, |state| {
-            let inactive = flags & api::DOMAIN_XML_INACTIVE != 0;
-            Ok(if inactive { state.stored() } else { &state.current }.clone())
-        })?;
+        check_flags(flags, XML_FLAGS, "testDomainGetXMLDesc")?;
+        let definition = self.world.look(dom, |state| Ok(state.described(flags)))?;
         Ok(definition.to_xml(PrintFlags::from_bits(flags)))
     }
 
     fn get_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainInfo> {
-        self.world.look(dom, |state| {
-            Ok(DomainInfo {
-                state: u8::try_from(state.state).unwrap_or_default(),
-                max_mem: state.current.memory.kib,
-                memory: state.current.current_memory_kib(),
-                nr_virt_cpu: u16::try_from(vcpu::online(&state.current)).unwrap_or(u16::MAX),
-                cpu_time: now_ns(),
-            })
-        })
+        self.world.look(dom, |state| Ok(state.info()))
     }
 
     fn get_state(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainState> {
@@ -161,10 +128,7 @@ impl Domains for TestDriver {
     }
 
     fn set_autostart(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
-        self.world.change(call, dom, |state| {
-            state.autostart = autostart != 0;
-            Ok(())
-        })
+        lifecycle::set_autostart(call, &self.world, dom, autostart != 0)
     }
 
     fn is_active(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
@@ -238,8 +202,8 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<()> {
         // Compat: the call without flags means the running domain; none may be said.
-        let plain = call.api.name == "virDomainPinVcpu";
-        check_flags(if plain { 0 } else { flags }, 0, "testDomainPinVcpuFlags")?;
+        let flags = if call.api.name == "virDomainPinVcpu" { 0 } else { flags };
+        check_flags(flags, 0, "testDomainPinVcpuFlags")?;
         self.world.change(call, dom, |state| vcpu::pin(state, vcpu, cpumap))
     }
 
@@ -378,12 +342,7 @@ impl Domains for TestDriver {
         self.world.look(dom, |state| balloon::peek(state, offset, size, flags))
     }
 
-    fn get_memory_parameters(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    fn get_memory_parameters(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Params> {
         check_flags(flags, AFFECT | STRING_OKAY, "testDomainGetMemoryParameters")?;
         self.world.look(dom, |state| balloon::limits(state, flags))
     }
@@ -399,12 +358,7 @@ impl Domains for TestDriver {
         self.world.change(call, dom, |state| balloon::set_limits(state, params, flags))
     }
 
-    fn get_numa_parameters(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    fn get_numa_parameters(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Params> {
         check_flags(flags, AFFECT | STRING_OKAY, "testDomainGetNumaParameters")?;
         self.world.look(dom, |state| tune::numa(state, flags))
     }
@@ -420,12 +374,7 @@ impl Domains for TestDriver {
         self.world.change(call, dom, |state| tune::set_numa(state, params, flags))
     }
 
-    fn get_blkio_parameters(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    fn get_blkio_parameters(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Params> {
         check_flags(flags, AFFECT | STRING_OKAY, "testDomainGetBlkioParameters")?;
         self.world.look(dom, |state| blkio::get(state, flags))
     }
@@ -447,7 +396,7 @@ impl Domains for TestDriver {
         dom: &DomainRef,
         device: &str,
         flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    ) -> Result<Params> {
         check_flags(flags, AFFECT | STRING_OKAY, "testDomainGetInterfaceParameters")?;
         self.world.look(dom, |state| throttle::interface(state, device, flags))
     }
@@ -470,7 +419,7 @@ impl Domains for TestDriver {
         dom: &DomainRef,
         disk: Option<&str>,
         flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    ) -> Result<Params> {
         check_flags(flags, AFFECT | STRING_OKAY, "testDomainGetBlockIoTune")?;
         self.world.look(dom, |state| throttle::disk(state, disk, flags))
     }
@@ -487,12 +436,7 @@ impl Domains for TestDriver {
         self.world.change(call, dom, |state| throttle::set_disk(state, disk, params, flags))
     }
 
-    fn get_perf_events(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    fn get_perf_events(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Params> {
         check_flags(flags, AFFECT | STRING_OKAY, "testDomainGetPerfEvents")?;
         self.world.look(dom, |state| tune::perf(state, flags))
     }
@@ -521,7 +465,7 @@ impl Domains for TestDriver {
     }
 
     fn get_scheduler_type(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainGetSchedulerType> {
-        self.world.look(dom, |_| Ok(DomainGetSchedulerType { kind: "fair".to_owned(), nparams: 1 }))
+        self.world.look(dom, |_| Ok(tune::scheduler_type()))
     }
 
     fn get_scheduler_parameters(
@@ -529,7 +473,7 @@ impl Domains for TestDriver {
         _: &Call<'_>,
         dom: &DomainRef,
         flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    ) -> Result<Params> {
         check_flags(flags, 0, "testDomainGetSchedulerParametersFlags")?;
         self.world.look(dom, |_| Ok(tune::scheduler()))
     }
@@ -546,10 +490,7 @@ impl Domains for TestDriver {
     }
 
     fn get_security_label(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainSecurityLabel> {
-        self.world.look(dom, |state| {
-            let label = if state.active() { "libvirt-test" } else { "" };
-            Ok(DomainSecurityLabel { label: label.to_owned(), enforcing: state.active() })
-        })
+        self.world.look(dom, |state| Ok(state.label()))
     }
 
     fn block_stats(&self, _: &Call<'_>, dom: &DomainRef, path: &str) -> Result<DomainBlockStats> {
@@ -720,55 +661,31 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<Vec<DomainInterface>> {
         check_flags(flags, 0, "testDomainInterfaceAddresses")?;
-        guest::check_address_source(source)?;
-        let (definition, id) = self.world.look(dom, |state| {
-            state.require_active()?;
-            Ok((Arc::clone(&state.current), state.id.unwrap_or(-1)))
-        })?;
-        Ok(guest::addresses(&definition, id, |network| self.world.address_range(network)))
+        guest::addresses(&self.world, dom, source)
     }
 
     fn get_messages(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Vec<String>> {
-        const KNOWN: i32 = api::DOMAIN_MESSAGE_DEPRECATION
-            | api::DOMAIN_MESSAGE_TAINTING
-            | api::DOMAIN_MESSAGE_IOERRORS;
-        check_flags(flags, KNOWN.cast_unsigned(), "testDomainGetMessages")?;
+        check_flags(flags, guest::MESSAGE_FLAGS, "testDomainGetMessages")?;
         self.world.look(dom, |_| Ok(Vec::new()))
     }
 
-    /// Compat: no flag is taken, not even the one that every call for parameters carries.
+    // Compat: not even the flag is taken that every call for parameters carries.
     fn get_launch_security_info(
         &self,
         _: &Call<'_>,
         dom: &DomainRef,
         flags: u32,
-    ) -> Result<Vec<TypedParam>> {
+    ) -> Result<Params> {
         check_flags(flags, 0, "testDomainGetLaunchSecurityInfo")?;
         self.world.look(dom, |_| Ok(Vec::new()))
     }
 
     fn attach_device(&self, call: &Call<'_>, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
-        let domain = self.world.domain(dom)?;
-        let mut turn = domain.begin(call, Job::Modify)?;
-        // Compat: the call without flags means whichever definition is current.
-        let flags = if call.api.name == "virDomainAttachDevice" { 0 } else { flags };
-        let alias = turn.change(|state| device::attach(state, xml, flags))?;
-        if let Some(dev_alias) = alias {
-            let dom = domain.to_ref();
-            self.world.events.publish(&Event::DomainDeviceAdded { dom, dev_alias });
-        }
-        Ok(())
+        device::attach(call, &self.world, dom, xml, flags)
     }
 
     fn update_device(&self, call: &Call<'_>, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
-        check_flags(flags, AFFECT, "testDomainUpdateDeviceFlags")?;
-        let domain = self.world.domain(dom)?;
-        let mut turn = domain.begin(call, Job::Modify)?;
-        if turn.change(|state| device::update(state, xml, flags))? {
-            let (defined, updated) = (api::DOMAIN_EVENT_DEFINED, api::DOMAIN_EVENT_DEFINED_UPDATED);
-            self.world.publish_lifecycle(domain.to_ref(), defined, updated);
-        }
-        Ok(())
+        device::update(call, &self.world, dom, xml, flags)
     }
 
     fn detach_device_alias(
@@ -778,12 +695,7 @@ impl Domains for TestDriver {
         alias: &str,
         flags: u32,
     ) -> Result<()> {
-        let domain = self.world.domain(dom)?;
-        let mut turn = domain.begin(call, Job::Modify)?;
-        turn.change(|state| device::detach_alias(state, alias, flags))?;
-        let (dom, dev_alias) = (domain.to_ref(), alias.to_owned());
-        self.world.events.publish(&Event::DomainDeviceRemoved { dom, dev_alias });
-        Ok(())
+        device::detach_alias(call, &self.world, dom, alias, flags)
     }
 
     fn save(
@@ -805,8 +717,7 @@ impl Domains for TestDriver {
 
     fn save_image_get_xml_desc(&self, _: &Call<'_>, file: &str, flags: u32) -> Result<String> {
         check_flags(flags, api::DOMAIN_SAVE_IMAGE_XML_SECURE, "testDomainSaveImageGetXMLDesc")?;
-        let secure = flags & api::DOMAIN_SAVE_IMAGE_XML_SECURE != 0;
-        Ok(save::read(file)?.to_xml(PrintFlags { secure, ..PrintFlags::default() }))
+        Ok(save::read(file)?.to_xml(PrintFlags::from_bits(flags)))
     }
 
     fn save_image_define_xml(
@@ -822,9 +733,7 @@ impl Domains for TestDriver {
     }
 
     fn managed_save(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        const KNOWN: u32 =
-            api::DOMAIN_SAVE_BYPASS_CACHE | api::DOMAIN_SAVE_RUNNING | api::DOMAIN_SAVE_PAUSED;
-        check_flags(flags, KNOWN, "testDomainManagedSave")?;
+        check_flags(flags, save::MANAGED_FLAGS, "testDomainManagedSave")?;
         save::managed_save(call, &self.world, dom)
     }
 
@@ -835,10 +744,7 @@ impl Domains for TestDriver {
 
     fn managed_save_remove(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         check_flags(flags, 0, "testDomainManagedSaveRemove")?;
-        self.world.change(call, dom, |state| {
-            state.managed_save = false;
-            Ok(())
-        })
+        save::forget(call, &self.world, dom)
     }
 
     fn core_dump(
@@ -849,15 +755,6 @@ impl Domains for TestDriver {
         dumpformat: u32,
         flags: u32,
     ) -> Result<()> {
-        let (crash, live, reset) = (
-            (api::DUMP_CRASH, "VIR_DUMP_CRASH"),
-            (api::DUMP_LIVE, "VIR_DUMP_LIVE"),
-            (api::DUMP_RESET, "VIR_DUMP_RESET"),
-        );
-        for (one, other) in [(crash, live), (crash, reset), (live, reset)] {
-            exclusive(flags, one, other, call.api.name)?;
-        }
-        check_flags(flags, api::DUMP_CRASH, "testDomainCoreDumpWithFormat")?;
         save::dump(call, &self.world, dom, to, (dumpformat, flags))
     }
 
@@ -870,8 +767,7 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<(Option<String>, Arc<dyn Stream>)> {
         check_flags(flags, 0, "testDomainScreenshot")?;
-        self.world.domain(dom)?;
-        Ok((Some("image/png".to_owned()), Arc::new(picture::Bytes::new(picture::png()))))
+        self.world.domain(dom).map(|_| picture::screenshot())
     }
 
     fn get_metadata(
@@ -883,15 +779,8 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<String> {
         check_flags(flags, AFFECT, "testDomainGetMetadata")?;
-        self.world.look(dom, |state| {
-            let definition = state.affected(flags)?;
-            let parts = Parts {
-                title: definition.title.as_deref(),
-                description: definition.description.as_deref(),
-                metadata: definition.metadata.as_ref(),
-            };
-            metadata::get(&parts, &which_metadata(kind, None, uri))
-        })
+        let which = Which { kind, key: None, uri, ..metadata::OF_DOMAIN };
+        self.world.look(dom, |state| metadata::of_domain(state, &which, flags))
     }
 
     fn set_metadata(
@@ -905,52 +794,7 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<()> {
         check_flags(flags, AFFECT, "testDomainSetMetadata")?;
-        let domain = self.world.domain(dom)?;
-        let mut turn = domain.begin(call, Job::Modify)?;
-        let mut result = Ok(());
-        turn.change(|state| {
-            state.change_affected(flags, |definition| {
-                let slots = Slots {
-                    title: &mut definition.title,
-                    description: &mut definition.description,
-                    metadata: &mut definition.metadata,
-                };
-                let which = which_metadata(kind, key, uri);
-                if let Err(error) = metadata::set(slots, &which, metadata) {
-                    result = Err(error);
-                }
-            })
-        })?;
-        result?;
-        let (dom, nsuri) = (domain.to_ref(), uri.map(str::to_owned));
-        self.world.events.publish(&Event::DomainMetadataChange { dom, kind, nsuri });
-        Ok(())
+        let which = Which { kind, key, uri, ..metadata::OF_DOMAIN };
+        metadata::set_of_domain(call, &self.world, dom, &which, (metadata, flags))
     }
 }
-
-fn which_metadata<'a>(kind: i32, key: Option<&'a str>, uri: Option<&'a str>) -> Which<'a> {
-    Which { kind, key, uri, origin: Origin::Domain, missing: Code::NoDomainMetadata }
-}
-
-/// The flags that choose between the running and the stored definition.
-const AFFECT: u32 = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
-
-/// The caller takes strings in an answer of parameters.
-const STRING_OKAY: u32 = api::TYPED_PARAM_STRING_OKAY;
-
-pub(crate) const LIST_FILTERS: u32 = api::CONNECT_LIST_DOMAINS_ACTIVE
-    | api::CONNECT_LIST_DOMAINS_INACTIVE
-    | api::CONNECT_LIST_DOMAINS_PERSISTENT
-    | api::CONNECT_LIST_DOMAINS_TRANSIENT
-    | api::CONNECT_LIST_DOMAINS_RUNNING
-    | api::CONNECT_LIST_DOMAINS_PAUSED
-    | api::CONNECT_LIST_DOMAINS_SHUTOFF
-    | api::CONNECT_LIST_DOMAINS_OTHER
-    | api::CONNECT_LIST_DOMAINS_MANAGEDSAVE
-    | api::CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE
-    | api::CONNECT_LIST_DOMAINS_AUTOSTART
-    | api::CONNECT_LIST_DOMAINS_NO_AUTOSTART
-    | api::CONNECT_LIST_DOMAINS_HAS_SNAPSHOT
-    | api::CONNECT_LIST_DOMAINS_NO_SNAPSHOT
-    | api::CONNECT_LIST_DOMAINS_HAS_CHECKPOINT
-    | api::CONNECT_LIST_DOMAINS_NO_CHECKPOINT;

@@ -6,6 +6,7 @@
 
 mod auth;
 mod checkpoint;
+mod clock;
 mod device;
 mod domain;
 mod domains;

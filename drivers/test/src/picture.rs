@@ -1,6 +1,6 @@
 //! The screenshot of every domain: a test card, painted and packed here.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use virt_driver::{Received, Stream};
 use virt_error::{Code, Error, Origin, Result};
@@ -20,8 +20,13 @@ const BARS: [[u8; 3]; 8] = [
     [0, 0, 0],
 ];
 
+/// The picture's type, and a stream of it.
+pub(crate) fn screenshot() -> (Option<String>, Arc<dyn Stream>) {
+    (Some("image/png".to_owned()), Arc::new(Bytes::new(png())))
+}
+
 /// The picture as a PNG file.
-pub(crate) fn png() -> Vec<u8> {
+fn png() -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(WIDTH.to_be_bytes());
     header.extend(HEIGHT.to_be_bytes());
@@ -98,12 +103,12 @@ fn adler(data: &[u8]) -> u32 {
 
 /// A stream that gives bytes which are all there already.
 #[derive(Debug)]
-pub(crate) struct Bytes {
+struct Bytes {
     left: Mutex<Vec<u8>>,
 }
 
 impl Bytes {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+    fn new(bytes: Vec<u8>) -> Self {
         Self { left: Mutex::new(bytes) }
     }
 }

@@ -12,8 +12,8 @@ use virt_model::{Flags, PrintFlags};
 use virt_types::{DomainRef, DomainSnapshotRef, api};
 
 use crate::TestDriver;
+use crate::clock::now_ns;
 use crate::domain::{Domain, State, lifecycle, rules};
-use crate::domains::now_ns;
 use crate::error::{check_flags, invalid_operation};
 use crate::moment::{Extent, Moment, Moments, Shape};
 use crate::object::{Change, remove};

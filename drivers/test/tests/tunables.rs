@@ -11,7 +11,7 @@ const CONFIG: u32 = api::DOMAIN_AFFECT_CONFIG;
 
 fn test_domain() -> (Connection, DomainRef) {
     let connection = open();
-    let dom = connection.domain_lookup_by_name("test").unwrap();
+    let dom = connection.domain_lookup_by_name("test").expect("the domain");
     (connection, dom)
 }
 

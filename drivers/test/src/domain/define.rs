@@ -113,6 +113,10 @@ fn enter<R>(
     )
 }
 
+/// What may go with a domain.
+pub(crate) const UNDEFINE_FLAGS: u32 =
+    api::DOMAIN_UNDEFINE_MANAGED_SAVE | api::DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+
 /// `virDomainUndefine`. A domain that runs goes on as a transient one.
 pub(crate) fn undefine(call: &Call<'_>, world: &World, dom: &DomainRef, flags: u32) -> Result<()> {
     let domain = world.domain(dom)?;

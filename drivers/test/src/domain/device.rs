@@ -1,12 +1,14 @@
 //! Devices that come, change and go while a domain is there.
 
+use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::disk::DiskBus;
 use virt_model::domain::{Device, Disk, Domain as Definition};
-use virt_types::api;
+use virt_types::{DomainRef, Event, api};
 
 use super::{State, rules};
 use crate::error::{check_flags, invalid_arg};
+use crate::world::World;
 
 const LIVE: u32 = api::DOMAIN_DEVICE_MODIFY_LIVE;
 const CONFIG: u32 = api::DOMAIN_DEVICE_MODIFY_CONFIG;
@@ -32,9 +34,26 @@ fn kind(device: &Device) -> &'static str {
     }
 }
 
-/// `virDomainAttachDeviceFlags`: disks and host devices, and only while the domain runs. The alias
-/// of a disk that came.
-pub(crate) fn attach(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
+/// `virDomainAttachDeviceFlags`.
+pub(crate) fn attach(
+    call: &Call<'_>,
+    world: &World,
+    dom: &DomainRef,
+    xml: &str,
+    flags: u32,
+) -> Result<()> {
+    // Compat: the call without flags means whichever definition is current.
+    let flags = if call.api.name == "virDomainAttachDevice" { 0 } else { flags };
+    let domain = world.domain(dom)?;
+    let mut change = domain.begin(call, Job::Modify)?;
+    if let Some(dev_alias) = change.change(|state| plug(state, xml, flags))? {
+        world.events.publish(&Event::DomainDeviceAdded { dom: domain.to_ref(), dev_alias });
+    }
+    Ok(())
+}
+
+/// Takes disks and host devices, and only while the domain runs. The alias of a disk that came.
+fn plug(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
     let flags = explicit(state, flags);
     check_flags(flags, LIVE, "testDomainAttachDeviceLiveAndConfig")?;
     state.require_active()?;
@@ -99,9 +118,26 @@ fn disk_alias(disk: &Disk) -> String {
     }
 }
 
-/// `virDomainUpdateDeviceFlags`: another image in a disk that is there. Whether the stored
-/// definition changed.
-pub(crate) fn update(state: &mut State, xml: &str, flags: u32) -> Result<bool> {
+/// `virDomainUpdateDeviceFlags`.
+pub(crate) fn update(
+    call: &Call<'_>,
+    world: &World,
+    dom: &DomainRef,
+    xml: &str,
+    flags: u32,
+) -> Result<()> {
+    check_flags(flags, LIVE | CONFIG, "testDomainUpdateDeviceFlags")?;
+    let domain = world.domain(dom)?;
+    let mut change = domain.begin(call, Job::Modify)?;
+    if change.change(|state| change_image(state, xml, flags))? {
+        let detail = api::DOMAIN_EVENT_DEFINED_UPDATED;
+        world.publish_lifecycle(domain.to_ref(), api::DOMAIN_EVENT_DEFINED, detail);
+    }
+    Ok(())
+}
+
+/// Puts another image in a disk that is there. Whether the stored definition changed.
+fn change_image(state: &mut State, xml: &str, flags: u32) -> Result<bool> {
     let flags = explicit(state, flags);
     let affect = flags & (LIVE | CONFIG);
     if affect & LIVE != 0 {
@@ -137,8 +173,24 @@ pub(crate) fn update(state: &mut State, xml: &str, flags: u32) -> Result<bool> {
     Ok(affect & CONFIG != 0)
 }
 
-/// `virDomainDetachDeviceAlias`: at once, and only while the domain runs.
-pub(crate) fn detach_alias(state: &mut State, alias: &str, flags: u32) -> Result<()> {
+/// `virDomainDetachDeviceAlias`.
+pub(crate) fn detach_alias(
+    call: &Call<'_>,
+    world: &World,
+    dom: &DomainRef,
+    alias: &str,
+    flags: u32,
+) -> Result<()> {
+    let domain = world.domain(dom)?;
+    let mut change = domain.begin(call, Job::Modify)?;
+    change.change(|state| unplug(state, alias, flags))?;
+    let (dom, dev_alias) = (domain.to_ref(), alias.to_owned());
+    world.events.publish(&Event::DomainDeviceRemoved { dom, dev_alias });
+    Ok(())
+}
+
+/// Takes a device out at once, and only while the domain runs.
+fn unplug(state: &mut State, alias: &str, flags: u32) -> Result<()> {
     let flags = explicit(state, flags);
     if flags & LIVE != 0 {
         state.require_active()?;

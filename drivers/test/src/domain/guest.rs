@@ -1,15 +1,18 @@
 //! What the guest says and hears: file systems, clock, addresses, keys, passwords.
 
+use std::sync::Arc;
+
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Definition;
 use virt_model::domain::disk::{Disk, DiskBus};
 use virt_types::{
     DomainControlInfo, DomainDiskError, DomainFsInfo, DomainGetDiskErrors, DomainGetFsinfo,
-    DomainInterface, DomainIpAddr, DomainTime, api,
+    DomainInterface, DomainIpAddr, DomainRef, DomainTime, api,
 };
 
 use super::State;
 use crate::error::{invalid_arg, invalid_operation};
+use crate::world::World;
 
 /// What every guest's clock shows, in seconds since 1970, until it is set.
 pub(crate) const CLOCK_S: i64 = 627_319_920;
@@ -27,6 +30,11 @@ impl Default for Guest {
         Self { frozen: [false; MOUNTS.len()], clock }
     }
 }
+
+/// The kinds of message that a domain could have.
+pub(crate) const MESSAGE_FLAGS: u32 =
+    (api::DOMAIN_MESSAGE_DEPRECATION | api::DOMAIN_MESSAGE_TAINTING | api::DOMAIN_MESSAGE_IOERRORS)
+        .cast_unsigned();
 
 /// The file systems of every guest.
 const MOUNTS: [&str; 2] = ["/", "/boot"];
@@ -155,7 +163,7 @@ pub(crate) fn signal(pid: i64, signal: u32) -> Result<()> {
 }
 
 /// Refuses sources of addresses that there are not.
-pub(crate) fn check_address_source(source: u32) -> Result<()> {
+fn check_address_source(source: u32) -> Result<()> {
     match source.cast_signed() {
         api::DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE
         | api::DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
@@ -167,9 +175,23 @@ pub(crate) fn check_address_source(source: u32) -> Result<()> {
     }
 }
 
-/// `virDomainInterfaceAddresses`: addresses by the domain's id and the interface's place, in the
-/// network's range where there is one.
+/// `virDomainInterfaceAddresses`.
 pub(crate) fn addresses(
+    world: &World,
+    dom: &DomainRef,
+    source: u32,
+) -> Result<Vec<DomainInterface>> {
+    check_address_source(source)?;
+    let (definition, id) = world.look(dom, |state| {
+        state.require_active()?;
+        Ok((Arc::clone(&state.current), state.id.unwrap_or(-1)))
+    })?;
+    Ok(made_up_addresses(&definition, id, |network| world.address_range(network)))
+}
+
+/// Addresses by the domain's id and the interface's place, in the network's range where there is
+/// one.
+fn made_up_addresses(
     definition: &Definition,
     id: i32,
     range_of: impl Fn(&str) -> Option<(u32, u32)>,

@@ -118,6 +118,13 @@ pub(crate) fn shutdown(call: &Call<'_>, world: &World, dom: &DomainRef) -> Resul
     Ok(())
 }
 
+/// Compat: every way to reboot that the API knows is taken, and they are all the same.
+pub(crate) const REBOOT_FLAGS: u32 = api::DOMAIN_REBOOT_ACPI_POWER_BTN
+    | api::DOMAIN_REBOOT_GUEST_AGENT
+    | api::DOMAIN_REBOOT_INITCTL
+    | api::DOMAIN_REBOOT_SIGNAL
+    | api::DOMAIN_REBOOT_PARAVIRT;
+
 /// `virDomainReboot`: what happens then is up to `on_reboot`.
 pub(crate) fn reboot(call: &Call<'_>, world: &World, dom: &DomainRef) -> Result<()> {
     let domain = world.domain(dom)?;
@@ -183,4 +190,17 @@ pub(crate) fn resume(call: &Call<'_>, world: &World, dom: &DomainRef) -> Result<
     let resumed = api::DOMAIN_EVENT_RESUMED;
     world.publish_lifecycle(event, resumed, api::DOMAIN_EVENT_RESUMED_UNPAUSED);
     Ok(())
+}
+
+/// `virDomainSetAutostart`.
+pub(crate) fn set_autostart(
+    call: &Call<'_>,
+    world: &World,
+    dom: &DomainRef,
+    autostart: bool,
+) -> Result<()> {
+    world.change(call, dom, |state| {
+        state.autostart = autostart;
+        Ok(())
+    })
 }

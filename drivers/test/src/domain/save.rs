@@ -15,7 +15,7 @@ use virt_model::{ParseFlags, PrintFlags};
 use virt_types::{DomainRef, api};
 
 use super::{State, define, lifecycle, rules};
-use crate::error::{internal, invalid_operation};
+use crate::error::{check_flags, exclusive, internal, invalid_operation};
 use crate::world::World;
 
 const MAGIC: &[u8] = b"TestGuestMagic\0";
@@ -122,6 +122,10 @@ pub(crate) fn redefine(path: &str, dxml: &str) -> Result<()> {
         .map_err(|error| system(&error, format!("failed to write save image '{path}'")))
 }
 
+/// How a managed save may be asked for.
+pub(crate) const MANAGED_FLAGS: u32 =
+    api::DOMAIN_SAVE_BYPASS_CACHE | api::DOMAIN_SAVE_RUNNING | api::DOMAIN_SAVE_PAUSED;
+
 /// `virDomainManagedSave`: nothing is written, only remembered.
 pub(crate) fn managed_save(call: &Call<'_>, world: &World, dom: &DomainRef) -> Result<()> {
     let domain = world.domain(dom)?;
@@ -139,6 +143,14 @@ pub(crate) fn managed_save(call: &Call<'_>, world: &World, dom: &DomainRef) -> R
     Ok(())
 }
 
+/// `virDomainManagedSaveRemove`.
+pub(crate) fn forget(call: &Call<'_>, world: &World, dom: &DomainRef) -> Result<()> {
+    world.change(call, dom, |state| {
+        state.managed_save = false;
+        Ok(())
+    })
+}
+
 /// `virDomainCoreDump`.
 pub(crate) fn dump(
     call: &Call<'_>,
@@ -147,6 +159,15 @@ pub(crate) fn dump(
     to: &str,
     (format, flags): (u32, u32),
 ) -> Result<()> {
+    let (crash, live, reset) = (
+        (api::DUMP_CRASH, "VIR_DUMP_CRASH"),
+        (api::DUMP_LIVE, "VIR_DUMP_LIVE"),
+        (api::DUMP_RESET, "VIR_DUMP_RESET"),
+    );
+    for (one, other) in [(crash, live), (crash, reset), (live, reset)] {
+        exclusive(flags, one, other, call.api.name)?;
+    }
+    check_flags(flags, api::DUMP_CRASH, "testDomainCoreDumpWithFormat")?;
     let domain = world.domain(dom)?;
     let mut change = domain.begin(call, Job::Modify)?;
     change.read(State::require_active)?;

@@ -7,8 +7,9 @@ use virt_types::{
     TypedParam, api,
 };
 
+use super::LIST_FILTERS;
 use super::{State, throttle};
-use crate::domains::{LIST_FILTERS, now_ns};
+use crate::clock::now_ns;
 use crate::error::{check_flags, invalid_arg};
 use crate::world::World;
 

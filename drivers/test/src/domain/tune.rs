@@ -4,7 +4,7 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::tune::{NumaMemory, NumaMode};
 use virt_model::domain::{Domain as Definition, LifecycleAction, PerfEvent};
 use virt_model::{NumberSet, Text, YesNo};
-use virt_types::{TypedParam, api};
+use virt_types::{DomainGetSchedulerType, TypedParam, api};
 
 use super::State;
 use crate::error::{invalid_arg, invalid_operation};
@@ -150,6 +150,11 @@ pub(crate) fn set_lifecycle(state: &mut State, kind: u32, action: u32, flags: u3
 }
 
 const WEIGHT: &str = "weight";
+
+/// `virDomainGetSchedulerType`.
+pub(crate) fn scheduler_type() -> DomainGetSchedulerType {
+    DomainGetSchedulerType { kind: "fair".to_owned(), nparams: 1 }
+}
 
 /// `virDomainGetSchedulerParameters`: there is one scheduler, and it is fair.
 pub(crate) fn scheduler() -> Vec<TypedParam> {

@@ -10,7 +10,7 @@ use virt_types::{
 };
 
 use super::State;
-use crate::domains::now_ns;
+use crate::clock::now_ns;
 use crate::error::{invalid_arg, invalid_operation};
 use crate::host::{Node, VCPUS_MAX};
 
