@@ -7,7 +7,7 @@ use virt_cli::{GlobalOption, GlobalTyped, Takes, options_overview, scan_globals}
 
 use crate::commands::host::VERSION;
 use crate::escape::Escape;
-use crate::shell::{LEVEL_DEBUG, LEVEL_ERROR, Settings};
+use crate::shell::{LEVEL_DEBUG, LEVEL_ERROR, Settings, complain};
 use crate::table::TABLE;
 
 const fn option(letter: char, short: bool, long: &'static str, takes: Takes) -> GlobalOption {
@@ -58,7 +58,7 @@ pub(crate) fn read(words: &[String]) -> Start {
 }
 
 fn refuse(message: &str) -> Start {
-    eprintln!("error: {message}");
+    complain(format_args!("error: {message}"));
     Start::Done(false)
 }
 
@@ -94,7 +94,8 @@ fn obey(settings: &mut Settings, typed: &GlobalTyped) -> Result<Next, String> {
             if (LEVEL_DEBUG..=LEVEL_ERROR).contains(&level) {
                 settings.debug = level;
             } else {
-                eprintln!("error: ignoring debug level {level} out of range [0-4]");
+                let why = format_args!("error: ignoring debug level {level} out of range [0-4]");
+                complain(why);
             }
         }
         'e' => {

@@ -58,8 +58,9 @@ fn obey(shell: &mut Shell, line: &str) {
 
 /// Compat: lines from a pipe are shown after the prompt, as the line editor would.
 fn read_lines(shell: &mut Shell) {
-    for line in io::stdin().lock().lines() {
+    for line in io::stdin().lock().split(b'\n') {
         let Ok(line) = line else { break };
+        let line = String::from_utf8_lossy(&line).into_owned();
         say!(shell, "{}{line}\n", prompt(shell));
         obey(shell, &line);
         if shell.quitting {

@@ -48,13 +48,6 @@ fn exit_code(succeeded: bool) -> ExitCode {
 }
 
 fn run_once(shell: &mut Shell, words: &[String]) -> bool {
-    // Compat: a connection that was asked for is opened even if no command needs it.
-    if shell.settings.uri_given
-        && let Err(failure) = shell.connection()
-    {
-        shell.report(&failure);
-        return false;
-    }
     match words {
         [line] if line.is_empty() => false,
         [line] => shell.run_line(line),

@@ -106,7 +106,7 @@ impl Shell {
 
     pub(crate) fn error(&mut self, line: &str) {
         self.flush();
-        eprintln!("error: {line}");
+        complain(format_args!("error: {line}"));
         if let Some(log) = &mut self.settings.log {
             let (pid, when) = (std::process::id(), clock::log_stamp());
             let _ = writeln!(log, "[{when} virsh {pid}] ERROR {line}");
@@ -117,7 +117,7 @@ impl Shell {
     pub(crate) fn note(&mut self, level: i32, text: fmt::Arguments<'_>) {
         if level >= self.settings.debug {
             self.flush();
-            eprintln!("{text}");
+            complain(text);
         }
     }
 
@@ -187,6 +187,14 @@ impl Shell {
         if self.settings.debug <= LEVEL_INFO {
             commands.iter().for_each(|command| self.note_options(&command.args));
         }
+        // Compat: a connection that was asked for is opened even if no command needs it.
+        if self.settings.uri_given
+            && !self.interactive
+            && let Err(failure) = self.connection()
+        {
+            self.report(&failure);
+            return false;
+        }
         let mut succeeded = true;
         for command in &commands {
             succeeded = self.run_one(command);
@@ -254,6 +262,11 @@ impl Shell {
             false => fail("Cannot run interactive console without a controlling TTY"),
         }
     }
+}
+
+/// Writes a line to standard error. Compat: a reader that went away is not an error.
+pub(crate) fn complain(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The character set of the environment's locale.

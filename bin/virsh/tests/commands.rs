@@ -159,6 +159,7 @@ fn options_before_the_command() {
     for (args, want, status) in [
         (&["-v"][..], "11.3.0\n", 0),
         (&["--version=short"], "11.3.0\n", 0),
+        (&["-c", "nosuch:///", "nosuch"], "error: unknown command: 'nosuch'\n", 1),
         (&["-x"], "error: unsupported option '-x'. See --help.\n", 1),
         (&["-k", "x", "echo"], "error: Invalid value for option -k\n", 1),
         (&["-e", "xy", "echo"], "error: Invalid string 'xy' for escape sequence\n", 1),
