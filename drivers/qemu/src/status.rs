@@ -171,9 +171,10 @@ impl Status {
 
 /// Takes away what tells of a running guest.
 pub(crate) fn remove(dirs: &Dirs, name: &str) {
-    // What cannot be removed is found, and seen to be stale, at the next start of the daemon.
-    let _ = virt_store::remove(&dirs.status(name), Durability::Process);
+    // Order: the status file last, for by it a new daemon finds what else there is to clear up.
+    // What cannot be removed is seen to be stale then.
     let _ = virt_store::remove(&dirs.pid(name), Durability::Process);
+    let _ = virt_store::remove(&dirs.status(name), Durability::Process);
 }
 
 #[cfg(test)]
