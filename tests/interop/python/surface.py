@@ -58,6 +58,7 @@ ARGUMENTS = {
     "secretLookupByUsage": (1, "x"), "nwfilterBindingLookupByPortDev": ("x",),
     "compareHypervisorCPU": (None, None, None, None, "<cpu/>"), "setGuestVcpus": ("0", 1),
     "baselineHypervisorCPU": (None, None, None, None, ["<cpu/>"]), "interfaceAddresses": (0,),
+    "findStoragePoolSources": ("netfs", "<source><host name='x'/></source>"),
     "backupBegin": ("<domainbackup/>", None), "detachFlags": (None,),
 }
 XMLS = {"network": NETWORK, "storagePool": POOL, "storageVol": VOLUME, "interface": INTERFACE,
@@ -101,9 +102,11 @@ def value(kind, method, parameter):
 
 
 def text(answer):
-    """An answer without what names this process."""
+    """An answer without what names this process, and names in an order that means something."""
     if isinstance(answer, (list, tuple)):
-        return "[%s]" % ", ".join(text(item) for item in answer)
+        items = [text(item) for item in answer]
+        is_names = all(isinstance(item, str) or hasattr(item, "name") for item in answer)
+        return "[%s]" % ", ".join(sorted(items) if is_names else items)
     if isinstance(answer, dict):
         return "{%s}" % ", ".join("%s: %s" % (key, text(answer[key])) for key in sorted(answer))
     if hasattr(answer, "name") and callable(answer.name):
