@@ -4,8 +4,8 @@
 //! key, the guest's end and a lost stream all end both. The terminal is raw meanwhile and restored
 //! however this ends.
 
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,7 +51,7 @@ pub(crate) fn run_with(
     }
     let terminal = io::stdin();
     let raw = Raw::enter(&terminal)?;
-    let outcome = pump(&stream, escape);
+    let outcome = pump(&stream, escape, io::stdin(), io::stdout());
     drop(raw);
     outcome
 }
@@ -84,21 +84,26 @@ impl Drop for Raw {
 const CHUNK_BYTES: usize = 4096;
 
 /// Carries bytes both ways until one side ends.
-fn pump(stream: &Arc<dyn Stream>, escape: Escape) -> Done {
+fn pump(
+    stream: &Arc<dyn Stream>,
+    escape: Escape,
+    input: impl AsFd + io::Read + Send + 'static,
+    output: impl io::Write,
+) -> Done {
     let ended = Arc::new(AtomicBool::new(false));
-    let (wake, woken) = io::pipe().map_err(io_failure)?;
+    // Dropping one end wakes whoever polls the other.
+    let (woken, wake) = io::pipe().map_err(io_failure)?;
     let keys = {
         let (stream, ended) = (Arc::clone(stream), Arc::clone(&ended));
-        let wake = OwnedFd::from(wake);
         std::thread::spawn(move || {
-            let outcome = send_keys(stream.as_ref(), escape, &ended, wake.as_fd());
+            let outcome = send_keys(stream.as_ref(), escape, &ended, (input, woken.as_fd()));
             ended.store(true, Ordering::Release);
             outcome
         })
     };
-    let shown = print_output(stream.as_ref(), &ended);
+    let shown = print_output(stream.as_ref(), &ended, output);
     ended.store(true, Ordering::Release);
-    drop(woken);
+    drop(wake);
     let sent = keys.join().unwrap_or_else(|_| fail("the console's reader failed"));
     match (&shown, &sent) {
         (Ok(()), Ok(())) => {
@@ -126,9 +131,8 @@ fn send_keys(
     stream: &dyn Stream,
     escape: Escape,
     ended: &AtomicBool,
-    woken: BorrowedFd<'_>,
+    (mut input, woken): (impl AsFd + io::Read, BorrowedFd<'_>),
 ) -> Done {
-    let input = io::stdin();
     let mut buffer = [0; CHUNK_BYTES];
     while !ended.load(Ordering::Acquire) {
         let mut fds = [
@@ -139,7 +143,7 @@ fn send_keys(
         if fds[0].revents().is_empty() {
             continue;
         }
-        let count = match input.lock().read(&mut buffer) {
+        let count = match input.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -175,8 +179,7 @@ fn wait_stream(stream: &dyn Stream, flags: PollFlags) -> Done {
     }
 }
 
-fn print_output(stream: &dyn Stream, ended: &AtomicBool) -> Done {
-    let mut output = io::stdout();
+fn print_output(stream: &dyn Stream, ended: &AtomicBool, mut output: impl io::Write) -> Done {
     let mut buffer = [0; CHUNK_BYTES];
     while !ended.load(Ordering::Acquire) {
         match stream.recv(&mut buffer)? {
@@ -190,4 +193,82 @@ fn print_output(stream: &dyn Stream, ended: &AtomicBool) -> Done {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write as _};
+    use std::os::fd::AsFd as _;
+    use std::os::fd::BorrowedFd;
+    use std::sync::{Arc, Mutex};
+
+    use virt_driver::{Received, Stream};
+
+    use super::{Escape, pump};
+
+    /// A guest that says what it is told, and ends when it is told to.
+    struct Parrot {
+        spoken: io::PipeReader,
+        ear: Mutex<Option<io::PipeWriter>>,
+        finished: Mutex<bool>,
+    }
+
+    impl Stream for Parrot {
+        fn recv(&self, buffer: &mut [u8]) -> virt_error::Result<Received> {
+            let mut fds = [rustix::event::PollFd::new(&self.spoken, rustix::event::PollFlags::IN)];
+            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            if rustix::event::poll(&mut fds, Some(&now)) == Ok(0) {
+                return Ok(Received::Pending);
+            }
+            Ok(match rustix::io::read(&self.spoken, buffer) {
+                Ok(0) | Err(_) => Received::End,
+                Ok(count) => Received::Data(count),
+            })
+        }
+
+        fn send(&self, data: &[u8]) -> virt_error::Result<usize> {
+            let mut ear = self.ear.lock().unwrap();
+            if data.first() == Some(&b'.') {
+                *ear = None;
+            }
+            // One byte at a time, as a slow line would take it.
+            let first = data.get(..1).unwrap_or_default();
+            Ok(ear.as_mut().map_or(data.len(), |ear| ear.write(first).unwrap_or(0)))
+        }
+
+        fn finish(&self) -> virt_error::Result<()> {
+            *self.finished.lock().unwrap() = true;
+            Ok(())
+        }
+
+        fn abort(&self) {}
+
+        fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+            Some(self.spoken.as_fd())
+        }
+    }
+
+    /// Types `keys`, then leaves the keyboard alone; what came out, and whether it ended well.
+    fn talk(keys: &[u8]) -> (String, bool) {
+        let (spoken, ear) = io::pipe().unwrap();
+        let guest =
+            Arc::new(Parrot { spoken, ear: Mutex::new(Some(ear)), finished: Mutex::new(false) });
+        let stream: Arc<dyn Stream> = guest.clone();
+        let (keyboard, mut fingers) = io::pipe().unwrap();
+        fingers.write_all(keys).unwrap();
+        let mut screen = Vec::new();
+        pump(&stream, Escape::default(), keyboard, &mut screen).unwrap();
+        let finished = *guest.finished.lock().unwrap();
+        (String::from_utf8(screen).unwrap(), finished)
+    }
+
+    #[test]
+    fn the_escape_key_leaves() {
+        assert!(talk(b"\x1dmore").1);
+    }
+
+    #[test]
+    fn the_guest_s_end_leaves() {
+        assert_eq!(talk(b"hello."), ("hello".to_owned(), true));
+    }
 }
