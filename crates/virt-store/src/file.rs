@@ -11,7 +11,10 @@ use crate::{Result, StoreError, io};
 /// What a written file has to outlive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// The machine: file and directory are synchronised.
+    /// The machine: the bytes are on the disk before they take the old ones' place.
+    ///
+    /// Compat: the directory itself is left to the file system's journal, as libvirt leaves it: a
+    /// power cut may bring back the old document for some seconds, and never a half one.
     Machine,
     /// The process only, as for state that means nothing after a boot.
     Process,
@@ -26,8 +29,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Re
         // Nothing can be added to the error that is already there.
         let _ = fs::remove_file(&temporary);
     }
-    written?;
-    if durability == Durability::Machine { sync_dir_of(path) } else { Ok(()) }
+    written
 }
 
 fn fill(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
@@ -73,22 +75,15 @@ pub fn sweep(dir: &Path) -> Result<()> {
         let mut parts = stem.rsplitn(3, '.');
         let ours = parts.next().is_some_and(hex) && parts.next().is_some_and(hex);
         if ours && parts.next().is_some() {
-            remove(&dir.join(name), Durability::Process)?;
+            remove(&dir.join(name))?;
         }
     }
     Ok(())
 }
 
-/// Makes creations, renames and removals in the directory of `path` outlive the machine.
-pub(crate) fn sync_dir_of(path: &Path) -> Result<()> {
-    let Some(dir) = path.parent() else { return Ok(()) };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io("synchronise", dir, error))
-}
-
 /// Removes `path`; says whether it was there.
-pub fn remove(path: &Path, durability: Durability) -> Result<bool> {
+pub fn remove(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
-        Ok(()) if durability == Durability::Machine => sync_dir_of(path).map(|()| true),
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(io("remove", path, error)),
@@ -208,8 +203,8 @@ mod tests {
         assert!(matches!(list(&dir, ".xml", 1), Err(StoreError::TooMany { limit: 1, .. })));
         assert!(matches!(read(&dir.join("a.xml"), 4), Err(StoreError::TooLarge { limit: 4, .. })));
         assert!(list(&dir.join("none"), ".xml", 1).unwrap().is_empty());
-        assert!(remove(&dir.join("a.xml"), Durability::Machine).unwrap());
-        assert!(!remove(&dir.join("a.xml"), Durability::Machine).unwrap());
+        assert!(remove(&dir.join("a.xml")).unwrap());
+        assert!(!remove(&dir.join("a.xml")).unwrap());
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::{Durability, Result, check_name, file, io, make_dir, remove};
+use crate::{Result, check_name, io, make_dir, remove};
 
 /// When the object of a marked document starts by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +41,17 @@ pub fn set_autostart(dir: &Path, name: &str, when: Autostart, on: bool) -> Resul
     check_name(name)?;
     let (link, document) = paths(dir, name, when);
     if !on {
-        return remove(&link, Durability::Machine).map(|_| ());
+        return remove(&link).map(|_| ());
     }
     make_dir(&dir.join("autostart"), 0o755)?;
     match symlink(&document, &link) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            remove(&link, Durability::Process)?;
+            remove(&link)?;
             symlink(&document, &link).map_err(|error| io("link", &link, error))?;
         }
         done => done.map_err(|error| io("link", &link, error))?,
     }
-    file::sync_dir_of(&link)
+    Ok(())
 }
 
 fn paths(dir: &Path, name: &str, when: Autostart) -> (PathBuf, PathBuf) {
@@ -69,7 +69,7 @@ mod tests {
         let _ = fs::remove_dir_all(&dir);
         make_dir(&dir, 0o700).unwrap();
         let document = dir.join("vm.xml");
-        crate::write(&document, b"<x/>", 0o600, Durability::Process).unwrap();
+        crate::write(&document, b"<x/>", 0o600, crate::Durability::Process).unwrap();
         for (when, link) in [
             (Autostart::EachBoot, "autostart/vm.xml"),
             (Autostart::NextBoot, "autostart/vm.xml.once"),

@@ -165,7 +165,7 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<
     if work.read(|data| data.definition.is_none()) {
         return Err(invalid_operation("cannot undefine transient domain"));
     }
-    virt_store::remove(&core.dirs().definition(&guest.name), Durability::Machine)
+    virt_store::remove(&core.dirs().definition(&guest.name))
         .map_err(|error| store_error(&error))?;
     mark(&mut work, Autostart::EachBoot, false)?;
     mark(&mut work, Autostart::NextBoot, false)?;

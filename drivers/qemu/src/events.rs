@@ -143,13 +143,11 @@ fn shutdown(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &V
         data.set_state(api::DOMAIN_SHUTDOWN, api::DOMAIN_SHUTDOWN_UNKNOWN);
     });
     lifecycle::save_status(core, guest);
-    if !reset {
-        let detail = match by_guest {
-            true => api::DOMAIN_EVENT_SHUTDOWN_GUEST,
-            false => api::DOMAIN_EVENT_SHUTDOWN_HOST,
-        };
-        core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SHUTDOWN, detail);
-    }
+    let detail = match by_guest {
+        true => api::DOMAIN_EVENT_SHUTDOWN_GUEST,
+        false => api::DOMAIN_EVENT_SHUTDOWN_HOST,
+    };
+    core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SHUTDOWN, detail);
     let action = turn.read(|data| data.live.as_ref().and_then(|live| live.document.on_poweroff));
     match action {
         Some(LifecycleAction::Restart | LifecycleAction::RenameRestart) if !reset => {

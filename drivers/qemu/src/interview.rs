@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use virt_error::{Error, Result};
-use virt_model::domain::Domain as Document;
 use virt_model::domain::chardev::{ChardevType, ConsoleType};
 use virt_model::domain::devices::BalloonModel;
 use virt_model::domain::disk::{Disk, DiskBus, Iotune};
+use virt_model::domain::{Domain as Document, LifecycleAction};
 
 use crate::core::{MONITOR_WAIT_MAX, Work, monitor_error};
 use crate::lifecycle::start_error;
@@ -24,6 +24,10 @@ pub(crate) fn interview(work: &Work<'_>) -> Result<Replies> {
         Command::new("query-cpus-fast"),
         Command::new("query-chardev"),
     ];
+    if document.on_reboot == Some(LifecycleAction::Destroy) {
+        // The guest's own reset then reads as its shutdown.
+        commands.push(Command::with("set-action", json!({ "reboot": "shutdown" })));
+    }
     let balloon = document.devices.memballoon.as_ref();
     if let Some(balloon) = balloon.filter(|balloon| balloon.model != BalloonModel::None) {
         let current_kib = document.current_memory_kib();

@@ -173,8 +173,8 @@ impl Status {
 pub(crate) fn remove(dirs: &Dirs, name: &str) {
     // Order: the status file last, for by it a new daemon finds what else there is to clear up.
     // What cannot be removed is seen to be stale then.
-    let _ = virt_store::remove(&dirs.pid(name), Durability::Process);
-    let _ = virt_store::remove(&dirs.status(name), Durability::Process);
+    let _ = virt_store::remove(&dirs.pid(name));
+    let _ = virt_store::remove(&dirs.status(name));
 }
 
 #[cfg(test)]

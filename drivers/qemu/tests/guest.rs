@@ -254,3 +254,21 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(private.scratch.join("state/libvirt/qemu")).unwrap().count(), 0);
     assert!(!private.scratch.join("run/libvirt/qemu/vm.xml").exists());
 }
+
+#[test]
+fn a_reset_ends_a_guest_that_is_not_to_reboot() {
+    let Some(xml) = tiny("vm") else { return };
+    let xml = xml.replace("<devices>", "<on_reboot>destroy</on_reboot><devices>");
+    let private = Private::new("qemu-reset");
+    let connection = &private.connection;
+    let dom = connection.domain_create_xml(&xml, 0).unwrap();
+    let events = lifecycle(connection);
+    let console = connection.domain_open_console(&dom, None, 0).unwrap();
+    console.send(b"ping\r").unwrap();
+    read_until(console.as_ref(), "pong");
+    console.send(b"reset\r").unwrap();
+    let (event, detail) = (api::DOMAIN_EVENT_SHUTDOWN, api::DOMAIN_EVENT_SHUTDOWN_GUEST);
+    assert_eq!(next(&events), (event, detail));
+    assert_eq!(next(&events), (api::DOMAIN_EVENT_STOPPED, api::DOMAIN_EVENT_STOPPED_SHUTDOWN));
+    assert!(connection.domain_lookup_by_name("vm").is_err());
+}
