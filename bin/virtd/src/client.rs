@@ -271,3 +271,65 @@ pub(crate) fn error_message(header: Header, error: &Error) -> Vec<u8> {
     }
     Header::finish(message).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client on one end of a socket, and the other end.
+    fn pair() -> (tokio::runtime::Runtime, Client, std::os::unix::net::UnixStream) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let runtime = runtime.expect("runtime");
+        let (near, far) = std::os::unix::net::UnixStream::pair().expect("pair");
+        near.set_nonblocking(true).expect("nonblocking");
+        let socket = {
+            let _context = runtime.enter();
+            UnixStream::from_std(near).expect("socket")
+        };
+        (runtime, Client::new(socket, Caller::default(), false), far)
+    }
+
+    #[test]
+    fn a_subscriber_that_does_not_read_loses_its_connection() {
+        let (_runtime, client, _far) = pair();
+        let event = vec![0; 1 << 20];
+        let mut sent = 0;
+        while !client.is_closing() {
+            assert!(sent <= EVENT_BACKLOG_BYTES_MAX + 2 * event.len());
+            client.send_event(event.clone());
+            sent += event.len();
+        }
+        assert!(sent > EVENT_BACKLOG_BYTES_MAX);
+    }
+
+    #[test]
+    fn streams_hold_back_before_events_do() {
+        let (_runtime, client, far) = pair();
+        assert!(client.stream_may_send());
+        client.send(vec![0; STREAM_BACKLOG_BYTES_MAX * 2], Vec::new());
+        assert!(!client.stream_may_send());
+        drop(far);
+        client.flush();
+        assert!(client.is_closing());
+    }
+
+    #[test]
+    fn the_last_call_in_flight_lets_a_closed_client_go() {
+        let (_runtime, client, _far) = pair();
+        client.begin_call();
+        client.begin_call();
+        client.close_after_reply();
+        client.end_call();
+        assert!(client.is_hanging_up() && !client.should_hang_up());
+        client.end_call();
+        assert!(client.should_hang_up());
+    }
+
+    #[test]
+    fn an_error_too_long_for_the_wire_is_still_an_error() {
+        let header = Header::call(1, 1, 1, 1).reply(MessageStatus::Error);
+        let error = virt_dispatch::rpc_error("x".repeat(5 << 20));
+        let message = error_message(header, &error);
+        assert!(message.len() > 28 && message.len() < 4096);
+    }
+}

@@ -82,7 +82,7 @@ fn replay(socket: &std::path::Path, session: &Session) -> Option<u32> {
 fn recorded_sessions_are_answered_alike() {
     let path = or_skip!(shared("protocol/wire_samples.jsonl"));
     let text = std::fs::read_to_string(path).expect("samples");
-    let virtd = start();
+    let mut virtd = start();
     let mut alike = 0;
     let mut differing = Vec::new();
     // The sessions marked so need what only the recording's own setup had.
@@ -90,7 +90,11 @@ fn recorded_sessions_are_answered_alike() {
     for session in all {
         match replay(virtd.socket(), &session) {
             None => alike += 1,
-            Some(procedure) => differing.push(format!("{}: {procedure}", session.name)),
+            Some(procedure) => {
+                differing.push(format!("{}: {procedure}", session.name));
+                // It was left in its middle, and its world may end later than the next one begins.
+                virtd = start();
+            }
         }
     }
     let total = alike + differing.len();
@@ -99,4 +103,4 @@ fn recorded_sessions_are_answered_alike() {
 }
 
 /// What the drivers of this version reach; it only rises.
-const ALIKE_MIN: usize = 46;
+const ALIKE_MIN: usize = 60;
