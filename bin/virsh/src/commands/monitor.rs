@@ -94,7 +94,7 @@ const MEMORY_STATS: &[&str] = &[
 ];
 
 pub(crate) fn cmd_dommemstat(shell: &mut Shell, args: &Args) -> Done {
-    let (flags, given) = impact(args)?;
+    let (flags, _) = impact(args)?;
     let found = domain(shell, args)?;
     let connection = shell.connection()?;
     if let Some(period) = args.number::<i32>("period")? {
@@ -104,7 +104,6 @@ pub(crate) fn cmd_dommemstat(shell: &mut Shell, args: &Args) -> Done {
         let changed = connection.domain_set_memory_stats_period(&found, period, flags);
         return changed.during(|| "Unable to change balloon collection period.");
     }
-    let _ = given;
     let most = u32::try_from(MEMORY_STATS.len()).unwrap_or(u32::MAX);
     let stats = connection
         .domain_memory_stats(&found, most, 0)
