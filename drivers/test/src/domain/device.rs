@@ -2,6 +2,8 @@
 
 use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Origin, Result};
+use virt_model::domain::controller::ControllerType;
+use virt_model::domain::devices::InputBus;
 use virt_model::domain::disk::DiskBus;
 use virt_model::domain::{Device, Disk, Domain as Definition};
 use virt_types::{DomainRef, Event, api};
@@ -58,7 +60,9 @@ fn plug(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
     check_flags(flags, LIVE, "testDomainAttachDeviceLiveAndConfig")?;
     state.require_active()?;
     let definition = state.affected_mut(LIVE)?;
-    match rules::parse_device(xml, definition)? {
+    let device = rules::parse_device(xml, definition)?;
+    check_place(definition, &device)?;
+    match device {
         Device::Disk(mut disk) => {
             let alias = disk_alias(&disk);
             disk.info.alias = Some(alias.clone());
@@ -80,6 +84,26 @@ fn plug(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
         }
     }
 }
+
+/// Refuses a device that the domain has no place for.
+fn check_place(definition: &Definition, device: &Device) -> Result<()> {
+    let has_usb =
+        definition.devices.controllers.iter().any(|known| known.kind == ControllerType::Usb);
+    let detail = match device {
+        Device::Hostdev(hostdev) if hostdev.kind == "usb" && !has_usb => NO_USB,
+        Device::Input(input) if input.bus == Some(InputBus::Usb) && !has_usb => NO_USB,
+        Device::Redirdev(_) if !has_usb => {
+            "cannot add redirected USB device: USB is disabled for this domain"
+        }
+        Device::Memory(_) if definition.max_memory.is_none() => {
+            "cannot use/hotplug a memory device when domain 'maxMemory' is not defined"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(Code::ConfigUnsupported, Origin::Domain, detail))
+}
+
+const NO_USB: &str = "Device configuration is not compatible: Domain has no USB bus support";
 
 /// Refuses a disk whose name another one has.
 fn check_target(definition: &Definition, disk: &Disk) -> Result<()> {
