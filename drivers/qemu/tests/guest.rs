@@ -272,3 +272,61 @@ fn a_reset_ends_a_guest_that_is_not_to_reboot() {
     assert_eq!(next(&events), (api::DOMAIN_EVENT_STOPPED, api::DOMAIN_EVENT_STOPPED_SHUTDOWN));
     assert!(connection.domain_lookup_by_name("vm").is_err());
 }
+
+/// What libvirtd writes into a status file beside what we do; none of it may be in the way.
+#[test]
+fn a_guest_of_libvirtd_is_taken_over() {
+    let Some(xml) = tiny("vm") else { return };
+    let mut private = Private::new("qemu-takeover");
+    let dom = private.connection.domain_create_xml(&xml, 0).unwrap();
+    let pid = private.pid("vm");
+    let nobody = Connection::new(Vec::new(), "", false);
+    drop(std::mem::replace(&mut private.connection, nobody));
+    let path = private.scratch.join("run/libvirt/qemu/vm.xml");
+    let ours = std::fs::read_to_string(&path).unwrap();
+    let dir = private.scratch.path().display().to_string();
+    let theirs = ours
+        .replace(
+            "</vcpus>",
+            &format!(
+                "</vcpus><qemuCaps><flag name='sdl'/><flag name='hda-duplex'/></qemuCaps>\
+                 <devices><device alias='serial0'/></devices><libDir path='{dir}'/>\
+                 <channelTargetDir path='{dir}'/><memoryBackingDir path='{dir}'/>\
+                 <cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>\
+                 <chardevStdioLogd/><nodename index='3'/><fdset index='0'/>\
+                 <blockjobs active='no'/><agentTimeout>-2</agentTimeout>"
+            ),
+        )
+        .replace("<alias name='balloon0'/>", "<alias name='balloon0'/><privateData/>");
+    assert_ne!(ours, theirs);
+    std::fs::write(&path, theirs).unwrap();
+    private.connection = connect(&private.scratch);
+    let found = private.connection.domain_lookup_by_name("vm").unwrap();
+    assert_eq!((found, private.pid("vm")), (dom.clone(), pid));
+    let console = private.connection.domain_open_console(&dom, None, 0).unwrap();
+    console.send(b"ping\r").unwrap();
+    read_until(console.as_ref(), "pong");
+}
+
+/// A pid that another process has by now is no guest, and nothing is done to that process.
+#[test]
+fn a_recycled_pid_is_never_taken_for_a_guest() {
+    let Some(xml) = tiny("vm") else { return };
+    let mut private = Private::new("qemu-recycled");
+    let dom = private.connection.domain_define_xml_flags(&xml, 0).unwrap();
+    let dom = private.connection.domain_create_with_flags(&dom, 0).unwrap();
+    let pid = private.pid("vm");
+    let nobody = Connection::new(Vec::new(), "", false);
+    drop(std::mem::replace(&mut private.connection, nobody));
+    let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let path = private.scratch.join("run/libvirt/qemu/vm.xml");
+    let status = std::fs::read_to_string(&path).unwrap();
+    let status = status.replace(&format!("pid='{pid}'>"), &format!("pid='{}'>", other.id()));
+    std::fs::write(&path, status).unwrap();
+    test_support::signal(i32::try_from(pid).unwrap(), test_support::Signal::KILL);
+    private.connection = connect(&private.scratch);
+    assert_eq!(state(&private.connection, &dom).0, api::DOMAIN_SHUTOFF);
+    assert!(other.try_wait().unwrap().is_none(), "left alone");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
