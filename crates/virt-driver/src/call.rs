@@ -4,6 +4,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use virt_error::{Code, Error, Result};
+
 use crate::{Api, Caller, Connection};
 
 /// What a driver is handed with every call.
@@ -37,6 +39,15 @@ impl Call<'_> {
         if let Some(context) = self.connection.context() {
             lock(&context.reply_files).push(file);
         }
+    }
+
+    /// Refuses an argument that is 0 where the public function takes none such.
+    pub(crate) fn nonzero(&self, given: bool, argument: &str) -> Result<()> {
+        if given {
+            return Ok(());
+        }
+        let detail = format!("{argument} in {} must not be zero", self.api.name);
+        Err(Error::new(Code::InvalidArg, self.api.origin, detail))
     }
 
     /// Runs `wait`, which may last as long as a hypervisor pleases, without holding the place of a

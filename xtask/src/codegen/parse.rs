@@ -65,6 +65,8 @@ pub(crate) struct Call {
     pub(crate) allow: Vec<String>,
     /// Whether a read-only connection refuses the call, where the permissions say otherwise.
     pub(crate) refused_read_only: Option<bool>,
+    /// An argument that the public function refuses to be 0.
+    pub(crate) nonzero: Option<String>,
     pub(crate) filter: Option<String>,
     pub(crate) stream: Option<String>,
     pub(crate) via: Via,
@@ -198,6 +200,7 @@ fn call_line(program: &mut Program, rest: &str) -> Result<Call, String> {
         lane: "normal".into(),
         allow: Vec::new(),
         refused_read_only: None,
+        nonzero: None,
         filter: None,
         stream: None,
         via: Via::Session,
@@ -211,6 +214,7 @@ fn call_attribute(call: &mut Call, line: &str) -> Result<(), String> {
         "lane" => call.lane = rest.to_owned(),
         "allow" => call.allow = rest.split(", ").map(str::to_owned).collect(),
         "readonly" => call.refused_read_only = Some(rest == "refused"),
+        "nonzero" => call.nonzero = Some(rest.to_owned()),
         "filter" => call.filter = Some(rest.to_owned()),
         "stream" => call.stream = Some(rest.to_owned()),
         "via" => call.via = via(rest)?,

@@ -212,13 +212,18 @@ pub(super) fn facade(programs: &[Program]) -> Result<String, String> {
         let wide = widest(programs, family, method).ok_or("no widest form")?;
         let drop_value =
             if call.ret == Ret::Nothing && wide.ret != Ret::Nothing { ".map(drop)" } else { "" };
+        let served = format!("self.{family}()?.{method}(call{passed}){drop_value}");
+        let body = match &call.nonzero {
+            Some(arg) => format!("{{ call.nonzero({arg} != 0, {arg:?})?; {served} }}"),
+            None => served,
+        };
         if params.len() > 6 {
             out.push_str("#[allow(clippy::too_many_arguments)]\n");
         }
         let _ = writeln!(
             out,
             "/// `{}`.\npub fn {}(&self{list}) -> Result<{}> {{\n\
-             self.run(&api::{}, {object}, {flags}, |call| self.{family}()?.{method}(call{passed}){drop_value})\n}}\n",
+             self.run(&api::{}, {object}, {flags}, |call| {body})\n}}\n",
             call.api,
             call.name.to_lowercase(),
             facade_result(call),

@@ -177,6 +177,17 @@ fn remote_method(out: &mut String, programs: &[Program], family: &str, method: &
     out.push_str("}\n\n");
 }
 
+/// A call that is made twice: with room for nothing, which gives the count, and with that many.
+///
+/// Compat: some drivers refuse any other number than theirs.
+fn counted_params(path: &str, call: &Call, arguments: &str, read: &str) -> String {
+    let one = |read: &str| {
+        format!("self.call(call, {path}::PROGRAM, {path}::{}, {arguments}{read})", call.name)
+    };
+    let count = format!(", |r| {path}::{}Ret::decode(r).map(|ret| ret.nparams)", camel(&call.name));
+    format!("{{ let nparams = 0; let nparams = {}?; {} }}", one(&count), one(read))
+}
+
 fn same_answer(call: &Call, wide: &Call) -> bool {
     match (&call.ret, &wide.ret) {
         (Ret::Fields(one), Ret::Fields(other)) => one[0].kind == other[0].kind,
@@ -197,6 +208,7 @@ fn invocation(
         let value = match (form, arg.name.as_str()) {
             (Form::List, "need_results") => "1".to_owned(),
             (Form::Params, "nparams") => match &call.ret {
+                Ret::Fields(fields) if fields.len() > 1 => "nparams".into(),
                 Ret::Fields(fields) => match &fields[0].kind {
                     Type::List(_, max) => format!("limits::{max} as i32"),
                     _ => "0".into(),
@@ -231,5 +243,10 @@ fn invocation(
         (Some(_), _) => "call_stream",
     };
     let read = if verb == "open_stream" { String::new() } else { format!(", {read}") };
+    if let (Form::Params, Ret::Fields(fields)) = (form, &call.ret)
+        && fields.len() > 1
+    {
+        return counted_params(path, call, &arguments, &read);
+    }
     format!("self.{verb}(call, {path}::PROGRAM, {path}::{}, {arguments}{read})", call.name)
 }

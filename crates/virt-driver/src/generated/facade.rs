@@ -191,6 +191,7 @@ impl Connection {
     /// `virDomainSetMaxMemory`.
     pub fn domain_set_max_memory(&self, dom: &DomainRef, memory: u64) -> Result<()> {
         self.run(&api::DOMAIN_SET_MAX_MEMORY, Object::Domain(dom), 0, |call| {
+            call.nonzero(memory != 0, "memory")?;
             self.domains()?.set_max_memory(call, dom, memory)
         })
     }
@@ -198,6 +199,7 @@ impl Connection {
     /// `virDomainSetMemory`.
     pub fn domain_set_memory(&self, dom: &DomainRef, memory: u64) -> Result<()> {
         self.run(&api::DOMAIN_SET_MEMORY, Object::Domain(dom), 0, |call| {
+            call.nonzero(memory != 0, "memory")?;
             self.domains()?.set_memory(call, dom, memory, 1)
         })
     }
@@ -205,6 +207,7 @@ impl Connection {
     /// `virDomainSetVcpus`.
     pub fn domain_set_vcpus(&self, dom: &DomainRef, nvcpus: u32) -> Result<()> {
         self.run(&api::DOMAIN_SET_VCPUS, Object::Domain(dom), 0, |call| {
+            call.nonzero(nvcpus != 0, "nvcpus")?;
             self.domains()?.set_vcpus(call, dom, nvcpus, 1)
         })
     }
@@ -1239,6 +1242,7 @@ impl Connection {
     /// `virDomainSetVcpusFlags`.
     pub fn domain_set_vcpus_flags(&self, dom: &DomainRef, nvcpus: u32, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_SET_VCPUS_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
+            call.nonzero(nvcpus != 0, "nvcpus")?;
             self.domains()?.set_vcpus(call, dom, nvcpus, flags)
         })
     }
@@ -1279,6 +1283,7 @@ impl Connection {
     /// `virDomainSetMemoryFlags`.
     pub fn domain_set_memory_flags(&self, dom: &DomainRef, memory: u64, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_SET_MEMORY_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
+            call.nonzero(memory != 0, "memory")?;
             self.domains()?.set_memory(call, dom, memory, flags)
         })
     }

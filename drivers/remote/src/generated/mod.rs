@@ -118,17 +118,23 @@ impl virt_driver::Host for RemoteDriver {
         cpu_num: i32,
         flags: u32,
     ) -> Result<Vec<NodeCpuStat>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::NODE_GET_CPU_STATS,
-            &remote::NodeGetCpuStatsArgs {
-                cpu_num,
-                nparams: limits::NODE_CPU_STATS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::NODE_CPU_STATS_MAX, NodeCpuStat::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_CPU_STATS,
+                &remote::NodeGetCpuStatsArgs { cpu_num, nparams, flags },
+                |r| remote::NodeGetCpuStatsRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_CPU_STATS,
+                &remote::NodeGetCpuStatsArgs { cpu_num, nparams, flags },
+                |r| r.list(limits::NODE_CPU_STATS_MAX, NodeCpuStat::decode),
+            )
+        }
     }
 
     fn node_get_memory_stats(
@@ -137,17 +143,23 @@ impl virt_driver::Host for RemoteDriver {
         cell_num: i32,
         flags: u32,
     ) -> Result<Vec<NodeMemoryStat>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::NODE_GET_MEMORY_STATS,
-            &remote::NodeGetMemoryStatsArgs {
-                nparams: limits::NODE_MEMORY_STATS_MAX as i32,
-                cell_num,
-                flags,
-            },
-            |r| r.list(limits::NODE_MEMORY_STATS_MAX, NodeMemoryStat::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_MEMORY_STATS,
+                &remote::NodeGetMemoryStatsArgs { nparams, cell_num, flags },
+                |r| remote::NodeGetMemoryStatsRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_MEMORY_STATS,
+                &remote::NodeGetMemoryStatsArgs { nparams, cell_num, flags },
+                |r| r.list(limits::NODE_MEMORY_STATS_MAX, NodeMemoryStat::decode),
+            )
+        }
     }
 
     fn node_suspend_for_duration(
@@ -182,16 +194,23 @@ impl virt_driver::Host for RemoteDriver {
     }
 
     fn node_get_memory_parameters(&self, call: &Call<'_>, flags: u32) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::NODE_GET_MEMORY_PARAMETERS,
-            &remote::NodeGetMemoryParametersArgs {
-                nparams: limits::NODE_MEMORY_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::NODE_MEMORY_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_MEMORY_PARAMETERS,
+                &remote::NodeGetMemoryParametersArgs { nparams, flags },
+                |r| remote::NodeGetMemoryParametersRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_MEMORY_PARAMETERS,
+                &remote::NodeGetMemoryParametersArgs { nparams, flags },
+                |r| r.list(limits::NODE_MEMORY_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn node_get_cpu_map(
@@ -340,13 +359,23 @@ impl virt_driver::Host for RemoteDriver {
     }
 
     fn node_get_sev_info(&self, call: &Call<'_>, flags: u32) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::NODE_GET_SEV_INFO,
-            &remote::NodeGetSevInfoArgs { nparams: limits::NODE_SEV_INFO_MAX as i32, flags },
-            |r| r.list(limits::NODE_SEV_INFO_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_SEV_INFO,
+                &remote::NodeGetSevInfoArgs { nparams, flags },
+                |r| remote::NodeGetSevInfoRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::NODE_GET_SEV_INFO,
+                &remote::NodeGetSevInfoArgs { nparams, flags },
+                |r| r.list(limits::NODE_SEV_INFO_MAX, TypedParam::decode),
+            )
+        }
     }
 }
 
@@ -1140,17 +1169,23 @@ impl virt_driver::Domains for RemoteDriver {
         dom: &DomainRef,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_MEMORY_PARAMETERS,
-            &remote::DomainGetMemoryParametersArgs {
-                dom: dom.clone(),
-                nparams: limits::DOMAIN_MEMORY_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_MEMORY_PARAMETERS,
+                &remote::DomainGetMemoryParametersArgs { dom: dom.clone(), nparams, flags },
+                |r| remote::DomainGetMemoryParametersRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_MEMORY_PARAMETERS,
+                &remote::DomainGetMemoryParametersArgs { dom: dom.clone(), nparams, flags },
+                |r| r.list(limits::DOMAIN_MEMORY_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn get_vcpus_flags(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<i32> {
@@ -1218,17 +1253,23 @@ impl virt_driver::Domains for RemoteDriver {
         dom: &DomainRef,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_BLKIO_PARAMETERS,
-            &remote::DomainGetBlkioParametersArgs {
-                dom: dom.clone(),
-                nparams: limits::DOMAIN_BLKIO_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_BLKIO_PARAMETERS,
+                &remote::DomainGetBlkioParametersArgs { dom: dom.clone(), nparams, flags },
+                |r| remote::DomainGetBlkioParametersRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_BLKIO_PARAMETERS,
+                &remote::DomainGetBlkioParametersArgs { dom: dom.clone(), nparams, flags },
+                |r| r.list(limits::DOMAIN_BLKIO_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn inject_nmi(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
@@ -1436,18 +1477,33 @@ impl virt_driver::Domains for RemoteDriver {
         path: &str,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_STATS_FLAGS,
-            &remote::DomainBlockStatsFlagsArgs {
-                dom: dom.clone(),
-                path: path.to_owned(),
-                nparams: limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_BLOCK_STATS_FLAGS,
+                &remote::DomainBlockStatsFlagsArgs {
+                    dom: dom.clone(),
+                    path: path.to_owned(),
+                    nparams,
+                    flags,
+                },
+                |r| remote::DomainBlockStatsFlagsRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_BLOCK_STATS_FLAGS,
+                &remote::DomainBlockStatsFlagsArgs {
+                    dom: dom.clone(),
+                    path: path.to_owned(),
+                    nparams,
+                    flags,
+                },
+                |r| r.list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn reset(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
@@ -1516,18 +1572,33 @@ impl virt_driver::Domains for RemoteDriver {
         disk: Option<&str>,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_BLOCK_IO_TUNE,
-            &remote::DomainGetBlockIoTuneArgs {
-                dom: dom.clone(),
-                disk: disk.map(str::to_owned),
-                nparams: limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_BLOCK_IO_TUNE,
+                &remote::DomainGetBlockIoTuneArgs {
+                    dom: dom.clone(),
+                    disk: disk.map(str::to_owned),
+                    nparams,
+                    flags,
+                },
+                |r| remote::DomainGetBlockIoTuneRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_BLOCK_IO_TUNE,
+                &remote::DomainGetBlockIoTuneArgs {
+                    dom: dom.clone(),
+                    disk: disk.map(str::to_owned),
+                    nparams,
+                    flags,
+                },
+                |r| r.list(limits::DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn set_numa_parameters(
@@ -1556,17 +1627,23 @@ impl virt_driver::Domains for RemoteDriver {
         dom: &DomainRef,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_NUMA_PARAMETERS,
-            &remote::DomainGetNumaParametersArgs {
-                dom: dom.clone(),
-                nparams: limits::DOMAIN_NUMA_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_NUMA_PARAMETERS,
+                &remote::DomainGetNumaParametersArgs { dom: dom.clone(), nparams, flags },
+                |r| remote::DomainGetNumaParametersRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_NUMA_PARAMETERS,
+                &remote::DomainGetNumaParametersArgs { dom: dom.clone(), nparams, flags },
+                |r| r.list(limits::DOMAIN_NUMA_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn set_interface_parameters(
@@ -1598,18 +1675,33 @@ impl virt_driver::Domains for RemoteDriver {
         device: &str,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_INTERFACE_PARAMETERS,
-            &remote::DomainGetInterfaceParametersArgs {
-                dom: dom.clone(),
-                device: device.to_owned(),
-                nparams: limits::DOMAIN_INTERFACE_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_INTERFACE_PARAMETERS,
+                &remote::DomainGetInterfaceParametersArgs {
+                    dom: dom.clone(),
+                    device: device.to_owned(),
+                    nparams,
+                    flags,
+                },
+                |r| remote::DomainGetInterfaceParametersRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_GET_INTERFACE_PARAMETERS,
+                &remote::DomainGetInterfaceParametersArgs {
+                    dom: dom.clone(),
+                    device: device.to_owned(),
+                    nparams,
+                    flags,
+                },
+                |r| r.list(limits::DOMAIN_INTERFACE_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn pm_suspend_for_duration(
@@ -4698,17 +4790,23 @@ impl virt_driver::Ports for RemoteDriver {
         port: &NetworkPortRef,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::NETWORK_PORT_GET_PARAMETERS,
-            &remote::NetworkPortGetParametersArgs {
-                port: port.clone(),
-                nparams: limits::NETWORK_PORT_PARAMETERS_MAX as i32,
-                flags,
-            },
-            |r| r.list(limits::NETWORK_PORT_PARAMETERS_MAX, TypedParam::decode),
-        )
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::NETWORK_PORT_GET_PARAMETERS,
+                &remote::NetworkPortGetParametersArgs { port: port.clone(), nparams, flags },
+                |r| remote::NetworkPortGetParametersRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::NETWORK_PORT_GET_PARAMETERS,
+                &remote::NetworkPortGetParametersArgs { port: port.clone(), nparams, flags },
+                |r| r.list(limits::NETWORK_PORT_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
     }
 
     fn set_parameters(
