@@ -28,6 +28,12 @@ macro_rules! families {
                 true
             }
 
+            /// The version of the library that serves the connection (`virConnectGetLibVersion`):
+            /// of this one, or of a daemon's.
+            fn lib_version(&self) -> Result<u64> {
+                Ok(virt_types::LIB_VERSION)
+            }
+
             $(
                 fn $name(&self) -> Option<&dyn $family> {
                     None

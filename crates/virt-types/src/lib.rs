@@ -15,6 +15,9 @@ pub use generated::constants as api;
 pub use params::{TypedParam, TypedValue};
 pub use uuid::Uuid;
 
+/// The release of libvirt whose interface this is: 1,000,000 × major + 1,000 × minor + release.
+pub const LIB_VERSION: u64 = 11_003_000;
+
 /// The features a connection can be asked for (`VIR_DRV_FEATURE_…`), by number.
 pub mod feature {
     /// Migration in two, three phases with and without parameters.

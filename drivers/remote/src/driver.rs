@@ -36,6 +36,10 @@ macro_rules! families {
                 self.client.is_alive()
             }
 
+            fn lib_version(&self) -> Result<u64> {
+                ask(&self.client, remote::CONNECT_GET_LIB_VERSION, &(), |r| r.u64())
+            }
+
             $(
                 fn $name(&self) -> Option<&dyn virt_driver::$family> {
                     Some(self)
@@ -72,11 +76,6 @@ impl RemoteDriver {
     fn asks_feature(&self, feature: i32) -> Result<bool> {
         let arguments = remote::ConnectSupportsFeatureArgs { feature };
         ask(&self.client, remote::CONNECT_SUPPORTS_FEATURE, &arguments, |r| r.flag())
-    }
-
-    /// The version of the library that the daemon was built with (`virConnectGetLibVersion`).
-    pub fn lib_version(&self) -> Result<u64> {
-        ask(&self.client, remote::CONNECT_GET_LIB_VERSION, &(), |r| r.u64())
     }
 
     pub(crate) fn call<A: Codec, R>(

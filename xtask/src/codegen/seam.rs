@@ -180,12 +180,29 @@ pub(super) fn apis(programs: &[Program]) -> Result<String, String> {
     Ok(out)
 }
 
+/// Calls that give typed parameters as they are counted.
+///
+/// Compat: the public functions add `VIR_TYPED_PARAM_STRING_OKAY` to these themselves.
+fn takes_strings(call: &Call) -> bool {
+    let params = match &call.ret {
+        Ret::Fields(fields) => fields.first().map(|field| &field.kind),
+        _ => None,
+    };
+    let typed = matches!(params, Some(Type::List(inner, _)) if **inner == Type::TypedParam);
+    let counted = matches!(&call.via, Via::Method { form: Form::Params, .. });
+    typed && counted
+        || matches!(
+            call.name.as_str(),
+            "DOMAIN_GET_CPU_STATS" | "DOMAIN_GET_PERF_EVENTS" | "DOMAIN_GET_LAUNCH_SECURITY_INFO"
+        )
+}
+
 pub(super) fn facade(programs: &[Program]) -> Result<String, String> {
     let mut out = super::header(
         "The public calls as methods of a connection: access is checked, refusals get their name.",
     );
     out.push_str(USES);
-    out.push_str("use crate::access::Object;\nuse crate::{Connection, Stream};\nuse super::api;\n\nimpl Connection {\n");
+    out.push_str("use virt_types::api::TYPED_PARAM_STRING_OKAY;\n\nuse crate::access::Object;\nuse crate::{Connection, Stream};\nuse super::api;\n\nimpl Connection {\n");
     for call in programs.iter().flat_map(|program| &program.calls) {
         let Via::Method { form, family, method, args } = &call.via else { continue };
         let dropped = |name: &str| match form {
@@ -208,7 +225,13 @@ pub(super) fn facade(programs: &[Program]) -> Result<String, String> {
             _ => None,
         });
         let object = object.unwrap_or_else(|| "Object::Connect".into());
-        let passed: String = args.iter().map(|arg| format!(", {arg}")).collect();
+        let passed: String = args
+            .iter()
+            .map(|arg| match arg.as_str() {
+                "flags" if takes_strings(call) => ", flags | TYPED_PARAM_STRING_OKAY".into(),
+                arg => format!(", {arg}"),
+            })
+            .collect();
         let wide = widest(programs, family, method).ok_or("no widest form")?;
         let drop_value =
             if call.ret == Ret::Nothing && wide.ret != Ret::Nothing { ".map(drop)" } else { "" };

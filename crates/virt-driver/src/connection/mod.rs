@@ -82,6 +82,14 @@ impl Connection {
         self.shared.drivers.iter().all(|driver| driver.is_alive())
     }
 
+    /// `virConnectGetLibVersion`: the version of the library behind the connection.
+    pub fn connect_get_lib_version(&self) -> Result<u64> {
+        match self.shared.drivers.first() {
+            Some(driver) => driver.lib_version(),
+            None => Ok(virt_types::LIB_VERSION),
+        }
+    }
+
     /// Whether a driver has a feature. Compat: every driver takes string parameters and has the
     /// arguments of `virNetworkUpdate` in the documented order.
     pub fn supports_feature(&self, number: i32) -> bool {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use virt_error::Result;
 use virt_types::*;
 
+use virt_types::api::TYPED_PARAM_STRING_OKAY;
+
 use super::api;
 use crate::access::Object;
 use crate::{Connection, Stream};
@@ -1235,7 +1237,9 @@ impl Connection {
             &api::DOMAIN_GET_MEMORY_PARAMETERS,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.get_memory_parameters(call, dom, flags),
+            |call| {
+                self.domains()?.get_memory_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+            },
         )
     }
 
@@ -1307,7 +1311,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_BLKIO_PARAMETERS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_blkio_parameters(call, dom, flags)
+            self.domains()?.get_blkio_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -1514,7 +1518,9 @@ impl Connection {
             &api::DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.get_scheduler_parameters(call, dom, flags),
+            |call| {
+                self.domains()?.get_scheduler_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+            },
         )
     }
 
@@ -1694,7 +1700,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_BLOCK_STATS_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_stats_flags(call, dom, path, flags)
+            self.domains()?.block_stats_flags(call, dom, path, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -1767,7 +1773,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_BLOCK_IO_TUNE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_block_io_tune(call, dom, disk, flags)
+            self.domains()?.get_block_io_tune(call, dom, disk, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -1790,7 +1796,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_NUMA_PARAMETERS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_numa_parameters(call, dom, flags)
+            self.domains()?.get_numa_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -1821,7 +1827,14 @@ impl Connection {
             &api::DOMAIN_GET_INTERFACE_PARAMETERS,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.get_interface_parameters(call, dom, device, flags),
+            |call| {
+                self.domains()?.get_interface_parameters(
+                    call,
+                    dom,
+                    device,
+                    flags | TYPED_PARAM_STRING_OKAY,
+                )
+            },
         )
     }
 
@@ -1880,7 +1893,14 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainGetCpuStats> {
         self.run(&api::DOMAIN_GET_CPU_STATS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_cpu_stats(call, dom, nparams, start_cpu, ncpus, flags)
+            self.domains()?.get_cpu_stats(
+                call,
+                dom,
+                nparams,
+                start_cpu,
+                ncpus,
+                flags | TYPED_PARAM_STRING_OKAY,
+            )
         })
     }
 
@@ -2106,7 +2126,7 @@ impl Connection {
     /// `virNodeGetMemoryParameters`.
     pub fn node_get_memory_parameters(&self, flags: u32) -> Result<Vec<TypedParam>> {
         self.run(&api::NODE_GET_MEMORY_PARAMETERS, Object::Connect, u64::from(flags), |call| {
-            self.host()?.node_get_memory_parameters(call, flags)
+            self.host()?.node_get_memory_parameters(call, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -2631,7 +2651,7 @@ impl Connection {
     /// `virDomainGetPerfEvents`.
     pub fn domain_get_perf_events(&self, dom: &DomainRef, flags: u32) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_PERF_EVENTS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_perf_events(call, dom, flags)
+            self.domains()?.get_perf_events(call, dom, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -2809,7 +2829,7 @@ impl Connection {
     /// `virNodeGetSEVInfo`.
     pub fn node_get_sev_info(&self, flags: u32) -> Result<Vec<TypedParam>> {
         self.run(&api::NODE_GET_SEV_INFO, Object::Connect, u64::from(flags), |call| {
-            self.host()?.node_get_sev_info(call, flags)
+            self.host()?.node_get_sev_info(call, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -2823,7 +2843,9 @@ impl Connection {
             &api::DOMAIN_GET_LAUNCH_SECURITY_INFO,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.get_launch_security_info(call, dom, flags),
+            |call| {
+                self.domains()?.get_launch_security_info(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+            },
         )
     }
 
@@ -2945,7 +2967,7 @@ impl Connection {
             &api::NETWORK_PORT_GET_PARAMETERS,
             Object::NetworkPort(port),
             u64::from(flags),
-            |call| self.ports()?.get_parameters(call, port, flags),
+            |call| self.ports()?.get_parameters(call, port, flags | TYPED_PARAM_STRING_OKAY),
         )
     }
 
