@@ -95,24 +95,27 @@ impl Virtd {
         fs::read_to_string(self.base.join("stderr")).unwrap_or_default()
     }
 
-    /// Process ids of the emulators it started: by their pid files, and by the folder they name.
+    /// Process ids of the emulators it started.
     pub fn emulators(&self) -> Vec<i32> {
-        let files =
-            fs::read_dir(self.base.join("run/libvirt/qemu")).into_iter().flatten().flatten();
-        let base = self.base().to_string_lossy().into_owned();
-        files
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "pid"))
-            .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
-            .filter(|pid| {
-                // The drivers have pid files of their own there, with the daemon's id.
-                let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                let line = String::from_utf8_lossy(&line);
-                let program = line.split('\0').next().unwrap_or_default();
-                program.contains("qemu-system") && line.contains(&base)
-            })
-            .collect()
+        emulators(&self.base.join("run/libvirt/qemu"), self.base())
     }
+}
+
+/// Emulators by their pid files, as far as they name a folder that is the test's own.
+fn emulators(pid_files: &Path, own: &Path) -> Vec<i32> {
+    let own = own.to_string_lossy().into_owned();
+    let files = fs::read_dir(pid_files).into_iter().flatten().flatten().map(|entry| entry.path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pid"))
+        .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+        .filter(|pid: &i32| {
+            // The drivers have pid files of their own there, with the daemon's id.
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            let program = line.split('\0').next().unwrap_or_default();
+            program.contains("qemu-system") && line.contains(&own)
+        })
+        .collect()
 }
 
 impl Daemon for Virtd {
@@ -143,8 +146,7 @@ pub fn signal(pid: i32, signal: Signal) {
 pub struct Reference {
     child: Child,
     socket: PathBuf,
-    /// Dropped last, when the daemon has ended.
-    _home: Scratch,
+    home: Scratch,
 }
 
 /// The user that owns nothing, on every Linux.
@@ -186,7 +188,7 @@ impl Reference {
             let log = fs::read_to_string(home.join("stderr")).unwrap_or_default();
             return Err(format!("libvirtd {reason}: {log}"));
         }
-        Ok(Self { child, socket, _home: home })
+        Ok(Self { child, socket, home })
     }
 }
 
@@ -200,6 +202,9 @@ impl Drop for Reference {
     fn drop(&mut self) {
         if terminate(&mut self.child) != Some(0) {
             eprintln!("libvirtd did not end well");
+        }
+        for pid in emulators(&self.home.join("libvirt/qemu/run"), self.home.path()) {
+            signal(pid, Signal::KILL);
         }
     }
 }
