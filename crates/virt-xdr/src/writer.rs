@@ -128,6 +128,15 @@ impl Writer {
         Ok(())
     }
 
+    /// Counted text, one word per character. Compat: the final NUL is sent and counted.
+    pub fn chars(&mut self, text: &str, max: usize) -> Result<()> {
+        self.count(text.len().saturating_add(1), max)?;
+        for byte in text.bytes().chain([0]) {
+            self.u32(byte.into());
+        }
+        Ok(())
+    }
+
     /// Text as exactly `count` words, cut or filled with NULs; the last one is always a NUL.
     pub fn chars_fixed(&mut self, text: &str, count: usize) {
         let bytes = text.bytes().take(count.saturating_sub(1));

@@ -99,7 +99,7 @@ fn encode_from(kind: &Type, place: &str, reference: &str) -> String {
         Type::Text | Type::Name => format!("w.string({reference}, limits::STRING_MAX)?;"),
         Type::Uuid => format!("w.fixed(&{place}.0);"),
         Type::Bytes(max) => format!("w.bytes({reference}, {})?;", limit(max)),
-        Type::Chars(max) => format!("w.octets({place}.as_bytes(), {})?;", limit(max)),
+        Type::Chars(max) => format!("w.chars({reference}, {})?;", limit(max)),
         Type::Octets(max) => format!("w.octets({reference}, {})?;", limit(max)),
         Type::CharsFixed(count) => format!("w.chars_fixed({reference}, {count});"),
         Type::List(inner, max) => format!(

@@ -394,7 +394,7 @@ impl Codec for DomainInterface {
 
 impl Codec for DomainSecurityLabel {
     fn encode(&self, w: &mut Writer) -> Result<()> {
-        w.octets(self.label.as_bytes(), limits::SECURITY_LABEL_MAX)?;
+        w.chars(&self.label, limits::SECURITY_LABEL_MAX)?;
         w.flag(self.enforcing);
         Ok(())
     }
@@ -626,8 +626,8 @@ impl Codec for DomainMigratePrepare2 {
 
 impl Codec for NodeGetSecurityModel {
     fn encode(&self, w: &mut Writer) -> Result<()> {
-        w.octets(self.model.as_bytes(), limits::SECURITY_MODEL_MAX)?;
-        w.octets(self.doi.as_bytes(), limits::SECURITY_DOI_MAX)?;
+        w.chars(&self.model, limits::SECURITY_MODEL_MAX)?;
+        w.chars(&self.doi, limits::SECURITY_DOI_MAX)?;
         Ok(())
     }
 
