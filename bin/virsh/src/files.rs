@@ -28,3 +28,11 @@ fn refusal(verb: &str, path: &str, error: &std::io::Error) -> Failure {
     let why = error.raw_os_error().map_or_else(|| error.to_string(), errno_text);
     Failure::new(format!("Failed to {verb} file '{path}': {why}"))
 }
+
+/// The path that a daemon, which works in a folder of its own, finds the file by.
+pub(crate) fn absolute(path: &str) -> String {
+    match std::env::current_dir() {
+        Ok(folder) if !path.starts_with('/') => format!("{}/{path}", folder.display()),
+        _ => path.to_owned(),
+    }
+}

@@ -100,7 +100,7 @@ mod tests {
         groups: &[Group {
             title: "Tests",
             keyword: "test",
-            commands: &[
+            commands: &[&[
                 Command::new(
                     "stats",
                     (),
@@ -115,7 +115,7 @@ mod tests {
                 ),
                 Command::new("stop", (), "", "", &[]),
                 Command::new("steal", (), "", "", &[]).hidden(),
-            ],
+            ]],
         }],
     };
 

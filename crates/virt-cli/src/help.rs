@@ -57,7 +57,7 @@ fn label(option: &Opt) -> String {
 pub fn group_help<H>(group: &Group<H>, colon: bool) -> String {
     let colon = if colon { ":" } else { "" };
     let mut out = format!(" {} (help keyword '{}'){colon}\n", group.title, group.keyword);
-    for command in group.commands.iter().filter(|command| !command.hidden) {
+    for command in group.commands().filter(|command| !command.hidden) {
         let _ = writeln!(out, "    {:<30} {}", command.name, command.summary);
     }
     out
@@ -66,7 +66,7 @@ pub fn group_help<H>(group: &Group<H>, colon: bool) -> String {
 /// Every group after another, as the program's own help shows them.
 pub fn options_overview<H>(table: &Table<H>, colon: bool) -> String {
     let mut out = String::new();
-    let visible = |group: &&Group<H>| group.commands.iter().any(|command| !command.hidden);
+    let visible = |group: &&Group<H>| group.commands().any(|command| !command.hidden);
     for group in table.groups.iter().filter(visible) {
         out.push_str(&group_help(group, colon));
         out.push('\n');
@@ -81,7 +81,7 @@ mod tests {
     static GROUP: Group<()> = Group {
         title: "Tests",
         keyword: "test",
-        commands: &[
+        commands: &[&[
             Command::new(
                 "try",
                 (),
@@ -99,13 +99,13 @@ mod tests {
             ),
             Command::new("plain", (), "does", "", &[]),
             Command::new("secret", (), "hides", "", &[]).hidden(),
-        ],
+        ]],
     };
 
     #[test]
     fn pages() {
         assert_eq!(
-            super::command_help(&GROUP.commands[0]),
+            super::command_help(&GROUP.commands[0][0]),
             "  NAME\n    try - tries it\n\n  SYNOPSIS\n    try <domain> [<count>] [--live] \
              [--very-long-option <string>] [<word>]... [--spec <string>]...\n\n  DESCRIPTION\n    \
              Tries it hard.\n\n  OPTIONS\n    [--domain] <string>  which\n    \
@@ -114,7 +114,7 @@ mod tests {
              --spec <string>...  each\n"
         );
         assert_eq!(
-            super::command_help(&GROUP.commands[1]),
+            super::command_help(&GROUP.commands[0][1]),
             "  NAME\n    plain - does\n\n  SYNOPSIS\n    plain\n"
         );
         assert_eq!(

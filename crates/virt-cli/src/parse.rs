@@ -173,11 +173,11 @@ mod tests {
         groups: &[Group {
             title: "Tests",
             keyword: "test",
-            commands: &[
+            commands: &[&[
                 Command::new("set", (), "", "", OPTIONS),
                 Command::new("echo", (), "", "", ECHO),
                 Command::new("old", (), "", "", &[]).hidden().alias_of("echo"),
-            ],
+            ]],
         }],
     };
 

@@ -179,7 +179,14 @@ impl<H: Copy> Command<H> {
 pub struct Group<H: 'static> {
     pub title: &'static str,
     pub keyword: &'static str,
-    pub commands: &'static [Command<H>],
+    /// In lists, so that a large group can be written down in several files.
+    pub commands: &'static [&'static [Command<H>]],
+}
+
+impl<H> Group<H> {
+    pub fn commands(&self) -> impl Iterator<Item = &'static Command<H>> + use<H> {
+        self.commands.iter().flat_map(|list| list.iter())
+    }
 }
 
 /// All commands of a shell.
@@ -204,6 +211,6 @@ impl<H> Table<H> {
 
     /// Every command in table order, hidden ones too.
     pub fn commands(&self) -> impl Iterator<Item = &'static Command<H>> + use<H> {
-        self.groups.iter().flat_map(|group| group.commands.iter())
+        self.groups.iter().flat_map(Group::commands)
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod monitor;
 pub(crate) mod network;
 pub(crate) mod nodedev;
 pub(crate) mod pool;
+pub(crate) mod save;
 pub(crate) mod security;
 pub(crate) mod snapshot;
 pub(crate) mod tune;
