@@ -17,12 +17,13 @@ use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
 use virt_driver::{Received, Stream};
 use virt_error::{Code, Error, Origin, Result};
 use virt_wire::{
@@ -36,8 +37,12 @@ use crate::serve::drained;
 
 /// Limit: bytes from a client that its streams have not taken yet; then it is not read any more.
 const INBOX_BYTES_MAX: usize = 1 << 20;
-/// A console's messages need not be as long as a volume's.
-const CONSOLE_READ_BYTES: usize = 16 << 10;
+/// A console's messages need not be as long as a volume's: a terminal gives no more at once.
+const CONSOLE_READ_BYTES: usize = 4 << 10;
+/// After a piece smaller than this one, a console is left alone for [`GATHER`]: a guest that prints
+/// byte by byte must not cost a message each. What comes after silence is sent at once.
+const GATHER_BYTES: usize = 1 << 10;
+const GATHER: Duration = Duration::from_millis(1);
 /// Messages in one direction before the other one has its turn.
 const STEPS_IN_TURN_MAX: usize = 16;
 /// A stream that can wait but has no descriptor is asked again after so long.
@@ -175,7 +180,8 @@ pub(crate) fn start(server: &Arc<Server>, link: Arc<Link>) {
     let shared = Arc::clone(server);
     server.runtime.spawn(async move {
         let watched = link.stream.poll_fd().and_then(watch);
-        let mut pump = Pump { server: shared, link, watched, rest: None, ended: false };
+        let mut pump =
+            Pump { server: shared, link, watched, rest: None, ended: false, hold_until: None };
         pump.run().await;
         pump.link.forget();
     });
@@ -199,6 +205,8 @@ struct Pump {
     rest: Option<(Vec<u8>, usize)>,
     /// The driver's data ended and the client was told so.
     ended: bool,
+    /// Until when more output is gathered before it is read.
+    hold_until: Option<Instant>,
 }
 
 /// How a step went.
@@ -300,6 +308,9 @@ impl Pump {
     /// Sends the client what the stream has.
     async fn outward(&mut self) -> Result<Step> {
         let mut moved = Step::Waits;
+        if self.holds() {
+            return Ok(moved);
+        }
         for _ in 0..STEPS_IN_TURN_MAX {
             if !self.wants_outward() {
                 break;
@@ -311,7 +322,13 @@ impl Pump {
             };
             let (received, message) = self.call(move |stream| read(stream, header, max)).await?;
             match received? {
-                Received::Data(_) => self.link.client.send(message, Vec::new()),
+                Received::Data(count) => {
+                    self.link.client.send(message, Vec::new());
+                    if self.watched.is_some() && count < GATHER_BYTES {
+                        self.hold_until = Some(Instant::now() + GATHER);
+                        return Ok(Step::Moved);
+                    }
+                }
                 Received::Hole(length) => self.send_hole(length),
                 Received::Pending => {
                     self.drained(Interest::READABLE);
@@ -339,6 +356,10 @@ impl Pump {
         self.link.sends_down && !self.ended && self.link.client.stream_may_send()
     }
 
+    fn holds(&self) -> bool {
+        self.hold_until.is_some_and(|until| Instant::now() < until)
+    }
+
     fn drained(&self, interest: Interest) {
         if let Some(watched) = &self.watched {
             drained(watched, interest);
@@ -355,10 +376,16 @@ impl Pump {
         };
         let mut changed = pin!(self.link.changed.notified());
         let (outward, inward) = (self.wants_outward(), self.rest.is_some());
+        let held = self.hold_until.filter(|_| self.holds());
+        let mut hold = pin!(sleep_until(held.unwrap_or_else(Instant::now)));
         poll_fn(|cx| {
+            let mut readable = |cx: &mut Context<'_>| match held {
+                Some(_) => hold.as_mut().poll(cx).is_ready(),
+                None => watched.poll_read_ready(cx).is_ready(),
+            };
             let woken = changed.as_mut().poll(cx).is_ready()
                 || (!inward && self.link.has_inward())
-                || (outward && watched.poll_read_ready(cx).is_ready())
+                || (outward && readable(cx))
                 || (inward && watched.poll_write_ready(cx).is_ready());
             if woken { Poll::Ready(()) } else { Poll::Pending }
         })
