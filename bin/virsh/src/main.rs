@@ -17,6 +17,7 @@ mod interactive;
 mod lookup;
 mod openers;
 mod options;
+mod rate;
 mod shell;
 mod table;
 mod tree;

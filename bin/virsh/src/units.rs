@@ -1,5 +1,7 @@
 //! Numbers as people read them: sizes, times, yes and no.
 
+use std::collections::BTreeSet;
+
 /// A size in bytes with two decimals and the unit that keeps it below 1024.
 pub(crate) fn pretty_size(bytes: u64) -> String {
     let (value, unit) = scale(bytes);
@@ -53,6 +55,32 @@ pub(crate) fn ranges(map: &[u8], cpus: usize) -> String {
     found.join(",")
 }
 
+/// Limit: no host has CPUs with numbers this high.
+const CPUS_MAX: usize = 1 << 16;
+
+/// Reads a list of CPUs: numbers and ranges with commas, `^` before a number that is left out.
+pub(crate) fn parse_cpus(text: &str) -> Option<BTreeSet<usize>> {
+    let number = |text: &str| {
+        let digits = text.trim_matches([' ', '\t']);
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<usize>().ok().filter(|cpu| plain && *cpu < CPUS_MAX)
+    };
+    let mut cpus = BTreeSet::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then(|| cpus.extend(first..=last))?;
+            }
+            None => match part.trim_start_matches(' ').strip_prefix('^') {
+                Some(out) => drop(cpus.remove(&number(out)?)),
+                None => drop(cpus.insert(number(part)?)),
+            },
+        }
+    }
+    Some(cpus)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +95,23 @@ mod tests {
             (100 << 30, "100.00 GiB"),
         ] {
             assert_eq!(pretty_size(bytes), want);
+        }
+    }
+
+    #[test]
+    fn cpu_lists() {
+        for (text, want) in [
+            ("0-3,^2", Some(vec![0, 1, 3])),
+            ("1, 2", Some(vec![1, 2])),
+            ("7", Some(vec![7])),
+            ("3-", None),
+            ("9-4", None),
+            ("", None),
+            ("+1", None),
+            ("0-99999999999", None),
+        ] {
+            let read = parse_cpus(text).map(|cpus| cpus.into_iter().collect::<Vec<_>>());
+            assert_eq!(read, want, "{text}");
         }
     }
 

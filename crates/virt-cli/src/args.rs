@@ -97,7 +97,8 @@ impl Args {
         self.values.iter().map(|(at, value)| (&self.options[*at], value.as_str()))
     }
 
-    fn raw(&self, name: &str) -> Option<&str> {
+    /// The option's text as typed, even if it is empty.
+    pub fn raw_text(&self, name: &str) -> Option<&str> {
         let at = self.index(name);
         self.values.iter().find(|(seen, _)| *seen == at).map(|(_, value)| value.as_str())
     }
@@ -111,7 +112,7 @@ impl Args {
 
     /// Whether the option was given.
     pub fn flag(&self, name: &str) -> bool {
-        self.raw(name).is_some()
+        self.raw_text(name).is_some()
     }
 
     /// Whether the command has such an option at all.
@@ -121,7 +122,7 @@ impl Args {
 
     /// The option's text, if it was given. Empty text is refused unless the table allows it.
     pub fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
-        match self.raw(name) {
+        match self.raw_text(name) {
             Some("") if !self.options[self.index(name)].allow_empty => Err(Problem::new(format!(
                 "Failed to get option '{name}': Option argument is empty"
             ))),
@@ -142,7 +143,7 @@ impl Args {
 
     /// The option's number, if it was given. The type decides the range.
     pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
-        let Some(text) = self.raw(name) else { return Ok(None) };
+        let Some(text) = self.raw_text(name) else { return Ok(None) };
         // Compat: blanks before a number are taken, as the C library's conversion does.
         match text.trim_start_matches([' ', '\t', '\n']).parse() {
             Ok(number) => Ok(Some(number)),
@@ -152,7 +153,7 @@ impl Args {
 
     /// The option's number with an optional unit; a bare number counts in `unit` bytes.
     pub fn scaled(&self, name: &str, unit: u64, limit: u64) -> Result<Option<u64>, Problem> {
-        let Some(text) = self.raw(name) else { return Ok(None) };
+        let Some(text) = self.raw_text(name) else { return Ok(None) };
         match parse_scaled(text, unit, limit) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(detail) => {

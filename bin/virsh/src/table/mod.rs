@@ -8,6 +8,7 @@ mod monitor;
 mod network;
 mod save;
 mod storage;
+mod tune;
 
 use virt_cli::{Command, Group, Table};
 
@@ -21,7 +22,7 @@ pub(crate) static TABLE: Table<Run> = Table {
         Group {
             title: "Domain Management",
             keyword: "domain",
-            commands: &[domain::DOMAIN_COMMANDS, save::SAVE_COMMANDS],
+            commands: &[domain::DOMAIN_COMMANDS, save::SAVE_COMMANDS, tune::TUNE_COMMANDS],
         },
         Group {
             title: "Domain Monitoring",
