@@ -22,9 +22,9 @@ pub(crate) fn print_document(shell: &mut Shell, args: &Args, text: &str) -> Done
     let shown = found.iter().map(|node| match node {
         Selected::Element(element) => dump_foreign(element, depth),
         Selected::Attr(name, value) => {
-            format!(" {name}=\"{}\"", escaped(value).replace('"', "&quot;"))
+            format!(" {name}=\"{}\"", xml::escaped(value).replace('"', "&quot;"))
         }
-        Selected::Text(text) => escaped(text),
+        Selected::Text(text) => xml::escaped(text),
     });
     let shown: Vec<String> = shown.collect();
     match (wrap, shown.is_empty()) {
@@ -34,9 +34,4 @@ pub(crate) fn print_document(shell: &mut Shell, args: &Args, text: &str) -> Done
         (true, false) => sayln!(shell, "<nodes>\n  {}\n</nodes>", shown.join("\n  ")),
     }
     Ok(())
-}
-
-/// Compat: quotes are double and attributes alone escape them, unlike in whole documents.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -30,6 +30,13 @@ impl Failure {
         self
     }
 
+    /// Says last what came of it.
+    #[must_use]
+    pub(crate) fn then(mut self, what: impl Into<String>) -> Self {
+        self.lines.push(what.into());
+        self
+    }
+
     pub(crate) fn is(&self, code: Code) -> bool {
         self.number == code as i32
     }

@@ -36,3 +36,9 @@ pub(crate) fn absolute(path: &str) -> String {
         _ => path.to_owned(),
     }
 }
+
+/// Whether a path is a block device of this host.
+pub(crate) fn is_block_device(path: &str) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device())
+}

@@ -4,6 +4,7 @@
 //! line of commands in one word, or the interactive shell. What a command does is one function in
 //! `commands`; what it is called and takes is one entry in `table`.
 
+mod address;
 mod clock;
 mod commands;
 mod completion;

@@ -1,6 +1,6 @@
 //! What commands read out of documents.
 
-use virt_xml::Element;
+use virt_xml::{Element, Node};
 
 use crate::failure::Failure;
 
@@ -100,10 +100,74 @@ pub(crate) fn nics(domain: &Element<'_>) -> Vec<Nic> {
 /// Replaces the text of a child element.
 pub(crate) fn set_child_text(parent: &mut Element<'static>, name: &str, text: &str) {
     for node in &mut parent.children {
-        if let virt_xml::Node::Element(child) = node
+        if let Node::Element(child) = node
             && child.name == name
         {
-            child.children = vec![virt_xml::Node::Text(text.to_owned().into())];
+            child.children = vec![Node::Text(text.to_owned().into())];
         }
     }
+}
+
+/// Compat: quotes are double and attributes alone escape them, unlike in whole documents.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// An element as it stands in its document, white space and all.
+pub(crate) fn as_it_is(element: &Element<'_>) -> String {
+    let mut out = String::new();
+    copy(&mut out, element);
+    out
+}
+
+fn copy(out: &mut String, element: &Element<'_>) {
+    out.push('<');
+    out.push_str(&element.name);
+    for attr in &element.attrs {
+        let value = escaped(&attr.value).replace('"', "&quot;");
+        out.push_str(&format!(" {}=\"{value}\"", attr.name));
+    }
+    if element.children.is_empty() {
+        out.push_str("/>");
+        return;
+    }
+    out.push('>');
+    for node in &element.children {
+        match node {
+            Node::Element(child) => copy(out, child),
+            Node::Text(text) => out.push_str(&escaped(text)),
+            Node::Comment(text) => out.push_str(&format!("<!--{text}-->")),
+        }
+    }
+    out.push_str(&format!("</{}>", element.name));
+}
+
+/// A document of this shell's own making: indented, single quotes.
+pub(crate) fn own_document(element: &Element<'_>) -> String {
+    let mut out = String::new();
+    write_own(&mut out, element, 0);
+    out
+}
+
+fn write_own(out: &mut String, element: &Element<'_>, depth: usize) {
+    let indent = "  ".repeat(depth);
+    out.push_str(&format!("{indent}<{}", element.name));
+    for attr in &element.attrs {
+        out.push_str(&format!(" {}='", attr.name));
+        virt_xml::escape_into(out, &attr.value);
+        out.push('\'');
+    }
+    if element.children.is_empty() {
+        out.push_str("/>\n");
+        return;
+    }
+    out.push('>');
+    if element.elements().next().is_none() {
+        virt_xml::escape_into(out, &element.text());
+    } else {
+        out.push('\n');
+        element.elements().for_each(|child| write_own(out, child, depth + 1));
+        out.push_str(&indent);
+    }
+    out.push_str(&format!("</{}>\n", element.name));
 }

@@ -1,5 +1,6 @@
 //! What commands do: one function each, named after its command, in files by subject.
 
+pub(crate) mod attach;
 pub(crate) mod checkpoint;
 pub(crate) mod cpu;
 pub(crate) mod documents;
@@ -17,6 +18,7 @@ pub(crate) mod network;
 pub(crate) mod nodedev;
 pub(crate) mod params;
 pub(crate) mod pin;
+pub(crate) mod plug;
 pub(crate) mod pool;
 pub(crate) mod save;
 pub(crate) mod security;

@@ -1,5 +1,6 @@
 //! Every command of the shell: name, options, words. What it does is a function in `commands`.
 
+mod devices;
 mod domain;
 mod host;
 mod itself;
@@ -22,7 +23,12 @@ pub(crate) static TABLE: Table<Run> = Table {
         Group {
             title: "Domain Management",
             keyword: "domain",
-            commands: &[domain::DOMAIN_COMMANDS, save::SAVE_COMMANDS, tune::TUNE_COMMANDS],
+            commands: &[
+                domain::DOMAIN_COMMANDS,
+                devices::DEVICE_COMMANDS,
+                save::SAVE_COMMANDS,
+                tune::TUNE_COMMANDS,
+            ],
         },
         Group {
             title: "Domain Monitoring",
