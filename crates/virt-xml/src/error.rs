@@ -10,6 +10,9 @@ pub struct Error {
     pub line: u32,
     pub column: u32,
     /// The text of the line, for showing beside the message.
+    ///
+    /// Compat: at the end of a document that ends with line ends it is the last line with text, as
+    /// libvirt shows it, and the column counts in that line.
     pub source_line: String,
 }
 
@@ -21,9 +24,12 @@ pub enum ErrorKind {
     TrailingContent,
     NotUtf8,
     ForbiddenChar(char),
-    BadName(String),
+    /// No name where an element's should stand.
+    NoName,
     /// An attribute: what was expected in its place.
     BadAttribute(&'static str),
+    /// An attribute that has a name only.
+    NoValue(String),
     DuplicateAttribute(String),
     UnclosedMarkup(&'static str),
     MismatchedEnd {
@@ -31,8 +37,9 @@ pub enum ErrorKind {
         found: String,
     },
     MissingEnd(String),
-    StrayEnd(String),
-    BadReference,
+    /// A start tag that does not end: its name and line.
+    UnclosedTag(String),
+    BadReference(&'static str),
     UnknownEntity(String),
     DocumentType,
     Syntax(String),
@@ -49,16 +56,19 @@ impl fmt::Display for ErrorKind {
             Self::TrailingContent => f.write_str("Extra content at the end of the document"),
             Self::NotUtf8 => f.write_str("Input is not proper UTF-8, indicate encoding !"),
             Self::ForbiddenChar(c) => write!(f, "PCDATA invalid Char value {}", *c as u32),
-            Self::BadName(name) => write!(f, "invalid element or attribute name '{name}'"),
+            Self::NoName => f.write_str("StartTag: invalid element name"),
             Self::BadAttribute(expected) => f.write_str(expected),
+            Self::NoValue(name) => {
+                write!(f, "Specification mandates value for attribute {name}")
+            }
             Self::DuplicateAttribute(name) => write!(f, "Attribute {name} redefined"),
             Self::UnclosedMarkup(what) => f.write_str(what),
             Self::MismatchedEnd { expected, found } => {
                 write!(f, "Opening and ending tag mismatch: {expected} and {found}")
             }
             Self::MissingEnd(name) => write!(f, "Premature end of data in tag {name}"),
-            Self::StrayEnd(name) => write!(f, "end tag '{name}' has no start tag"),
-            Self::BadReference => f.write_str("EntityRef: expecting ';'"),
+            Self::UnclosedTag(name) => write!(f, "Couldn't find end of Start Tag {name}"),
+            Self::BadReference(what) => f.write_str(what),
             Self::UnknownEntity(name) => write!(f, "Entity '{name}' not defined"),
             Self::DocumentType => f.write_str("document type declarations are not allowed"),
             Self::Syntax(text) => f.write_str(text),

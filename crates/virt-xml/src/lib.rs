@@ -10,6 +10,7 @@
 mod access;
 mod dump;
 mod error;
+mod fault;
 mod parse;
 mod peek;
 mod scan;

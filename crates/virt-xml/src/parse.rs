@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use quick_xml::Reader;
-use quick_xml::errors::{Error as RawError, IllFormedError, SyntaxError};
 use quick_xml::events::Event;
 
 use crate::error::{Error, ErrorKind};
+use crate::fault::{self, Fault};
 use crate::scan;
 use crate::tree::{Attr, Element, Node};
 
@@ -67,7 +67,7 @@ pub fn parse_with<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, Err
     if text.len() > limits.size_bytes {
         return Err(fail(0, ErrorKind::Limit("size")));
     }
-    if text.trim().is_empty() {
+    if text.is_empty() {
         return Err(fail(0, ErrorKind::Empty));
     }
     if let Some((at, c)) = scan::forbidden(text) {
@@ -84,7 +84,8 @@ pub fn parse_with<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, Err
         let start = position(&reader);
         let event = reader.read_event().map_err(|error| {
             let at = usize::try_from(reader.error_position()).unwrap_or(start);
-            fail(at, syntax_kind(&error))
+            let (at, kind) = fault::broken_markup(text, at, &error);
+            fail(at, kind)
         })?;
         let end = position(&reader);
         if matches!(event, Event::Eof) {
@@ -99,37 +100,18 @@ fn position(reader: &Reader<&[u8]>) -> usize {
     usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
 }
 
-fn syntax_kind(error: &RawError) -> ErrorKind {
-    match error {
-        RawError::Syntax(SyntaxError::UnclosedComment) => {
-            ErrorKind::UnclosedMarkup("Comment not terminated")
-        }
-        RawError::Syntax(SyntaxError::UnclosedCData) => {
-            ErrorKind::UnclosedMarkup("CData section not finished")
-        }
-        RawError::Syntax(SyntaxError::UnclosedDoctype) => ErrorKind::DocumentType,
-        RawError::Syntax(SyntaxError::UnclosedPI | SyntaxError::UnclosedXmlDecl) => {
-            ErrorKind::UnclosedMarkup("ParsePI: PI never end ...")
-        }
-        RawError::Syntax(
-            SyntaxError::UnclosedSingleQuotedAttributeValue
-            | SyntaxError::UnclosedDoubleQuotedAttributeValue,
-        ) => ErrorKind::UnclosedMarkup("AttValue: ' expected"),
-        RawError::Syntax(SyntaxError::UnclosedTag) => {
-            ErrorKind::UnclosedMarkup("Couldn't find end of Start Tag")
-        }
-        RawError::IllFormed(IllFormedError::UnclosedReference) => ErrorKind::BadReference,
-        other => ErrorKind::Syntax(other.to_string()),
-    }
-}
-
 /// An error with its line and column worked out.
 fn error_at(text: &str, at: usize, kind: ErrorKind) -> Error {
     let mut place = Place::start();
-    place.advance(text, at.min(text.len()));
-    let line = text.get(place.line_start..).unwrap_or_default();
+    let at = at.min(text.len());
+    // Compat: past the last line ends there is no line to show; the one before them is.
+    let shown = if at == text.len() { text.trim_end_matches(['\n', '\r']).len() } else { at };
+    place.advance(text, shown);
+    let (line_start, column) = (place.line_start, place.column());
+    place.advance(text, at);
+    let line = text.get(line_start..).unwrap_or_default();
     let source_line = line.split(['\n', '\r']).next().unwrap_or_default();
-    Error { kind, line: place.line, column: place.column(), source_line: source_line.to_owned() }
+    Error { kind, line: place.line, column, source_line: source_line.to_owned() }
 }
 
 /// A place in the text; only ever moves forward, so each byte is counted once.
@@ -158,8 +140,6 @@ impl Place {
     }
 }
 
-type Fault = (usize, ErrorKind);
-
 struct Builder<'a, 'l> {
     text: &'a str,
     limits: &'l Limits,
@@ -172,35 +152,44 @@ struct Builder<'a, 'l> {
 impl<'a> Builder<'a, '_> {
     fn take(&mut self, event: &Event<'_>, start: usize, end: usize) -> Result<(), Fault> {
         match event {
-            Event::Start(tag) => {
-                let element =
-                    self.start_tag(start, end.saturating_sub(1), tag.name().as_ref().len())?;
+            Event::Start(_) => {
+                let element = self.start_tag(start, end.saturating_sub(1))?;
                 if self.stack.len() >= self.limits.depth {
                     return Err((start, ErrorKind::Limit("depth")));
                 }
                 self.stack.push(element);
                 Ok(())
             }
-            Event::Empty(tag) => {
-                let element =
-                    self.start_tag(start, end.saturating_sub(2), tag.name().as_ref().len())?;
+            Event::Empty(_) => {
+                let element = self.start_tag(start, end.saturating_sub(2))?;
                 self.add_element(element);
                 Ok(())
             }
             Event::End(_) => self.end_tag(start, end),
-            Event::Text(_) => self.text(start, scan::normal_line_ends(self.slice(start, end))),
+            Event::Text(_) => {
+                let text = self.slice(start, end);
+                if text.contains("]]>") && !self.stack.is_empty() {
+                    let what = "Sequence ']]>' not allowed in content".to_owned();
+                    return Err((start, ErrorKind::Syntax(what)));
+                }
+                self.text(start, scan::normal_line_ends(text))
+            }
             Event::CData(_) => {
                 // `<![CDATA[` and `]]>`.
                 let inner = self.slice(start.saturating_add(9), end.saturating_sub(3));
                 self.text(start, scan::normal_line_ends(inner))
             }
-            Event::GeneralRef(name) => {
-                let c = scan::reference(name).map_err(|kind| (start, kind))?;
-                self.text(start, Cow::Owned(c.to_string()))
+            Event::GeneralRef(_) => {
+                let text = match self.stack.last() {
+                    Some(_) => fault::reference_at(self.text, start)?.to_string(),
+                    None => "&".to_owned(),
+                };
+                self.text(start, Cow::Owned(text))
             }
             Event::Comment(_) => {
                 // `<!--` and `-->`.
                 let inner = self.slice(start.saturating_add(4), end.saturating_sub(3));
+                fault::check_comment(inner, start.saturating_add(4))?;
                 if let Some(parent) = self.stack.last_mut() {
                     parent.children.push(Node::Comment(scan::normal_line_ends(inner)));
                 }
@@ -208,8 +197,8 @@ impl<'a> Builder<'a, '_> {
             }
             Event::DocType(_) => Err((start, ErrorKind::DocumentType)),
             Event::Decl(_) if start > 0 => {
-                let what = "XML or text declaration not at start of entity".to_owned();
-                Err((start, ErrorKind::Syntax(what)))
+                let what = "XML declaration allowed only at the start of the document".to_owned();
+                Err((start.saturating_add(5), ErrorKind::Syntax(what)))
             }
             Event::Decl(_) => self.declaration(start, end),
             Event::PI(_) | Event::Eof => Ok(()),
@@ -228,7 +217,8 @@ impl<'a> Builder<'a, '_> {
             let utf8 = attr.value.eq_ignore_ascii_case("utf-8")
                 || attr.value.eq_ignore_ascii_case("us-ascii");
             if attr.name == "encoding" && !utf8 {
-                return Err((start, ErrorKind::NotUtf8));
+                let what = format!("Unsupported encoding {}", attr.value);
+                return Err((start.saturating_add(5) + attr.end, ErrorKind::Syntax(what)));
             }
             at = attr.end;
         }
@@ -236,12 +226,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     /// A start tag whose inside (name and attributes) ends at `end`.
-    fn start_tag(
-        &mut self,
-        start: usize,
-        end: usize,
-        name_len: usize,
-    ) -> Result<Element<'a>, Fault> {
+    fn start_tag(&mut self, start: usize, end: usize) -> Result<Element<'a>, Fault> {
         if self.stack.is_empty() && self.root.is_some() {
             return Err((start, ErrorKind::TrailingContent));
         }
@@ -252,11 +237,11 @@ impl<'a> Builder<'a, '_> {
         self.seen.advance(self.text, start);
         let inside_at = start.saturating_add(1);
         let inside = self.slice(inside_at, end);
-        let name = inside.get(..name_len).unwrap_or_default();
-        if !scan::is_name(name) {
-            return Err((inside_at, ErrorKind::BadName(name.to_owned())));
+        let name = scan::name(inside);
+        if name.is_empty() {
+            return Err((inside_at, ErrorKind::NoName));
         }
-        let attrs = self.attributes(inside, inside_at, name_len)?;
+        let attrs = self.attributes(inside, inside_at, name.len())?;
         let (line, column) = (self.seen.line, self.seen.column());
         Ok(Element { name: Cow::Borrowed(name), attrs, children: Vec::new(), line, column })
     }
@@ -273,10 +258,8 @@ impl<'a> Builder<'a, '_> {
             scan::next_attribute(inside, at).map_err(|(offset, kind)| (inside_at + offset, kind))?
         {
             if attrs.iter().any(|attr| attr.name == raw.name) {
-                return Err((
-                    inside_at + raw.name_at,
-                    ErrorKind::DuplicateAttribute(raw.name.to_owned()),
-                ));
+                let name = raw.name.to_owned();
+                return Err((inside_at + raw.end, ErrorKind::DuplicateAttribute(name)));
             }
             if attrs.len() >= self.limits.attributes_per_element {
                 return Err((inside_at, ErrorKind::Limit("number of attributes")));
@@ -293,13 +276,16 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn end_tag(&mut self, start: usize, end: usize) -> Result<(), Fault> {
-        let found = self.slice(start.saturating_add(2), end.saturating_sub(1)).trim_end();
         let Some(element) = self.stack.pop() else {
-            return Err((start, ErrorKind::StrayEnd(found.to_owned())));
+            return Err(match self.root {
+                Some(_) => (start, ErrorKind::TrailingContent),
+                None => (start.saturating_add(1), ErrorKind::NoName),
+            });
         };
+        let found = fault::end_name(self.text, start)?;
         if element.name != found {
             let expected = format!("{} line {}", element.name, element.line);
-            return Err((start, ErrorKind::MismatchedEnd { expected, found: found.to_owned() }));
+            return Err((end, ErrorKind::MismatchedEnd { expected, found: found.to_owned() }));
         }
         self.add_element(element);
         Ok(())
@@ -314,12 +300,13 @@ impl<'a> Builder<'a, '_> {
 
     fn text(&mut self, start: usize, text: Cow<'a, str>) -> Result<(), Fault> {
         let Some(parent) = self.stack.last_mut() else {
-            if text.trim().is_empty() {
+            let content = scan::after_blanks(&text);
+            if content.is_empty() {
                 return Ok(());
             }
             let outside =
                 if self.root.is_some() { ErrorKind::TrailingContent } else { ErrorKind::NoRoot };
-            return Err((start, outside));
+            return Err((start.saturating_add(text.len() - content.len()), outside));
         };
         let mut length = text.len();
         match parent.children.last_mut() {
@@ -341,6 +328,6 @@ impl<'a> Builder<'a, '_> {
         if let Some(open) = self.stack.last() {
             return Err((end, ErrorKind::MissingEnd(format!("{} line {}", open.name, open.line))));
         }
-        self.root.ok_or((0, ErrorKind::NoRoot))
+        self.root.ok_or((end, ErrorKind::NoRoot))
     }
 }

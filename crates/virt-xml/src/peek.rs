@@ -32,8 +32,7 @@ pub fn peek(text: &str) -> Option<Head<'_>> {
         }
     };
     let (inside, empty) = tag_inside(root);
-    let root_name =
-        inside.split([' ', '\t', '\n', '\r']).next().filter(|name| scan::is_name(name))?;
+    let root_name = Some(scan::name(inside)).filter(|name| !name.is_empty())?;
     let mut head = Head { root: root_name, ..Head::default() };
     let mut at = root_name.len();
     while let Some(attr) = scan::next_attribute(inside, at).ok()? {
@@ -121,9 +120,9 @@ fn plain_text(raw: &str) -> Option<Cow<'_, str>> {
     let mut rest = &*normal;
     while let Some((plain, after)) = rest.split_once('&') {
         out.push_str(plain);
-        let (name, tail) = after.split_once(';')?;
-        out.push(scan::reference(name).ok()?);
-        rest = tail;
+        let (c, len) = scan::reference(after).ok()?;
+        out.push(c);
+        rest = after.get(len..)?;
     }
     out.push_str(rest);
     Some(Cow::Owned(out))

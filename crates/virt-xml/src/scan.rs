@@ -4,11 +4,19 @@ use std::borrow::Cow;
 
 use crate::error::ErrorKind;
 
-/// Whether the text may name an element or attribute.
-pub(crate) fn is_name(name: &str) -> bool {
+/// The name that the text begins with; empty where it begins with none.
+pub(crate) fn name(text: &str) -> &str {
     let start = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | ':') || !c.is_ascii();
     let rest = |c: char| start(c) || c.is_ascii_digit() || matches!(c, '-' | '.');
-    name.chars().next().is_some_and(start) && name.chars().all(rest)
+    if !text.starts_with(start) {
+        return "";
+    }
+    text.split(|c| !rest(c)).next().unwrap_or_default()
+}
+
+/// The text without the white space at its beginning.
+pub(crate) fn after_blanks(text: &str) -> &str {
+    text.trim_start_matches([' ', '\t', '\n', '\r'])
 }
 
 /// Whether XML 1.0 allows the character at all.
@@ -29,52 +37,49 @@ pub(crate) fn forbidden(text: &str) -> Option<(usize, char)> {
 }
 
 /// One attribute of a start tag, as written, or what was expected at an offset.
+///
+/// The tag may be followed by more text: its end is no attribute.
 pub(crate) fn next_attribute(
     tag: &str,
     at: usize,
 ) -> Result<Option<RawAttr<'_>>, (usize, ErrorKind)> {
-    let rest = tag.get(at..).unwrap_or_default();
-    let trimmed = rest.trim_start_matches([' ', '\t', '\n', '\r']);
-    if trimmed.is_empty() {
+    let before = tag.get(at..).unwrap_or_default();
+    let text = after_blanks(before);
+    if text.is_empty() || text.starts_with('>') || text.starts_with("/>") {
         return Ok(None);
     }
-    let name_at = tag.len() - trimmed.len();
-    if trimmed.len() == rest.len() {
+    let offset = |rest: &str| tag.len() - rest.len();
+    let name_at = offset(text);
+    if text.len() == before.len() && !text.starts_with('/') {
         return Err((name_at, ErrorKind::BadAttribute("attributes construct error")));
     }
-    let name_len = trimmed.find([' ', '\t', '\n', '\r', '=', '\'', '"']).unwrap_or(trimmed.len());
-    let (name, rest) = trimmed.split_at(name_len);
-    if !is_name(name) {
-        return Err((name_at, ErrorKind::BadName(name.to_owned())));
+    let name = name(text);
+    if name.is_empty() {
+        return Err((name_at, ErrorKind::BadAttribute("error parsing attribute name")));
     }
-    let rest = rest.trim_start_matches([' ', '\t', '\n', '\r']);
-    let offset = |rest: &str| tag.len() - rest.len();
+    let rest = after_blanks(text.get(name.len()..).unwrap_or_default());
     let Some(rest) = rest.strip_prefix('=') else {
-        return Err((
-            offset(rest),
-            ErrorKind::BadAttribute("Specification mandates value for attribute"),
-        ));
+        return Err((offset(rest), ErrorKind::NoValue(name.to_owned())));
     };
-    let rest = rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    let rest = after_blanks(rest);
     let Some(quote) = rest.chars().next().filter(|c| matches!(c, '\'' | '"')) else {
         return Err((offset(rest), ErrorKind::BadAttribute("AttValue: \" or ' expected")));
     };
     let value_at = offset(rest) + 1;
-    let value = tag.get(value_at..).unwrap_or_default();
-    let Some(len) = value.find(quote) else {
-        return Err((offset(rest), ErrorKind::BadAttribute("AttValue: ' expected")));
-    };
-    let value = value.get(..len).unwrap_or_default();
+    let rest = tag.get(value_at..).unwrap_or_default();
+    let value = rest.split(quote).next().unwrap_or_default();
     if let Some(bad) = value.find('<') {
         let what = "Unescaped '<' not allowed in attributes values";
         return Err((value_at + bad, ErrorKind::BadAttribute(what)));
     }
-    Ok(Some(RawAttr { name, name_at, value, value_at, end: value_at + len + 1 }))
+    if value.len() == rest.len() {
+        return Err((tag.len(), ErrorKind::BadAttribute("AttValue: ' expected")));
+    }
+    Ok(Some(RawAttr { name, value, value_at, end: value_at + value.len() + 1 }))
 }
 
 pub(crate) struct RawAttr<'a> {
     pub(crate) name: &'a str,
-    pub(crate) name_at: usize,
     pub(crate) value: &'a str,
     pub(crate) value_at: usize,
     pub(crate) end: usize,
@@ -92,11 +97,9 @@ pub(crate) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, (usize, ErrorKi
         out.push_str(plain);
         rest = if let Some(after) = special.strip_prefix('&') {
             let offset = raw.len() - special.len();
-            let Some((name, after)) = after.split_once(';') else {
-                return Err((offset, ErrorKind::BadReference));
-            };
-            out.push(reference(name).map_err(|kind| (offset, kind))?);
-            after
+            let (c, len) = reference(after).map_err(|(inner, kind)| (offset + 1 + inner, kind))?;
+            out.push(c);
+            after.get(len..).unwrap_or_default()
         } else {
             out.push(' ');
             special.strip_prefix("\r\n").unwrap_or_else(|| special.get(1..).unwrap_or_default())
@@ -106,36 +109,52 @@ pub(crate) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, (usize, ErrorKi
     Ok(Cow::Owned(out))
 }
 
-/// What `&name;` stands for: one of the five predefined entities, or a character by its number.
+/// What the reference stands for whose `&` was read, and how much of the text it takes: one of the
+/// five predefined entities, or a character by its number.
 ///
 /// Limit: no other entity exists, so nothing can expand to more than it was.
-pub(crate) fn reference(name: &str) -> Result<char, ErrorKind> {
-    let number = match name {
-        "amp" => return Ok('&'),
-        "lt" => return Ok('<'),
-        "gt" => return Ok('>'),
-        "apos" => return Ok('\''),
-        "quot" => return Ok('"'),
-        name => name.strip_prefix('#'),
+pub(crate) fn reference(text: &str) -> Result<(char, usize), (usize, ErrorKind)> {
+    if let Some(number) = text.strip_prefix('#') {
+        return character(number).map(|(c, len)| (c, len + 1)).map_err(|(at, kind)| (at + 1, kind));
+    }
+    let name = name(text);
+    if name.is_empty() {
+        return Err((0, ErrorKind::BadReference("xmlParseEntityRef: no name")));
+    }
+    if !text.get(name.len()..).is_some_and(|rest| rest.starts_with(';')) {
+        return Err((name.len(), ErrorKind::BadReference("EntityRef: expecting ';'")));
+    }
+    let c = match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "apos" => '\'',
+        "quot" => '"',
+        name => return Err((name.len() + 1, ErrorKind::UnknownEntity(name.to_owned()))),
     };
-    let Some(number) = number else {
-        let known = is_name(name);
-        return Err(if known {
-            ErrorKind::UnknownEntity(name.to_owned())
-        } else {
-            ErrorKind::BadReference
-        });
+    Ok((c, name.len() + 1))
+}
+
+/// The character whose number stands after `&#`.
+fn character(text: &str) -> Result<(char, usize), (usize, ErrorKind)> {
+    let (radix, prefix, what) = if text.starts_with('x') {
+        (16, 1, "CharRef: invalid hexadecimal value")
+    } else {
+        (10, 0, "CharRef: invalid decimal value")
     };
-    let parsed = match number.strip_prefix('x') {
-        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            u32::from_str_radix(hex, 16).ok()
-        }
-        None if number.bytes().all(|b| b.is_ascii_digit()) => number.parse().ok(),
-        _ => None,
+    let digits = text.get(prefix..).unwrap_or_default();
+    let len = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
+    let end = prefix + len;
+    if !text.get(end..).is_some_and(|rest| rest.starts_with(';')) {
+        return Err((end, ErrorKind::BadReference(what)));
+    }
+    let value = u32::from_str_radix(digits.get(..len).unwrap_or_default(), radix).unwrap_or(0);
+    let c = char::from_u32(value).filter(|c| is_allowed(*c));
+    let bad = || {
+        let what = format!("xmlParseCharRef: invalid xmlChar value {value}");
+        (end + 1, ErrorKind::Syntax(what))
     };
-    parsed.and_then(char::from_u32).filter(|c| is_allowed(*c)).ok_or_else(|| {
-        ErrorKind::Syntax(format!("xmlParseCharRef: invalid character reference '&{name};'"))
-    })
+    c.map(|c| (c, end + 1)).ok_or_else(bad)
 }
 
 /// Text with the line ends of XML: `\r\n` and a lone `\r` are read as `\n`.

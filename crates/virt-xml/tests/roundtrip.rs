@@ -91,18 +91,32 @@ proptest! {
 
 #[test]
 fn errors_name_the_place() {
-    let cases: [(&str, u32, u32, &str); 9] = [
+    let cases: &[(&str, u32, u32, &str)] = &[
         ("", 1, 1, "Document is empty"),
         ("hello", 1, 1, "Start tag expected, '<' not found"),
         ("<a/>\n<b/>", 2, 1, "Extra content at the end of the document"),
-        ("<a>\n  <b>\n</a>", 3, 1, "Opening and ending tag mismatch: b line 2 and a"),
-        ("<a x='1' x='2'/>", 1, 10, "Attribute x redefined"),
+        ("<a>\n  <b>\n</a>", 3, 5, "Opening and ending tag mismatch: b line 2 and a"),
+        ("<a x='1' x='2'/>", 1, 15, "Attribute x redefined"),
         ("<a x=1/>", 1, 6, "AttValue: \" or ' expected"),
-        ("<a>&foo;</a>", 1, 4, "Entity 'foo' not defined"),
+        ("<a>&foo;</a>", 1, 9, "Entity 'foo' not defined"),
         ("<a><b></b>", 1, 11, "Premature end of data in tag a line 1"),
+        ("  ", 1, 3, "Start tag expected, '<' not found"),
+        ("<a>\n<b c='d'\n", 3, 9, "Couldn't find end of Start Tag b line 2"),
+        ("<a b='1'", 1, 9, "attributes construct error"),
+        ("<a b='x", 1, 8, "AttValue: ' expected"),
+        ("<a b>", 1, 5, "Specification mandates value for attribute b"),
+        ("<a><b></b\n</a>", 2, 1, "expected '>'"),
+        ("</a>", 1, 2, "StartTag: invalid element name"),
+        ("<a>&</a>", 1, 5, "xmlParseEntityRef: no name"),
+        ("<a>&lt</a>", 1, 7, "EntityRef: expecting ';'"),
+        ("<a>&#xzz;</a>", 1, 7, "CharRef: invalid hexadecimal value"),
+        ("<a>&#0;</a>", 1, 8, "xmlParseCharRef: invalid xmlChar value 0"),
+        ("<a>x]]>y</a>", 1, 4, "Sequence ']]>' not allowed in content"),
+        ("<!-- a -- b --><a/>", 1, 8, "Double hyphen within comment: <!-- a "),
+        ("<a/>\n\nxx", 3, 1, "Extra content at the end of the document"),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", 1, 1, "document type declarations are not allowed"),
     ];
-    for (text, line, column, message) in cases {
+    for &(text, line, column, message) in cases {
         let error = parse(text).expect_err(text);
         assert_eq!(
             (error.line, error.column, error.kind.to_string().as_str()),
