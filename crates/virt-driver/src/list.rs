@@ -25,6 +25,15 @@ pub fn pick(flags: u32, with: u32, without: u32, fact: bool) -> bool {
 /// Whether a domain passes the filters of `virConnectListAllDomains`.
 pub fn domain_matches(flags: u32, facts: &DomainFacts) -> bool {
     use api::*;
+    if flags & !(CONNECT_LIST_DOMAINS_ACTIVE | CONNECT_LIST_DOMAINS_INACTIVE) == 0 {
+        // The usual question, asked of ten thousand domains at a time.
+        return pick(
+            flags,
+            CONNECT_LIST_DOMAINS_ACTIVE,
+            CONNECT_LIST_DOMAINS_INACTIVE,
+            facts.active,
+        );
+    }
     let states = CONNECT_LIST_DOMAINS_RUNNING
         | CONNECT_LIST_DOMAINS_PAUSED
         | CONNECT_LIST_DOMAINS_SHUTOFF

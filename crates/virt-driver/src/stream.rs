@@ -31,6 +31,9 @@ pub trait Stream: Send + Sync {
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Leaves word to be called when the stream changes and its descriptor does not show it.
+    fn on_change(&self, _wake: Box<dyn Fn() + Send + Sync>) {}
 }
 
 /// What a read gave.
