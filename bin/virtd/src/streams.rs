@@ -180,6 +180,12 @@ pub(crate) fn start(server: &Arc<Server>, link: Arc<Link>) {
     let shared = Arc::clone(server);
     server.runtime.spawn(async move {
         let watched = link.stream.poll_fd().and_then(watch);
+        let pumped = Arc::downgrade(&link);
+        link.stream.on_change(Box::new(move || {
+            if let Some(link) = pumped.upgrade() {
+                link.resume();
+            }
+        }));
         let mut pump =
             Pump { server: shared, link, watched, rest: None, ended: false, hold_until: None };
         pump.run().await;

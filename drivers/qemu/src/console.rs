@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rustix::fs::OFlags;
 use virt_driver::{Received, Stream};
-use virt_error::{Error, Origin, Result};
+use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Document;
 use virt_model::domain::chardev::{ChardevSource, ChardevType};
 use virt_types::api;
@@ -22,10 +22,12 @@ use crate::guest::operation_failed;
 pub(crate) struct Consoles(Mutex<HashMap<PathBuf, Weak<Console>>>);
 
 /// One open console.
-#[derive(Debug)]
 struct Console {
     terminal: std::fs::File,
     closed: AtomicBool,
+    /// Somebody else has the terminal now.
+    taken: AtomicBool,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Consoles {
@@ -37,7 +39,7 @@ impl Consoles {
             if flags & api::DOMAIN_CONSOLE_FORCE == 0 {
                 return Err(operation_failed("Active console session exists for this domain"));
             }
-            user.close();
+            user.take_away();
         }
         let options = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
         let terminal = std::fs::File::options()
@@ -49,7 +51,12 @@ impl Consoles {
                 let what = format!("Unable to open file: {}", path.display());
                 Error::io(Origin::Streams, &error, what)
             })?;
-        let console = Arc::new(Console { terminal, closed: AtomicBool::new(false) });
+        let console = Arc::new(Console {
+            terminal,
+            closed: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+            wake: OnceLock::new(),
+        });
         open.insert(path.to_owned(), Arc::downgrade(&console));
         Ok(console)
     }
@@ -63,10 +70,31 @@ impl Console {
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
+
+    fn take_away(&self) {
+        self.taken.store(true, Ordering::Release);
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.taken.load(Ordering::Acquire) {
+            true => Err(Error::new(Code::Rpc, Origin::Streams, "stream had I/O failure")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Console {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Console").field("terminal", &self.terminal).finish_non_exhaustive()
+    }
 }
 
 impl Stream for Console {
     fn recv(&self, buffer: &mut [u8]) -> Result<Received> {
+        self.check()?;
         loop {
             if self.is_closed() {
                 return Ok(Received::End);
@@ -83,6 +111,7 @@ impl Stream for Console {
     }
 
     fn send(&self, data: &[u8]) -> Result<usize> {
+        self.check()?;
         loop {
             if self.is_closed() {
                 return Err(Error::internal(Origin::Streams, "stream is closed"));
@@ -108,6 +137,13 @@ impl Stream for Console {
     fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.terminal.as_fd())
     }
+
+    fn on_change(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        if self.wake.set(wake).is_ok() && self.check().is_err() {
+            // It was taken before anybody could be told.
+            self.take_away();
+        }
+    }
 }
 
 /// The terminal of the device with this alias, or of the first console.
@@ -129,7 +165,7 @@ pub(crate) fn terminal(document: &Document, device: Option<&str>) -> Result<Path
     };
     let name = device.unwrap_or("(null)");
     let internal = |detail: String| Error::internal(Origin::Qemu, detail);
-    let source = source.ok_or_else(|| internal(format!("cannot find console device '{name}'")))?;
+    let source = source.ok_or_else(|| internal(format!("cannot find character device {name}")))?;
     match (source.kind, &source.path) {
         (ChardevType::Pty, Some(path)) => Ok(PathBuf::from(path)),
         _ => Err(internal(format!("character device {name} is not using a PTY"))),

@@ -8,9 +8,10 @@ use virt_host::Process;
 use virt_model::{Flags, PrintFlags};
 use virt_store::Autostart;
 use virt_types::{
-    DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetVcpuPinInfo, DomainInfo,
-    DomainMemoryStat, DomainRef, DomainSecurityLabel, DomainState, DomainStatsRecord, DomainVcpus,
-    TypedParam, Uuid, api,
+    DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetFsinfo, DomainGetJobStats,
+    DomainGetSecurityLabelList, DomainGetVcpuPinInfo, DomainInfo, DomainInterface,
+    DomainInterfaceStats, DomainJobInfo, DomainMemoryStat, DomainRef, DomainSecurityLabel,
+    DomainState, DomainStatsRecord, DomainTime, DomainVcpus, TypedParam, Uuid, api,
 };
 
 use crate::QemuDriver;
@@ -18,7 +19,7 @@ use crate::control::{self, impact};
 use crate::core::Core;
 use crate::define;
 use crate::guest::{Data, Guest, invalid_operation, not_running};
-use crate::{console, lifecycle, stats, vcpus};
+use crate::{agent, blocks, console, lifecycle, stats, vcpus};
 
 /// The filters of `virConnectListAllDomains`.
 const LIST_FILTERS: u32 = 0x3fff;
@@ -31,7 +32,7 @@ const XML_FLAGS: u32 = api::DOMAIN_XML_SECURE
 
 const AFFECT: u32 = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
 
-fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
+pub(crate) fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
     check(flags, known, function).map_err(|error| error.or_from(Origin::Qemu))
 }
 
@@ -40,7 +41,7 @@ fn no_domain(detail: String) -> Error {
 }
 
 impl QemuDriver {
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         &self.0
     }
 
@@ -151,14 +152,18 @@ impl Domains for QemuDriver {
     fn shutdown(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         let known = api::DOMAIN_SHUTDOWN_ACPI_POWER_BTN | api::DOMAIN_SHUTDOWN_GUEST_AGENT;
         check_flags(flags, known, "qemuDomainShutdownFlags")?;
-        self.need_button(dom, flags == api::DOMAIN_SHUTDOWN_GUEST_AGENT)?;
+        if flags == api::DOMAIN_SHUTDOWN_GUEST_AGENT {
+            return agent::refuse(self.core(), dom);
+        }
         control::power_button(self.core(), call, dom, false)
     }
 
     fn reboot(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         let known = api::DOMAIN_REBOOT_ACPI_POWER_BTN | api::DOMAIN_REBOOT_GUEST_AGENT;
         check_flags(flags, known, "qemuDomainReboot")?;
-        self.need_button(dom, flags == api::DOMAIN_REBOOT_GUEST_AGENT)?;
+        if flags == api::DOMAIN_REBOOT_GUEST_AGENT {
+            return agent::refuse(self.core(), dom);
+        }
         control::power_button(self.core(), call, dom, true)
     }
 
@@ -270,6 +275,137 @@ impl Domains for QemuDriver {
     /// No label: nothing but the user's own rights confines the guest.
     fn get_security_label(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainSecurityLabel> {
         self.seen(dom, |_| DomainSecurityLabel { label: String::new(), enforcing: false })
+    }
+
+    /// One label for each way of confining, as long as there is a process to confine.
+    fn get_security_label_list(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+    ) -> Result<DomainGetSecurityLabelList> {
+        let label = |label: String| DomainSecurityLabel { label, enforcing: false };
+        let mut labels = Vec::new();
+        if self.seen(dom, Data::active)? {
+            labels.push(label(String::new()));
+            labels.extend(self.0.settings.user.map(|(uid, gid)| label(format!("+{uid}:+{gid}"))));
+        }
+        Ok(DomainGetSecurityLabelList { ret: i32::try_from(labels.len()).unwrap_or(0), labels })
+    }
+
+    fn get_job_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainJobInfo> {
+        self.seen(dom, |data| data.running().map(drop))??;
+        Ok(DomainJobInfo {
+            kind: api::DOMAIN_JOB_NONE,
+            time_elapsed: 0,
+            time_remaining: 0,
+            data_total: 0,
+            data_processed: 0,
+            data_remaining: 0,
+            mem_total: 0,
+            mem_processed: 0,
+            mem_remaining: 0,
+            file_total: 0,
+            file_processed: 0,
+            file_remaining: 0,
+        })
+    }
+
+    fn get_job_stats(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<DomainGetJobStats> {
+        let completed = api::DOMAIN_JOB_STATS_COMPLETED;
+        let known = completed | api::DOMAIN_JOB_STATS_KEEP_COMPLETED;
+        check_flags(flags, known, "qemuDomainGetJobStats")?;
+        let running = self.seen(dom, |data| data.running().map(drop))?;
+        if flags & completed == 0 {
+            running?;
+        }
+        Ok(DomainGetJobStats { kind: api::DOMAIN_JOB_NONE, params: Vec::new() })
+    }
+
+    fn abort_job(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        check_flags(flags, api::DOMAIN_ABORT_JOB_POSTCOPY, "qemuDomainAbortJobFlags")?;
+        self.seen(dom, |data| data.running().map(drop))??;
+        Err(invalid_operation("no job is active on the domain"))
+    }
+
+    fn interface_addresses(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        source: u32,
+        flags: u32,
+    ) -> Result<Vec<DomainInterface>> {
+        check_flags(flags, 0, "qemuDomainInterfaceAddresses")?;
+        if i32::try_from(source) == Ok(api::DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT) {
+            return agent::refuse(self.core(), dom);
+        }
+        // The host knows leases and neighbours only of networks that it gives itself.
+        self.seen(dom, |data| data.running().map(drop))??;
+        Ok(Vec::new())
+    }
+
+    fn get_hostname(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
+        let (lease, agent) = (1, 2);
+        check_flags(flags, lease | agent, "qemuDomainGetHostname")?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn get_time(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainTime> {
+        check_flags(flags, 0, "qemuDomainGetTime")?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn get_fsinfo(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainGetFsinfo> {
+        check_flags(flags, 0, "qemuDomainGetFSInfo")?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn fsfreeze(&self, _: &Call<'_>, dom: &DomainRef, _: &[String], flags: u32) -> Result<i32> {
+        check_flags(flags, 0, "qemuDomainFSFreeze")?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn fsthaw(&self, _: &Call<'_>, dom: &DomainRef, _: &[String], flags: u32) -> Result<i32> {
+        check_flags(flags, 0, "qemuDomainFSThaw")?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn get_guest_vcpus(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        check_flags(flags, 0, "qemuDomainGetGuestVcpus")?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn get_guest_info(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        _: u32,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        check_flags(flags, 0, "qemuDomainGetGuestInfo")?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn set_user_password(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        _: Option<&str>,
+        _: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        let encrypted = 1;
+        check_flags(flags, encrypted, "qemuDomainSetUserPassword")?;
+        agent::refuse(self.core(), dom)
     }
 
     fn has_managed_save_image(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
@@ -419,29 +555,7 @@ impl Domains for QemuDriver {
         flags: u32,
     ) -> Result<DomainBlockInfo> {
         check_flags(flags, 0, "qemuDomainGetBlockInfo")?;
-        let core = self.core();
-        let guest = core.find(dom)?;
-        let document = core.current(&guest)?;
-        let disk = find_disk(&document, path)?;
-        let monitor = guest.read(|data| data.live.as_ref().map(|live| Arc::clone(&live.monitor)));
-        let size = match monitor {
-            Some(monitor) => stats::one_disk(call, &monitor, disk)?.1,
-            None => {
-                let file = disk.path().map(std::fs::metadata).transpose();
-                let file = file.map_err(|error| {
-                    let path = disk.path().unwrap_or_default();
-                    Error::io(Origin::Qemu, &error, format!("cannot stat file '{path}'"))
-                })?;
-                file.map(|file| {
-                    use std::os::unix::fs::MetadataExt;
-                    let allocation = file.blocks().saturating_mul(512);
-                    stats::Size { allocation, capacity: file.size(), physical: file.size() }
-                })
-            }
-        };
-        let size = size.unwrap_or_default();
-        let stats::Size { allocation, capacity, physical } = size;
-        Ok(DomainBlockInfo { allocation, capacity, physical })
+        blocks::info(self.core(), call, dom, path)
     }
 
     fn block_stats(
@@ -450,7 +564,7 @@ impl Domains for QemuDriver {
         dom: &DomainRef,
         path: &str,
     ) -> Result<DomainBlockStats> {
-        let counters = self.counters(call, dom, path)?;
+        let counters = blocks::counters(self.core(), call, dom, path)?;
         let of = |name: &str| {
             let found = counters.iter().find(|(known, _)| *known == name);
             found.and_then(|(_, value)| i64::try_from(*value).ok()).unwrap_or(0)
@@ -471,23 +585,17 @@ impl Domains for QemuDriver {
         path: &str,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        const NAMES: [(&str, &str); 8] = [
-            ("wr.bytes", "wr_bytes"),
-            ("wr.reqs", "wr_operations"),
-            ("rd.bytes", "rd_bytes"),
-            ("rd.reqs", "rd_operations"),
-            ("fl.reqs", "flush_operations"),
-            ("wr.times", "wr_total_times"),
-            ("rd.times", "rd_total_times"),
-            ("fl.times", "flush_total_times"),
-        ];
         check_flags(flags, api::TYPED_PARAM_STRING_OKAY, "qemuDomainBlockStatsFlags")?;
-        let counters = self.counters(call, dom, path)?;
-        let each = NAMES.iter().filter_map(|(ours, public)| {
-            let (_, value) = counters.iter().find(|(known, _)| known == ours)?;
-            Some(TypedParam::new(*public, i64::try_from(*value).ok()?))
-        });
-        Ok(each.collect())
+        Ok(blocks::params(&blocks::counters(self.core(), call, dom, path)?))
+    }
+
+    fn interface_stats(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        device: &str,
+    ) -> Result<DomainInterfaceStats> {
+        blocks::interface(self.core(), dom, device)
     }
 
     fn open_console(
@@ -503,67 +611,6 @@ impl Domains for QemuDriver {
         let terminal = console::terminal(&document, dev_name)?;
         self.0.consoles.open(&terminal, flags)
     }
-}
-
-impl virt_driver::Qemu for QemuDriver {
-    fn monitor_command(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        cmd: &str,
-        flags: u32,
-    ) -> Result<String> {
-        check_flags(flags, 1, "qemuDomainQemuMonitorCommand")?;
-        control::monitor_command(self.core(), call, dom, cmd, flags & 1 != 0)
-    }
-
-    fn monitor_command_with_files(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        cmd: &str,
-        flags: u32,
-    ) -> Result<String> {
-        self.monitor_command(call, dom, cmd, flags)
-    }
-}
-
-impl QemuDriver {
-    /// Refuses what needs the agent of a guest, which nobody talks to yet.
-    fn need_button(&self, dom: &DomainRef, agent: bool) -> Result<()> {
-        self.seen(dom, |data| data.running().map(drop))??;
-        if agent {
-            let detail = "QEMU guest agent is not configured";
-            return Err(Error::new(Code::ArgumentUnsupported, Origin::Qemu, detail));
-        }
-        Ok(())
-    }
-
-    fn counters(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-    ) -> Result<Vec<(&'static str, u64)>> {
-        let (document, monitor) = self.seen(dom, |data| {
-            let live = data.running()?;
-            Ok::<_, Error>((Arc::clone(&live.document), Arc::clone(&live.monitor)))
-        })??;
-        let disk = find_disk(&document, path)?;
-        Ok(stats::one_disk(call, &monitor, disk)?.0)
-    }
-}
-
-fn find_disk<'a>(
-    document: &'a virt_model::domain::Domain,
-    path: &str,
-) -> Result<&'a virt_model::domain::Disk> {
-    let named =
-        |disk: &&virt_model::domain::Disk| disk.target.dev == path || disk.path() == Some(path);
-    document.devices.disks.iter().find(named).ok_or_else(|| {
-        let detail = format!("invalid path {path} not assigned to domain");
-        Error::new(Code::InvalidArg, Origin::Qemu, detail)
-    })
 }
 
 /// The filters of bulk statistics in those of the list of domains.

@@ -181,7 +181,7 @@ impl Data {
 }
 
 pub(crate) fn not_running() -> Error {
-    invalid_operation("domain is not running")
+    Error::new(Code::OperationInvalid, Origin::Domain, "domain is not running")
 }
 
 pub(crate) fn invalid_operation(detail: impl Into<String>) -> Error {

@@ -163,5 +163,8 @@ fn set_terminals(document: &mut Document, terminals: &[(String, String)]) {
             }
             _ => {}
         }
+        if console.source.kind == ChardevType::Pty {
+            console.tty = console.source.path.clone();
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! lives; guests outlive it. Start at `core.rs` (who may change what when), `lifecycle.rs` (start and
 //! end of a guest) and `monitor/` (how it is spoken to).
 
+mod agent;
 mod argv;
+mod blocks;
 mod capabilities;
 #[cfg(test)]
 mod conformance;
@@ -17,20 +19,23 @@ mod domains;
 mod events;
 mod guest;
 mod host;
+mod image;
 mod interview;
 mod lifecycle;
 
 pub mod monitor;
 mod open;
+mod raw;
 mod recover;
 mod rules;
+mod snapshots;
 mod stats;
 mod status;
 mod vcpus;
 
 use std::sync::Arc;
 
-use virt_driver::{Domains, Driver, EventSource, Host, Qemu};
+use virt_driver::{Checkpoints, Domains, Driver, EventSource, Host, Qemu, Snapshots};
 
 pub use crate::core::Settings;
 pub use dirs::Dirs;
@@ -55,6 +60,14 @@ impl Driver for QemuDriver {
     }
 
     fn host(&self) -> Option<&dyn Host> {
+        Some(self)
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
         Some(self)
     }
 

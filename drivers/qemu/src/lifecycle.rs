@@ -26,7 +26,6 @@ use virt_model::{PrintFlags, YesNo};
 use virt_store::Durability;
 use virt_types::api;
 
-use crate::argv;
 use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
 use crate::dirs::{host_error, store_error};
 use crate::guest::{Data, Guest, Live, operation_failed};
@@ -34,6 +33,7 @@ use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::rules::Lookup;
 use crate::status::{self, Status};
+use crate::{argv, image};
 
 /// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
 const TERM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -121,10 +121,15 @@ fn prepare(core: &Core, document: &mut Document, id: i32) -> Result<()> {
 /// has no format.
 fn disks(document: &mut Document) {
     for disk in &mut document.devices.disks {
-        let raw = disk.format().is_none_or(|format| format == "raw");
+        let last = match (disk.format(), disk.path()) {
+            (Some("qcow2"), Some(path)) => {
+                image::qcow2(Path::new(path)).is_ok_and(|head| !head.has_backing)
+            }
+            (format, _) => format.is_none_or(|format| format == "raw"),
+        };
         if disk.path().is_none() {
             disk.driver.iter_mut().for_each(|driver| driver.format = None);
-        } else if raw {
+        } else if last {
             disk.backing_store.get_or_insert_default();
         }
     }
@@ -188,7 +193,7 @@ fn launch(
     let spawn = Spawn {
         program: emulator,
         args,
-        env: environment(dir),
+        env: environment(dir, document),
         stdin: Some(listener.into()),
         output: log,
         user: core.settings.user,
@@ -249,12 +254,13 @@ fn master_key(core: &Core, dir: &Path) -> Result<()> {
     give(core, &path)
 }
 
-fn environment(dir: &Path) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+fn environment(dir: &Path, document: &Document) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     let mut env = vec![("LC_ALL".into(), "C".into())];
     for name in ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"] {
         env.extend(std::env::var_os(name).map(|value| (name.into(), value)));
     }
     env.push(("XDG_CACHE_HOME".into(), dir.join(".cache").into()));
+    env.extend(argv::passthrough_env(document));
     env
 }
 

@@ -4,6 +4,7 @@
 //! guests are asked before any is waited for, and none is waited for longer than all are.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,10 @@ use virt_model::domain::Domain as Document;
 use virt_model::domain::disk::Disk;
 use virt_types::{DomainMemoryStat, DomainStatsRecord, TypedParam, api};
 
-use crate::argv;
 use crate::core::{Core, MONITOR_WAIT_MAX, monitor_error};
 use crate::guest::Guest;
 use crate::monitor::{Command, Monitor, Replies, Sent};
+use crate::{argv, image};
 
 /// Limit: how long the figures of many guests may be waited for, all together.
 const BULK_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -159,9 +160,7 @@ fn figures(moment: &Moment, kinds: u32, answers: &Answers) -> Vec<TypedParam> {
     if kinds & api::DOMAIN_STATS_BLOCK != 0 {
         out.push(TypedParam::new("block.count", count(document.devices.disks.len())));
         for (at, disk) in document.devices.disks.iter().enumerate() {
-            if moment.running.is_some() {
-                block(&mut out, at, disk, answers);
-            }
+            block(&mut out, at, disk, answers, moment.running.is_some());
         }
     }
     if kinds & api::DOMAIN_STATS_DIRTYRATE != 0 && moment.running.is_some() {
@@ -263,7 +262,7 @@ const BLOCK: [(&str, &str); 8] = [
     ("flush_total_time_ns", "fl.times"),
 ];
 
-fn block(out: &mut Vec<TypedParam>, at: usize, disk: &Disk, answers: &Answers) {
+fn block(out: &mut Vec<TypedParam>, at: usize, disk: &Disk, answers: &Answers, running: bool) {
     out.push(TypedParam::new(format!("block.{at}.name"), disk.target.dev.as_str()));
     if let Some(path) = disk.path() {
         out.push(TypedParam::new(format!("block.{at}.path"), path));
@@ -278,7 +277,11 @@ fn block(out: &mut Vec<TypedParam>, at: usize, disk: &Disk, answers: &Answers) {
             }
         }
     }
-    if let Some(size) = size_of(disk, answers) {
+    let size = match running {
+        true => size_of(disk, answers),
+        false => stored_size(disk).ok(),
+    };
+    if let Some(size) = size {
         out.push(TypedParam::new(format!("block.{at}.allocation"), size.allocation));
         out.push(TypedParam::new(format!("block.{at}.capacity"), size.capacity));
         out.push(TypedParam::new(format!("block.{at}.physical"), size.physical));
@@ -307,18 +310,27 @@ pub(crate) struct Size {
 }
 
 fn size_of(disk: &Disk, answers: &Answers) -> Option<Size> {
-    let file = std::fs::metadata(disk.path()?).ok()?;
     let node = argv::node_name(disk)?;
     let nodes = answers.of("query-named-block-nodes")?.as_array()?;
     let named = |entry: &&Value| entry.get("node-name").and_then(Value::as_str) == Some(&node);
     let image = nodes.iter().find(named)?.get("image")?;
     let written = answers.of("query-blockstats").and_then(|all| device_stats(all, disk));
     let written = written.and_then(|stats| stats.get("wr_highest_offset")).and_then(Value::as_u64);
-    Some(Size {
-        allocation: written.unwrap_or(0),
-        capacity: image.get("virtual-size").and_then(Value::as_u64)?,
-        physical: file.size(),
-    })
+    let capacity = image.get("virtual-size").and_then(Value::as_u64)?;
+    let physical = image.get("actual-size").and_then(Value::as_u64).unwrap_or(capacity);
+    Some(Size { allocation: written.unwrap_or(0), capacity, physical })
+}
+
+/// The size of a disk that no guest uses.
+pub(crate) fn stored_size(disk: &Disk) -> std::io::Result<Size> {
+    let path = Path::new(disk.path().unwrap_or_default());
+    let file = std::fs::metadata(path)?;
+    let capacity = match disk.format() {
+        Some("qcow2") => image::qcow2(path)?.capacity_bytes,
+        _ => file.size(),
+    };
+    let allocation = file.blocks().saturating_mul(512);
+    Ok(Size { allocation, capacity, physical: file.size() })
 }
 
 /// Counters and size of one disk of a running guest.
@@ -327,18 +339,42 @@ pub(crate) fn one_disk(
     monitor: &Monitor,
     disk: &Disk,
 ) -> Result<(Counters, Option<Size>)> {
+    let answers = ask_disks(call, monitor)?;
+    Ok((counters_of(disk, &answers), size_of(disk, &answers)))
+}
+
+/// The counters of all disks together.
+pub(crate) fn all_disks(
+    call: &Call<'_>,
+    monitor: &Monitor,
+    document: &Document,
+) -> Result<Counters> {
+    let answers = ask_disks(call, monitor)?;
+    let mut sums: Counters = BLOCK.iter().map(|(_, ours)| (*ours, 0)).collect();
+    for disk in &document.devices.disks {
+        for (name, value) in counters_of(disk, &answers) {
+            let sum = sums.iter_mut().find(|(known, _)| *known == name);
+            sum.into_iter().for_each(|(_, sum)| *sum = sum.saturating_add(value));
+        }
+    }
+    Ok(sums)
+}
+
+fn ask_disks(call: &Call<'_>, monitor: &Monitor) -> Result<Answers> {
     let commands = [
         Command::new("query-blockstats"),
         Command::with("query-named-block-nodes", json!({ "flat": true })),
     ];
     let replies = call.waiting(|| monitor.run_all(&commands, MONITOR_WAIT_MAX));
     let replies = Some(replies.map_err(|error| monitor_error(&error))?);
-    let names = commands.iter().map(|command| command.name).collect();
-    let answers = Answers { names, replies };
+    Ok(Answers { names: commands.iter().map(|command| command.name).collect(), replies })
+}
+
+fn counters_of(disk: &Disk, answers: &Answers) -> Counters {
     let stats = answers.of("query-blockstats").and_then(|all| device_stats(all, disk));
-    let counters =
+    let each =
         BLOCK.iter().filter_map(|(theirs, ours)| Some((*ours, stats?.get(theirs)?.as_u64()?)));
-    Ok((counters.collect(), size_of(disk, &answers)))
+    each.collect()
 }
 
 /// `virDomainMemoryStats` of a running guest.

@@ -124,6 +124,8 @@ element! {
 element! {
     pub struct Console {
         source: ChardevSource = flat(),
+        /// Compat: the terminal once more, for old clients.
+        tty: Option<String> = attr("tty") when live,
         target: ConsoleTarget = child_always("target"),
         info: DeviceInfo = flat(),
     }

@@ -36,7 +36,8 @@ pub(super) fn consoles(domain: &mut Domain) {
         && serial.target.kind.as_deref() != Some("isa-debug")
     {
         let target = ConsoleTarget { kind: Some(ConsoleType::Serial), port: serial.target.port };
-        let console = Console { source: serial.source.clone(), target, info: serial.info.clone() };
+        let console =
+            Console { source: serial.source.clone(), tty: None, target, info: serial.info.clone() };
         devices.consoles.insert(0, console);
     }
     for (at, console) in devices.consoles.iter_mut().enumerate() {

@@ -23,11 +23,15 @@ use virt_model::domain::{DeviceInfo, Domain};
 pub(crate) use aliases::assign as assign_aliases;
 pub(crate) use disk::{node_name, number_nodes};
 pub(crate) use object::Object;
+pub(crate) use other::passthrough_env;
 
 use crate::rules::Chipset;
 
 /// The descriptor on which the emulator finds its listening monitor socket: its standard input.
 const MONITOR_FD: i32 = 0;
+
+/// The namespace of what a definition hands to QEMU as it is.
+pub(crate) const NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
 
 /// The words, collected.
 #[derive(Debug, Default)]

@@ -1,5 +1,7 @@
 //! The smaller devices, and the refusal of those that cannot be told to QEMU yet.
 
+use std::ffi::OsString;
+
 use virt_error::Result;
 use virt_model::domain::Domain;
 use virt_model::domain::address::Address;
@@ -7,6 +9,8 @@ use virt_model::domain::devices::{
     BalloonModel, InputBus, InputType, PanicModel, RngBackendModel, SoundModel, WatchdogAction,
     WatchdogModel,
 };
+
+use virt_xml::Element;
 
 use super::{Argv, Object, alias, at_pci, set, unsupported};
 use crate::rules::Chipset;
@@ -32,6 +36,11 @@ pub(super) fn refuse_unknown(domain: &Domain) -> Result<()> {
     ];
     if let Some((what, _)) = unknown.iter().find(|(_, count)| *count > 0) {
         return unsupported(format!("device '{what}' is not supported yet"));
+    }
+    // Compat: what is said about deprecated features is advice.
+    let known = |name: &str| name.ends_with(":commandline") || name.ends_with(":deprecation");
+    if let Some(element) = domain.foreign.iter().find(|element| !known(&element.name)) {
+        return unsupported(format!("'{}' is not supported yet", element.name));
     }
     let features = &domain.features;
     let settings = [
@@ -235,10 +244,23 @@ pub(super) fn panics(argv: &mut Argv, domain: &Domain) {
 
 /// Words that the definition hands to QEMU as they are (`qemu:commandline`).
 pub(super) fn passthrough(argv: &mut Argv, domain: &Domain) {
-    let lines = domain.foreign.iter().filter(|element| element.name.ends_with(":commandline"));
-    for arg in lines.flat_map(|line| line.elements()).filter(|arg| arg.name.ends_with(":arg")) {
-        if let Some(value) = arg.attr("value") {
-            argv.flag(value);
-        }
+    for value in handed(domain, ":arg").filter_map(|arg| arg.attr("value")) {
+        argv.flag(value);
     }
+}
+
+/// The same for the emulator's environment.
+pub(crate) fn passthrough_env(domain: &Domain) -> Vec<(OsString, OsString)> {
+    let pair = |env: &Element<'static>| {
+        Some((env.attr("name")?.into(), env.attr("value").unwrap_or_default().into()))
+    };
+    handed(domain, ":env").filter_map(pair).collect()
+}
+
+fn handed<'a>(
+    domain: &'a Domain,
+    what: &'static str,
+) -> impl Iterator<Item = &'a Element<'static>> {
+    let lines = domain.foreign.iter().filter(|element| element.name.ends_with(":commandline"));
+    lines.flat_map(|line| line.elements()).filter(move |part| part.name.ends_with(what))
 }

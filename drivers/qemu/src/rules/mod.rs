@@ -12,6 +12,7 @@ use virt_model::domain::boot::OsType;
 use virt_model::domain::rules::DriverFeatures;
 use virt_model::domain::{Cpu, Domain, DomainRules, VirtType, cpu};
 
+use crate::argv;
 use crate::capabilities::Capabilities;
 
 /// Which chipset a machine emulates: what addresses and built-in devices follow from.
@@ -140,6 +141,10 @@ impl DomainRules for QemuRules<'_> {
             return unsupported(detail);
         }
         Ok(())
+    }
+
+    fn owns_namespace(&self, uri: &str) -> bool {
+        uri == argv::NAMESPACE
     }
 
     fn features(&self) -> DriverFeatures {
