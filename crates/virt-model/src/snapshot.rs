@@ -66,11 +66,8 @@ impl Body for SnapshotDisk {
     fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self> {
         let read = crate::schema::kinds::read_value::<DiskType>;
         let Some(name) = element.attr("name") else {
-            return Err(Error::new(
-                Code::XmlError,
-                Origin::DomainSnapshot,
-                "missing name from disk snapshot element",
-            ));
+            let what = "missing name from disk snapshot element";
+            return Err(Error::internal(Origin::DomainSnapshot, what));
         };
         let kind = read(element, "type")?.unwrap_or_default();
         let source = element

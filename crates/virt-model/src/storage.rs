@@ -82,7 +82,7 @@ element! {
 
 element! {
     pub struct PoolDevice {
-        path: String = attr_req("path"),
+        path: String = pool_device_path("path"),
         part_separator: Option<YesNo> = attr("part_separator"),
     }
 }
@@ -209,7 +209,9 @@ impl Pool {
     }
 
     fn check_source(&mut self) -> Result<()> {
-        use PoolType::{Disk, Fs, Gluster, Iscsi, IscsiDirect, Logical, Netfs, Rbd, Sheepdog};
+        use PoolType::{
+            Disk, Fs, Gluster, Iscsi, IscsiDirect, Logical, Netfs, Rbd, Scsi, Sheepdog,
+        };
         let needs_host =
             matches!(self.kind, Netfs | Iscsi | IscsiDirect | Rbd | Sheepdog | Gluster);
         if needs_host && self.source.hosts.is_empty() {
@@ -241,6 +243,12 @@ impl Pool {
             }
             None => self.source.format = default.map(|kind| Format { kind: kind.to_owned() }),
             Some(_) => {}
+        }
+        if matches!(self.kind, Fs | Disk) && self.source.devices.is_empty() {
+            return Err(Self::xml_error("missing storage pool source device name"));
+        }
+        if self.kind == Scsi && self.source.adapter.is_none() {
+            return Err(Self::xml_error("missing storage pool source adapter"));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::{Domain, DomainRules};
 use virt_model::network::Network;
+use virt_model::snapshot::{MomentParse, Snapshot};
 use virt_model::storage::Pool;
 use virt_model::{Document, ParseFlags};
 
@@ -34,6 +35,12 @@ const HVM: &str = "<os><type>hvm</type></os>";
 #[test]
 fn domains() {
     let cases: &[(&str, Code, Origin, &str)] = &[
+        (
+            "<os><type>exe</type><init/></os>",
+            Code::XmlError,
+            Origin::Domain,
+            "XML error: init binary must be specified",
+        ),
         (
             "<os><type>nosuch</type></os>",
             Code::ConfigUnsupported,
@@ -171,10 +178,40 @@ fn networks_and_pools() {
         Origin::Storage,
         "XML error: missing pool source name element",
     );
+    let sourced = |kind: &str, source: &str| {
+        pool(&format!("<pool type='{kind}'><name>a</name><source>{source}</source></pool>"))
+    };
+    for (kind, source, message) in [
+        ("disk", "", "XML error: missing storage pool source device name"),
+        ("fs", "", "XML error: missing storage pool source device name"),
+        ("dir", "<device/>", "XML error: missing storage pool source device path"),
+        ("scsi", "", "XML error: missing storage pool source adapter"),
+    ] {
+        expect(&sourced(kind, source), Code::XmlError, Origin::Storage, message);
+    }
     expect(
         &pool("<pool type='dir'><name>a</name></pool>"),
         Code::XmlError,
         Origin::Storage,
         "XML error: missing storage pool target path",
     );
+}
+
+#[test]
+fn snapshots() {
+    let text = "<domainsnapshot><disks><disk/></disks></domainsnapshot>";
+    expect(
+        &Snapshot::parse(text, MomentParse::default(), &Plain).expect_err(text),
+        Code::InternalError,
+        Origin::DomainSnapshot,
+        "internal error: missing name from disk snapshot element",
+    );
+}
+
+#[test]
+fn attribute_errors_leave_the_hint_empty() {
+    for inside in ["<devices><disk type='zz'/></devices>", "<iothreads>x</iothreads>"] {
+        let error = domain(&format!("{HVM}{inside}"));
+        assert_eq!((error.number(), error.hint()), (Code::XmlError as i32, None), "{inside}");
+    }
 }

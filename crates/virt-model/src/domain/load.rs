@@ -1,7 +1,8 @@
 //! From text to a whole domain: reading, the driver's guest, defaults, checks.
 
-use virt_error::{Code, Error, Origin, Result};
+use virt_error::Result;
 
+use crate::domain::boot::OsType;
 use crate::domain::{Devices, Domain, DomainRules, defaults, implicit, numa, scheduling, validate};
 use crate::schema::{ParseFlags, error};
 
@@ -21,8 +22,10 @@ impl Domain {
     /// The second half of [`Domain::load`], for a domain that was built or changed.
     pub fn complete(&mut self, flags: ParseFlags, rules: &dyn DomainRules) -> Result<()> {
         if self.os.kind.kind.is_none() {
-            let what = "an os <type> must be specified";
-            return Err(Error::new(Code::XmlError, Origin::Domain, what));
+            return xml_error("an os <type> must be specified");
+        }
+        if self.os.kind.kind == Some(OsType::Exe) && self.os.init.is_none() {
+            return xml_error("init binary must be specified");
         }
         if self.devices.len() > Devices::LEN_MAX {
             return Err(error::unsupported(format!("more than {} devices", Devices::LEN_MAX)));

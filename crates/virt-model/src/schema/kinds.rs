@@ -110,8 +110,7 @@ kind! {
             match T::parse(&text) {
                 _ if text.is_empty() => Ok(None),
                 Some(value) => Ok(Some(value)),
-                None => Err(error::xml(format!("Invalid value for element '{name}': '{text}'"))
-                    .with_hint(error::place(child))),
+                None => Err(error::xml(format!("Invalid value for element '{name}': '{text}'"))),
             }
         }
     };

@@ -71,6 +71,17 @@ kind! {
 }
 
 kind! {
+    /// The path of a pool's source device, which must be there.
+    pool_device_path [] (String; name: &str)
+    read |element, flags| element.attr(name).filter(|path| !path.is_empty()).map(str::to_owned)
+        .ok_or_else(|| {
+            let what = "missing storage pool source device path";
+            Error::new(Code::XmlError, Origin::Storage, what)
+        });
+    attrs |field, out| out.w.attr(name, field);
+}
+
+kind! {
     /// A size that is state: printed, never read.
     bytes_state [] (u64; name: &str)
     read |element, flags| Ok(0);
