@@ -112,6 +112,12 @@ fn whole_documents() {
         "missing name information",
     );
     expect(
+        &whole_domain("<domain type='nosuch' id='x'/>"),
+        Code::NoName,
+        Origin::Domain,
+        "missing name information",
+    );
+    expect(
         &whole_domain("<domain/>"),
         Code::InternalError,
         Origin::Domain,

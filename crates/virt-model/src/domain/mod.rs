@@ -47,7 +47,7 @@ pub use memory::MemoryBacking;
 pub use rules::{DomainRules, DriverFeatures};
 pub use seclabel::{Seclabel, SeclabelType};
 
-use crate::schema::{Body, Out, ParseFlags, PrintFlags, error};
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, error, kinds};
 
 words! {
     /// The hypervisor a domain is for.
@@ -284,6 +284,10 @@ impl Domain {
     /// The same from a tree.
     pub fn from_tree(tree: &Element<'_>, flags: ParseFlags) -> Result<Self> {
         crate::schema::document::expect_root(tree, "domain")?;
+        // Compat: a name is missed before a wrong type or id is, but after a type that is not there.
+        if tree.attr("type").is_some() {
+            kinds::name_of::read(tree, flags, "name", virt_error::Origin::Domain)?;
+        }
         Self::read(tree, flags)
     }
 
