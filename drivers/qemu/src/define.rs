@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Origin, Result};
-use virt_model::ParseFlags;
 use virt_model::domain::Domain as Document;
+use virt_model::{Flags, ParseFlags, PrintFlags};
 use virt_store::{Autostart, Durability};
 use virt_types::{DomainRef, Uuid, api};
 
@@ -180,4 +180,24 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<
     let detail = api::DOMAIN_EVENT_UNDEFINED_REMOVED;
     core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_UNDEFINED, detail);
     Ok(())
+}
+
+/// `virDomainGetXMLDesc`.
+pub(crate) fn text(core: &Core, dom: &DomainRef, flags: u32) -> Result<String> {
+    let guest = core.find(dom)?;
+    let stored = flags & api::DOMAIN_XML_INACTIVE != 0;
+    let document = match stored.then(|| core.stored(&guest)).transpose()?.flatten() {
+        Some(document) => document,
+        None => core.current(&guest)?,
+    };
+    let balloon_kib = guest.read(|data| data.live.as_ref().map(|live| live.balloon_kib));
+    let flags = PrintFlags::from_bits(flags);
+    match balloon_kib.filter(|kib| !flags.inactive && *kib != document.current_memory_kib()) {
+        Some(kib) => {
+            let mut shown = (*document).clone();
+            shown.current_memory_kib = Some(kib);
+            Ok(shown.to_xml(flags))
+        }
+        None => Ok(document.to_xml(flags)),
+    }
 }

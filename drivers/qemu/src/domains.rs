@@ -5,7 +5,6 @@ use std::sync::Arc;
 use virt_driver::{Call, Domains, Job, Stream, check_flags as check, domain_matches};
 use virt_error::{Code, Error, Origin, Result};
 use virt_host::Process;
-use virt_model::{Flags, PrintFlags};
 use virt_store::Autostart;
 use virt_types::{
     DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetFsinfo, DomainGetJobStats,
@@ -19,7 +18,7 @@ use crate::control::{self, impact};
 use crate::core::Core;
 use crate::define;
 use crate::guest::{Data, Guest, invalid_operation, not_running};
-use crate::{agent, blocks, console, lifecycle, stats, vcpus};
+use crate::{agent, blocks, console, jobs, lifecycle, stats, vcpus};
 
 /// The filters of `virConnectListAllDomains`.
 const LIST_FILTERS: u32 = 0x3fff;
@@ -43,6 +42,14 @@ fn no_domain(detail: String) -> Error {
 impl QemuDriver {
     pub(crate) fn core(&self) -> &Core {
         &self.0
+    }
+
+    /// Compat: the calls that look by themselves report from another part than the others.
+    fn need_active(&self, dom: &DomainRef) -> Result<()> {
+        match self.seen(dom, Data::active)? {
+            true => Ok(()),
+            false => Err(invalid_operation("domain is not running")),
+        }
     }
 
     fn seen<R>(&self, dom: &DomainRef, look: impl FnOnce(&Data) -> R) -> Result<R> {
@@ -152,6 +159,7 @@ impl Domains for QemuDriver {
     fn shutdown(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         let known = api::DOMAIN_SHUTDOWN_ACPI_POWER_BTN | api::DOMAIN_SHUTDOWN_GUEST_AGENT;
         check_flags(flags, known, "qemuDomainShutdownFlags")?;
+        self.need_active(dom)?;
         if flags == api::DOMAIN_SHUTDOWN_GUEST_AGENT {
             return agent::refuse(self.core(), dom);
         }
@@ -187,23 +195,7 @@ impl Domains for QemuDriver {
 
     fn get_xml_desc(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
         check_flags(flags, XML_FLAGS, "qemuDomainGetXMLDesc")?;
-        let core = self.core();
-        let guest = core.find(dom)?;
-        let stored = flags & api::DOMAIN_XML_INACTIVE != 0;
-        let document = match stored.then(|| core.stored(&guest)).transpose()?.flatten() {
-            Some(document) => document,
-            None => core.current(&guest)?,
-        };
-        let balloon_kib = guest.read(|data| data.live.as_ref().map(|live| live.balloon_kib));
-        let flags = PrintFlags::from_bits(flags);
-        match balloon_kib.filter(|kib| !flags.inactive && *kib != document.current_memory_kib()) {
-            Some(kib) => {
-                let mut shown = (*document).clone();
-                shown.current_memory_kib = Some(kib);
-                Ok(shown.to_xml(flags))
-            }
-            None => Ok(document.to_xml(flags)),
-        }
+        define::text(self.core(), dom, flags)
     }
 
     fn get_autostart(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
@@ -293,21 +285,7 @@ impl Domains for QemuDriver {
     }
 
     fn get_job_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainJobInfo> {
-        self.seen(dom, |data| data.running().map(drop))??;
-        Ok(DomainJobInfo {
-            kind: api::DOMAIN_JOB_NONE,
-            time_elapsed: 0,
-            time_remaining: 0,
-            data_total: 0,
-            data_processed: 0,
-            data_remaining: 0,
-            mem_total: 0,
-            mem_processed: 0,
-            mem_remaining: 0,
-            file_total: 0,
-            file_processed: 0,
-            file_remaining: 0,
-        })
+        jobs::info(self.core(), dom)
     }
 
     fn get_job_stats(
@@ -319,17 +297,12 @@ impl Domains for QemuDriver {
         let completed = api::DOMAIN_JOB_STATS_COMPLETED;
         let known = completed | api::DOMAIN_JOB_STATS_KEEP_COMPLETED;
         check_flags(flags, known, "qemuDomainGetJobStats")?;
-        let running = self.seen(dom, |data| data.running().map(drop))?;
-        if flags & completed == 0 {
-            running?;
-        }
-        Ok(DomainGetJobStats { kind: api::DOMAIN_JOB_NONE, params: Vec::new() })
+        jobs::stats(self.core(), dom, flags & completed != 0)
     }
 
     fn abort_job(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         check_flags(flags, api::DOMAIN_ABORT_JOB_POSTCOPY, "qemuDomainAbortJobFlags")?;
-        self.seen(dom, |data| data.running().map(drop))??;
-        Err(invalid_operation("no job is active on the domain"))
+        jobs::abort(self.core(), dom)
     }
 
     fn interface_addresses(
@@ -392,6 +365,33 @@ impl Domains for QemuDriver {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         check_flags(flags, 0, "qemuDomainGetGuestInfo")?;
+        self.need_active(dom)?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn set_guest_vcpus(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        _: &str,
+        _: i32,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, 0, "qemuDomainSetGuestVcpus")?;
+        self.need_active(dom)?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn fstrim(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        _: Option<&str>,
+        _: u64,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, 0, "qemuDomainFSTrim")?;
+        self.need_active(dom)?;
         agent::refuse(self.core(), dom)
     }
 
@@ -534,17 +534,7 @@ impl Domains for QemuDriver {
             let detail = format!("Stats types bits 0x{unknown:x} are not supported by this daemon");
             return Err(Error::new(Code::ArgumentUnsupported, Origin::Qemu, detail));
         }
-        let core = self.core();
-        let wanted = stats_filter(flags & filters);
-        let matching = |guest: &Arc<Guest>| {
-            guest.read(|data| !data.gone && domain_matches(wanted, &data.facts()))
-        };
-        let mut guests = match doms {
-            [] => core.guests.all(),
-            some => some.iter().filter_map(|dom| core.find(dom).ok()).collect(),
-        };
-        guests.retain(matching);
-        Ok(stats::bulk(core, call, &guests, kinds & stats::ALL))
+        Ok(stats::all(self.core(), call, doms, kinds, flags & filters))
     }
 
     fn get_block_info(
@@ -611,20 +601,4 @@ impl Domains for QemuDriver {
         let terminal = console::terminal(&document, dev_name)?;
         self.0.consoles.open(&terminal, flags)
     }
-}
-
-/// The filters of bulk statistics in those of the list of domains.
-fn stats_filter(flags: u32) -> u32 {
-    use api::*;
-    let pairs = [
-        (CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, CONNECT_LIST_DOMAINS_ACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE, CONNECT_LIST_DOMAINS_INACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT, CONNECT_LIST_DOMAINS_PERSISTENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT, CONNECT_LIST_DOMAINS_TRANSIENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_RUNNING, CONNECT_LIST_DOMAINS_RUNNING),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PAUSED, CONNECT_LIST_DOMAINS_PAUSED),
-        (CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF, CONNECT_LIST_DOMAINS_SHUTOFF),
-        (CONNECT_GET_ALL_DOMAINS_STATS_OTHER, CONNECT_LIST_DOMAINS_OTHER),
-    ];
-    pairs.iter().filter(|(ours, _)| flags & ours != 0).fold(0, |all, (_, list)| all | list)
 }

@@ -21,6 +21,7 @@ mod guest;
 mod host;
 mod image;
 mod interview;
+mod jobs;
 mod lifecycle;
 
 pub mod monitor;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use virt_driver::Call;
+use virt_driver::{Call, domain_matches};
 use virt_error::Result;
 use virt_host::{Process, thread_times};
 use virt_model::domain::Domain as Document;
 use virt_model::domain::disk::Disk;
-use virt_types::{DomainMemoryStat, DomainStatsRecord, TypedParam, api};
+use virt_types::{DomainMemoryStat, DomainRef, DomainStatsRecord, TypedParam, api};
 
 use crate::core::{Core, MONITOR_WAIT_MAX, monitor_error};
 use crate::guest::Guest;
@@ -87,13 +87,41 @@ fn guest_stats(alias: &str) -> Command {
     Command::with("qom-get", json!({ "path": path, "property": "guest-stats" }))
 }
 
-/// `virConnectGetAllDomainStats` for these guests.
-pub(crate) fn bulk(
+/// `virConnectGetAllDomainStats`: of these domains, or of all.
+pub(crate) fn all(
     core: &Core,
     call: &Call<'_>,
-    guests: &[Arc<Guest>],
+    doms: &[DomainRef],
     kinds: u32,
+    filters: u32,
 ) -> Vec<DomainStatsRecord> {
+    let wanted = list_filters(filters);
+    let mut guests = match doms {
+        [] => core.guests.all(),
+        some => some.iter().filter_map(|dom| core.find(dom).ok()).collect(),
+    };
+    guests.retain(|guest| guest.read(|data| !data.gone && domain_matches(wanted, &data.facts())));
+    bulk(core, call, &guests, kinds & ALL)
+}
+
+/// The filters of bulk statistics in those of the list of domains.
+fn list_filters(flags: u32) -> u32 {
+    use api::*;
+    let pairs = [
+        (CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, CONNECT_LIST_DOMAINS_ACTIVE),
+        (CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE, CONNECT_LIST_DOMAINS_INACTIVE),
+        (CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT, CONNECT_LIST_DOMAINS_PERSISTENT),
+        (CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT, CONNECT_LIST_DOMAINS_TRANSIENT),
+        (CONNECT_GET_ALL_DOMAINS_STATS_RUNNING, CONNECT_LIST_DOMAINS_RUNNING),
+        (CONNECT_GET_ALL_DOMAINS_STATS_PAUSED, CONNECT_LIST_DOMAINS_PAUSED),
+        (CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF, CONNECT_LIST_DOMAINS_SHUTOFF),
+        (CONNECT_GET_ALL_DOMAINS_STATS_OTHER, CONNECT_LIST_DOMAINS_OTHER),
+    ];
+    pairs.iter().filter(|(ours, _)| flags & ours != 0).fold(0, |all, (_, list)| all | list)
+}
+
+/// The same for these guests.
+fn bulk(core: &Core, call: &Call<'_>, guests: &[Arc<Guest>], kinds: u32) -> Vec<DomainStatsRecord> {
     let kinds = if kinds == 0 { ALL } else { kinds };
     let deadline = Instant::now() + BULK_WAIT_MAX;
     let asked: Vec<(Moment, Vec<&'static str>, Option<Sent>)> = guests

@@ -9,6 +9,7 @@ use std::time::Duration;
 use driver_qemu::{Dirs, QemuDriver, Settings};
 use test_support::{Scratch, skipped, tiny_domain, tiny_guest, wait_until};
 use virt_driver::{Connection, Driver, EventFilter, Received, Stream};
+use virt_error::Code;
 use virt_types::{DomainRef, Event, EventClass, api};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -130,8 +131,14 @@ fn a_guest_starts_talks_pauses_and_ends() {
     // What the guest said before anybody listened is lost, so it is asked.
     assert_eq!(console.send(b"ping\r").unwrap(), 5);
     read_until(console.as_ref(), "pong");
+    let (told, taken) = std::sync::mpsc::channel();
+    console.on_change(Box::new(move || told.send(()).unwrap()));
     let forced = connection.domain_open_console(&dom, None, api::DOMAIN_CONSOLE_FORCE).unwrap();
-    assert_eq!(console.recv(&mut [0; 8]).unwrap(), Received::End);
+    assert_eq!(taken.try_recv(), Ok(()), "the old user is told at once");
+    let lost = console.recv(&mut [0; 8]).unwrap_err();
+    assert!(lost.is(Code::Rpc), "{lost}");
+    let unknown = connection.domain_open_console(&dom, Some("nope"), 0).map(drop).unwrap_err();
+    assert!(unknown.to_string().ends_with("cannot find character device nope"), "{unknown}");
 
     connection.domain_suspend(&dom).unwrap();
     connection.domain_suspend(&dom).unwrap();
@@ -145,8 +152,9 @@ fn a_guest_starts_talks_pauses_and_ends() {
     assert!(connection.domain_get_info(&dom).unwrap().cpu_time > 0);
     let live = connection.domain_get_xml_desc(&dom, 0).unwrap();
     assert!(live.contains("<alias name='serial0'/>") && live.contains(" id='1'"), "{live}");
+    assert!(live.contains("<console type='pty' tty='/dev/pts/"), "{live}");
     let stored = connection.domain_get_xml_desc(&dom, api::DOMAIN_XML_INACTIVE).unwrap();
-    assert!(!stored.contains("<alias"), "{stored}");
+    assert!(!stored.contains("<alias") && !stored.contains(" tty="), "{stored}");
 
     connection.domain_destroy_flags(&dom, 0).unwrap();
     let (event, detail) = (api::DOMAIN_EVENT_SHUTDOWN, api::DOMAIN_EVENT_SHUTDOWN_HOST);
@@ -329,4 +337,53 @@ fn a_recycled_pid_is_never_taken_for_a_guest() {
     assert!(other.try_wait().unwrap().is_none(), "left alone");
     other.kill().unwrap();
     other.wait().unwrap();
+}
+
+#[test]
+fn what_a_guest_has_none_of_is_told_as_such() {
+    let Some(xml) = tiny("vm") else { return };
+    let private = Private::new("qemu-answers");
+    let connection = &private.connection;
+    let image = private.scratch.join("disk.raw");
+    std::fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let devices = format!(
+        "<disk type='file'><source file='{}'/><target dev='vda' bus='virtio'/></disk>\
+         <disk type='file' device='cdrom'><target dev='hda' bus='ide'/></disk>\
+         <interface type='user'><mac address='52:54:00:11:22:33'/></interface>\
+         <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>\
+         </devices><q:commandline><q:arg value='-fw_cfg'/><q:arg value='name=opt/x,string=y'/>\
+         <q:env name='FERRO_TEST' value='a b'/></q:commandline>",
+        image.display()
+    );
+    let namespace = "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0' ";
+    let xml = xml.replace("</devices>", &devices).replacen("<domain ", namespace, 1);
+    let dom = connection.domain_define_xml_flags(&xml, 0).unwrap();
+    let dom = connection.domain_create_with_flags(&dom, 0).unwrap();
+
+    let proc = std::path::PathBuf::from(format!("/proc/{}", private.pid("vm")));
+    let args = std::fs::read(proc.join("cmdline")).unwrap();
+    assert!(String::from_utf8_lossy(&args).contains("-fw_cfg\0name=opt/x,string=y\0"));
+    let env = std::fs::read(proc.join("environ")).unwrap();
+    assert!(String::from_utf8_lossy(&env).contains("FERRO_TEST=a b\0"));
+
+    let refused = |code: Code, text: &str, error: virt_error::Error| {
+        assert!(error.is(code) && error.to_string().contains(text), "{error}");
+    };
+    assert_eq!(connection.domain_get_job_info(&dom).unwrap().kind, api::DOMAIN_JOB_NONE);
+    assert_eq!(connection.domain_list_all_snapshots(&dom, 0).unwrap(), []);
+    assert!(!connection.domain_has_current_snapshot(&dom, 0).unwrap());
+    let error = connection.domain_interface_stats(&dom, "net0").unwrap_err();
+    refused(Code::InvalidArg, "'net0' is not a known interface", error);
+    let error = connection.domain_get_block_info(&dom, "hda", 0).unwrap_err();
+    refused(Code::InvalidArg, "disk 'hda' does not currently have a source assigned", error);
+    let error = connection.domain_get_hostname(&dom, 0).unwrap_err();
+    refused(Code::AgentUnresponsive, "QEMU guest agent is not connected", error);
+    let block = connection.domain_get_block_info(&dom, "vda", 0).unwrap();
+    assert_eq!((block.capacity, block.physical), (1 << 20, 1 << 20));
+
+    connection.domain_destroy_flags(&dom, 0).unwrap();
+    let error = connection.domain_get_job_info(&dom).unwrap_err();
+    refused(Code::OperationInvalid, "domain is not running", error);
+    let block = connection.domain_get_block_info(&dom, "vda", 0).unwrap();
+    assert_eq!((block.capacity, block.physical), (1 << 20, 1 << 20));
 }
