@@ -65,6 +65,11 @@ pub(crate) fn log_stamp() -> String {
     local(now_seconds()).strftime("%Y.%m.%d %H:%M:%S").to_string()
 }
 
+/// The stamp in the name of a file.
+pub(crate) fn file_stamp() -> String {
+    local(now_seconds()).strftime("%Y-%m-%d-%H:%M:%S").to_string()
+}
+
 /// The stamp of an event, with milliseconds. Compat: always in UTC.
 pub(crate) fn event_stamp() -> String {
     let millisecond = now().subsec_millis();

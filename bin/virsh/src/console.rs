@@ -195,6 +195,11 @@ fn print_output(stream: &dyn Stream, ended: &AtomicBool, mut output: impl io::Wr
     Ok(())
 }
 
+/// Writes all that a stream brings.
+pub(crate) fn drain(stream: &dyn Stream, output: impl io::Write) -> Done {
+    print_output(stream, &AtomicBool::new(false), output)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{self, Write as _};

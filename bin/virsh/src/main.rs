@@ -15,6 +15,7 @@ mod failure;
 mod files;
 mod globals;
 mod interactive;
+mod keys;
 mod lookup;
 mod openers;
 mod options;

@@ -234,10 +234,10 @@ fn media_change(args: &Args) -> Result<Media, Failure> {
     for (one, other) in [("eject", "insert"), ("eject", "update"), ("insert", "update")] {
         args.exclusive(one, other)?;
     }
-    Ok(match () {
-        () if args.flag("eject") => Media::Eject,
-        () if args.flag("insert") => Media::Insert,
-        () => Media::Update,
+    Ok(match (args.flag("eject"), args.flag("insert")) {
+        (true, _) => Media::Eject,
+        (false, true) => Media::Insert,
+        (false, false) => Media::Update,
     })
 }
 
@@ -252,19 +252,15 @@ fn with_media(
     let holds = disk.child("source").is_some_and(|source| {
         ["file", "dev", "dir", "name"].iter().any(|attr| source.attr(attr).is_some())
     });
-    match media {
-        Media::Eject | Media::Update if media == Media::Eject || source.is_none() => {
-            if !holds {
-                return fail(format!("The disk device '{name}' doesn't have media"));
-            }
-        }
-        Media::Insert if source.is_none() => {
-            return fail("New disk media source was not specified");
-        }
-        Media::Insert if holds => {
-            return fail(format!("The disk device '{name}' already has media"));
-        }
-        _ => {}
+    let needs_media = media == Media::Eject || media == Media::Update && source.is_none();
+    if needs_media && !holds {
+        return fail(format!("The disk device '{name}' doesn't have media"));
+    }
+    if media == Media::Insert && source.is_none() {
+        return fail("New disk media source was not specified");
+    }
+    if media == Media::Insert && holds {
+        return fail(format!("The disk device '{name}' already has media"));
     }
     let mut changed = disk.to_static();
     changed

@@ -97,7 +97,6 @@ pub(crate) fn cmd_save_image_dumpxml(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_save_image_define(shell: &mut Shell, args: &Args) -> Done {
-    args.exclusive("running", "paused")?;
     let file = args.needed("file")?;
     let xml = read_document(args.needed("xml")?)?;
     let flags = flags_of(args, STATES);

@@ -2,6 +2,7 @@
 
 mod devices;
 mod domain;
+mod guest;
 mod host;
 mod itself;
 mod moment;
@@ -28,6 +29,7 @@ pub(crate) static TABLE: Table<Run> = Table {
                 devices::DEVICE_COMMANDS,
                 save::SAVE_COMMANDS,
                 tune::TUNE_COMMANDS,
+                guest::GUEST_COMMANDS,
             ],
         },
         Group {
