@@ -1,9 +1,12 @@
 //! Which drivers this shell opens itself, and which it leaves to a daemon.
 
+use std::path::PathBuf;
+
 use virt_driver::{Connection, Registry};
 use virt_error::Result;
+use virt_transport::ClientConf;
 
-/// Opens a connection; without a URI, the one this host would take.
+/// Opens a connection; without a URI, the one the person's configuration or this host would take.
 ///
 /// The test driver's world lives in this process unless a transport is named; every other
 /// hypervisor is a daemon's.
@@ -12,6 +15,11 @@ pub(crate) fn open(
     read_only: bool,
     keepalive: (Option<i32>, Option<i32>),
 ) -> Result<Connection> {
+    let conf = ClientConf::load(&conf_path())?;
+    let uri = match uri {
+        Some(uri) => Some(conf.resolve(uri)),
+        None => conf.uri_default.as_deref(),
+    };
     let number = |value: Option<i32>, otherwise: u32| {
         value.and_then(|value| u32::try_from(value).ok()).unwrap_or(otherwise)
     };
@@ -28,3 +36,15 @@ pub(crate) fn open(
 /// Compat: what a daemon's clients see of this shell unless other numbers are asked for.
 const KEEPALIVE_INTERVAL_S: u32 = 5;
 const KEEPALIVE_COUNT: u32 = 6;
+
+/// Where clients are configured: the whole host for its administrator, else the person's own.
+fn conf_path() -> PathBuf {
+    const FILE: &str = "libvirt/libvirt.conf";
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/etc").join(FILE);
+    }
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let own = folder("XDG_CONFIG_HOME").map(PathBuf::from);
+    let own = own.or_else(|| folder("HOME").map(|home| PathBuf::from(home).join(".config")));
+    own.unwrap_or_default().join(FILE)
+}
