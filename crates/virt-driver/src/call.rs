@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use virt_error::{Code, Error, Result};
+use virt_error::{Error, Result};
 
 use crate::{Api, Caller, Connection};
 
@@ -46,8 +46,8 @@ impl Call<'_> {
         if given {
             return Ok(());
         }
-        let detail = format!("{argument} in {} must not be zero", self.api.name);
-        Err(Error::new(Code::InvalidArg, self.api.origin, detail))
+        let message = format!("{argument} in {} must not be zero", self.api.name);
+        Err(Error::argument(self.api.origin, self.api.name, argument, message))
     }
 
     /// Runs `wait`, which may last as long as a hypervisor pleases, without holding the place of a
