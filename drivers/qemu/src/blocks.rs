@@ -7,9 +7,13 @@ use virt_driver::Call;
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Document;
 use virt_model::domain::disk::Disk;
-use virt_types::{DomainBlockInfo, DomainInterfaceStats, DomainRef, TypedParam};
+use virt_types::{
+    DomainBlockInfo, DomainGetDiskErrors, DomainInterfaceStats, DomainRef, TypedParam,
+};
 
 use crate::core::Core;
+use crate::guest::Data;
+use crate::monitor::Monitor;
 use crate::stats::{self, Counters};
 
 /// The counters of a disk as `virDomainBlockStatsFlags` names them.
@@ -82,16 +86,38 @@ pub(crate) fn counters(
     path: &str,
 ) -> Result<Counters> {
     let guest = core.find(dom)?;
-    let (document, monitor) = guest.read(|data| {
-        let live = data.running()?;
-        Ok::<_, Error>((Arc::clone(&live.document), Arc::clone(&live.monitor)))
-    })?;
+    let (document, monitor) = guest.read(live)?;
     if path.is_empty() {
         return stats::all_disks(call, &monitor, &document);
     }
     let disk = find_disk(&document, path)
         .ok_or_else(|| invalid_arg(Origin::Qemu, format!("invalid path: {path}")))?;
     Ok(stats::one_disk(call, &monitor, disk)?.0)
+}
+
+/// `virDomainGetDiskErrors`: a limit of 0 asks how many there could be.
+pub(crate) fn errors(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    max: u32,
+) -> Result<DomainGetDiskErrors> {
+    let guest = core.find(dom)?;
+    let (document, monitor) = guest.read(live)?;
+    let count = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);
+    if max == 0 {
+        let nerrors = count(document.devices.disks.len());
+        return Ok(DomainGetDiskErrors { errors: Vec::new(), nerrors });
+    }
+    let mut errors = stats::disk_errors(call, &monitor, &document)?;
+    errors.truncate(usize::try_from(max).unwrap_or(usize::MAX));
+    Ok(DomainGetDiskErrors { nerrors: count(errors.len()), errors })
+}
+
+/// What a running guest is asked by, and the definition it runs with.
+fn live(data: &Data) -> Result<(Arc<Document>, Arc<Monitor>)> {
+    let live = data.running()?;
+    Ok((Arc::clone(&live.document), Arc::clone(&live.monitor)))
 }
 
 /// Counters as typed parameters.

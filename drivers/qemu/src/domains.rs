@@ -7,10 +7,11 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_host::Process;
 use virt_store::Autostart;
 use virt_types::{
-    DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetFsinfo, DomainGetJobStats,
-    DomainGetSecurityLabelList, DomainGetVcpuPinInfo, DomainInfo, DomainInterface,
-    DomainInterfaceStats, DomainJobInfo, DomainMemoryStat, DomainRef, DomainSecurityLabel,
-    DomainState, DomainStatsRecord, DomainTime, DomainVcpus, TypedParam, Uuid, api,
+    DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetDiskErrors, DomainGetFsinfo,
+    DomainGetJobStats, DomainGetSecurityLabelList, DomainGetVcpuPinInfo, DomainInfo,
+    DomainInterface, DomainInterfaceStats, DomainJobInfo, DomainMemoryStat, DomainRef,
+    DomainSecurityLabel, DomainState, DomainStatsRecord, DomainTime, DomainVcpus, TypedParam, Uuid,
+    api,
 };
 
 use crate::QemuDriver;
@@ -367,6 +368,30 @@ impl Domains for QemuDriver {
         check_flags(flags, 0, "qemuDomainGetGuestInfo")?;
         self.need_active(dom)?;
         agent::refuse(self.core(), dom)
+    }
+
+    fn pm_suspend_for_duration(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        _: u32,
+        _: u64,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, 0, "qemuDomainPMSuspendForDuration")?;
+        self.need_active(dom)?;
+        agent::refuse(self.core(), dom)
+    }
+
+    fn get_disk_errors(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        maxerrors: u32,
+        flags: u32,
+    ) -> Result<DomainGetDiskErrors> {
+        check_flags(flags, api::TYPED_PARAM_STRING_OKAY, "qemuDomainGetDiskErrors")?;
+        blocks::errors(self.core(), call, dom, maxerrors)
     }
 
     fn set_guest_vcpus(

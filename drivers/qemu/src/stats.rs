@@ -14,7 +14,9 @@ use virt_error::Result;
 use virt_host::{Process, thread_times};
 use virt_model::domain::Domain as Document;
 use virt_model::domain::disk::Disk;
-use virt_types::{DomainMemoryStat, DomainRef, DomainStatsRecord, TypedParam, api};
+use virt_types::{
+    DomainDiskError, DomainMemoryStat, DomainRef, DomainStatsRecord, TypedParam, api,
+};
 
 use crate::core::{Core, MONITOR_WAIT_MAX, monitor_error};
 use crate::guest::Guest;
@@ -318,12 +320,15 @@ fn block(out: &mut Vec<TypedParam>, at: usize, disk: &Disk, answers: &Answers, r
 
 /// A disk's own entry among the statistics of all.
 fn device_stats<'a>(all: &'a Value, disk: &Disk) -> Option<&'a Value> {
+    device_entry(all, disk)?.get("stats")
+}
+
+fn device_entry<'a>(all: &'a Value, disk: &Disk) -> Option<&'a Value> {
     let alias = disk.info.alias.as_deref()?;
-    let entry = all.as_array()?.iter().find(|entry| {
+    all.as_array()?.iter().find(|entry| {
         let qdev = entry.get("qdev").and_then(Value::as_str).unwrap_or_default();
         qdev.split('/').any(|part| part == alias)
-    })?;
-    entry.get("stats")
+    })
 }
 
 /// A disk's counters by the names of [`BLOCK`].
@@ -396,6 +401,25 @@ fn ask_disks(call: &Call<'_>, monitor: &Monitor) -> Result<Answers> {
     let replies = call.waiting(|| monitor.run_all(&commands, MONITOR_WAIT_MAX));
     let replies = Some(replies.map_err(|error| monitor_error(&error))?);
     Ok(Answers { names: commands.iter().map(|command| command.name).collect(), replies })
+}
+
+/// The disks that QEMU could not read or write.
+pub(crate) fn disk_errors(
+    call: &Call<'_>,
+    monitor: &Monitor,
+    document: &Document,
+) -> Result<Vec<DomainDiskError>> {
+    let answer = call.waiting(|| monitor.run(Command::new("query-block"), MONITOR_WAIT_MAX));
+    let answer = answer.map_err(|error| monitor_error(&error))?;
+    let each = document.devices.disks.iter().filter_map(|disk| {
+        let error = match device_entry(&answer, disk)?.get("io-status")?.as_str()? {
+            "failed" => api::DOMAIN_DISK_ERROR_UNSPEC,
+            "nospace" => api::DOMAIN_DISK_ERROR_NO_SPACE,
+            _ => return None,
+        };
+        Some(DomainDiskError { disk: disk.target.dev.clone(), error })
+    });
+    Ok(each.collect())
 }
 
 fn counters_of(disk: &Disk, answers: &Answers) -> Counters {

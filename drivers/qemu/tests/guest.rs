@@ -381,6 +381,9 @@ fn what_a_guest_has_none_of_is_told_as_such() {
     let block = connection.domain_get_block_info(&dom, "vda", 0).unwrap();
     assert_eq!((block.capacity, block.physical), (1 << 20, 1 << 20));
 
+    let errors = |max| connection.domain_get_disk_errors(&dom, max, 0).unwrap();
+    assert_eq!((errors(0).nerrors, errors(2).nerrors), (2, 0));
+
     connection.domain_destroy_flags(&dom, 0).unwrap();
     let error = connection.domain_get_job_info(&dom).unwrap_err();
     refused(Code::OperationInvalid, "domain is not running", error);
