@@ -1,8 +1,9 @@
 //! What a driver is: families it owns, events it publishes, features it has.
 
 use crate::{
-    Bindings, Checkpoints, Connection, Domains, EventSource, Host, Interfaces, Lxc, Migration,
-    Networks, NodeDevices, Nwfilters, Pools, Ports, Qemu, Secrets, Snapshots, Volumes, unsupported,
+    Bindings, Checkpoints, Connection, DomainDevices, DomainGuest, DomainJobs, DomainStats,
+    DomainTuning, Domains, EventSource, Host, Interfaces, Lxc, Migration, Networks, NodeDevices,
+    Nwfilters, Pools, Ports, Qemu, Secrets, Snapshots, Volumes, unsupported,
 };
 use virt_error::Result;
 
@@ -58,6 +59,11 @@ macro_rules! families {
 families! {
     host: Host,
     domains: Domains,
+    domain_tuning: DomainTuning,
+    domain_stats: DomainStats,
+    domain_devices: DomainDevices,
+    domain_jobs: DomainJobs,
+    domain_guest: DomainGuest,
     snapshots: Snapshots,
     checkpoints: Checkpoints,
     migration: Migration,

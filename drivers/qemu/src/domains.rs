@@ -1,25 +1,25 @@
-//! The domain calls: flags are checked here, the work is done by the modules named after it.
+//! The domain calls, one file a family: flags are checked here, modules named after the work do it.
+//!
+//! In this file: finding, defining, starting and stopping domains, and what is known of them.
 
-use std::sync::Arc;
+mod guest;
+mod jobs;
+mod stats;
+mod tuning;
 
-use virt_driver::{Call, Domains, Job, Stream, check_flags as check, domain_matches};
+use virt_driver::{Call, Domains, Job, check_flags as check, domain_matches};
 use virt_error::{Code, Error, Origin, Result};
 use virt_host::Process;
 use virt_store::Autostart;
 use virt_types::{
-    DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetDiskErrors, DomainGetFsinfo,
-    DomainGetJobStats, DomainGetSecurityLabelList, DomainGetVcpuPinInfo, DomainInfo,
-    DomainInterface, DomainInterfaceStats, DomainJobInfo, DomainMemoryStat, DomainRef,
-    DomainSecurityLabel, DomainState, DomainStatsRecord, DomainTime, DomainVcpus, TypedParam, Uuid,
-    api,
+    DomainGetSecurityLabelList, DomainInfo, DomainRef, DomainSecurityLabel, DomainState, Uuid, api,
 };
 
 use crate::QemuDriver;
-use crate::control::{self, impact};
 use crate::core::Core;
 use crate::define;
 use crate::guest::{Data, Guest, invalid_operation, not_running};
-use crate::{agent, blocks, console, jobs, lifecycle, stats, vcpus};
+use crate::{agent, control, lifecycle};
 
 /// The filters of `virConnectListAllDomains`.
 const LIST_FILTERS: u32 = 0x3fff;
@@ -189,11 +189,6 @@ impl Domains for QemuDriver {
         control::resume(self.core(), call, dom)
     }
 
-    fn inject_nmi(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        check_flags(flags, 0, "qemuDomainInjectNMI")?;
-        control::inject_nmi(self.core(), call, dom)
-    }
-
     fn get_xml_desc(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
         check_flags(flags, XML_FLAGS, "qemuDomainGetXMLDesc")?;
         define::text(self.core(), dom, flags)
@@ -229,20 +224,6 @@ impl Domains for QemuDriver {
     fn get_state(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainState> {
         check_flags(flags, 0, "qemuDomainGetState")?;
         self.seen(dom, |data| DomainState { state: data.state, reason: data.reason })
-    }
-
-    fn get_control_info(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<DomainControlInfo> {
-        check_flags(flags, 0, "qemuDomainGetControlInfo")?;
-        let guest = self.core().find(dom)?;
-        guest.read(|data| data.running().map(drop))?;
-        // 0 is "ok", 2 is "occupied": somebody waits for the guest.
-        let state = if guest.cell.busy_with().is_some() { 2 } else { 0 };
-        Ok(DomainControlInfo { state, details: 0, state_time: 0 })
     }
 
     fn is_active(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
@@ -285,345 +266,9 @@ impl Domains for QemuDriver {
         Ok(DomainGetSecurityLabelList { ret: i32::try_from(labels.len()).unwrap_or(0), labels })
     }
 
-    fn get_job_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainJobInfo> {
-        jobs::info(self.core(), dom)
-    }
-
-    fn get_job_stats(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<DomainGetJobStats> {
-        let completed = api::DOMAIN_JOB_STATS_COMPLETED;
-        let known = completed | api::DOMAIN_JOB_STATS_KEEP_COMPLETED;
-        check_flags(flags, known, "qemuDomainGetJobStats")?;
-        jobs::stats(self.core(), dom, flags & completed != 0)
-    }
-
-    fn abort_job(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        check_flags(flags, api::DOMAIN_ABORT_JOB_POSTCOPY, "qemuDomainAbortJobFlags")?;
-        jobs::abort(self.core(), dom)
-    }
-
-    fn interface_addresses(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        source: u32,
-        flags: u32,
-    ) -> Result<Vec<DomainInterface>> {
-        check_flags(flags, 0, "qemuDomainInterfaceAddresses")?;
-        if i32::try_from(source) == Ok(api::DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT) {
-            return agent::refuse(self.core(), dom);
-        }
-        // The host knows leases and neighbours only of networks that it gives itself.
-        self.seen(dom, |data| data.running().map(drop))??;
-        Ok(Vec::new())
-    }
-
-    fn get_hostname(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
-        let (lease, agent) = (1, 2);
-        check_flags(flags, lease | agent, "qemuDomainGetHostname")?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn get_time(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainTime> {
-        check_flags(flags, 0, "qemuDomainGetTime")?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn get_fsinfo(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainGetFsinfo> {
-        check_flags(flags, 0, "qemuDomainGetFSInfo")?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn fsfreeze(&self, _: &Call<'_>, dom: &DomainRef, _: &[String], flags: u32) -> Result<i32> {
-        check_flags(flags, 0, "qemuDomainFSFreeze")?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn fsthaw(&self, _: &Call<'_>, dom: &DomainRef, _: &[String], flags: u32) -> Result<i32> {
-        check_flags(flags, 0, "qemuDomainFSThaw")?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn get_guest_vcpus(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        check_flags(flags, 0, "qemuDomainGetGuestVcpus")?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn get_guest_info(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        _: u32,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        check_flags(flags, 0, "qemuDomainGetGuestInfo")?;
-        self.need_active(dom)?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn pm_suspend_for_duration(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        _: u32,
-        _: u64,
-        flags: u32,
-    ) -> Result<()> {
-        check_flags(flags, 0, "qemuDomainPMSuspendForDuration")?;
-        self.need_active(dom)?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn get_disk_errors(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        maxerrors: u32,
-        flags: u32,
-    ) -> Result<DomainGetDiskErrors> {
-        check_flags(flags, api::TYPED_PARAM_STRING_OKAY, "qemuDomainGetDiskErrors")?;
-        blocks::errors(self.core(), call, dom, maxerrors)
-    }
-
-    fn set_guest_vcpus(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        _: &str,
-        _: i32,
-        flags: u32,
-    ) -> Result<()> {
-        check_flags(flags, 0, "qemuDomainSetGuestVcpus")?;
-        self.need_active(dom)?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn fstrim(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        _: Option<&str>,
-        _: u64,
-        flags: u32,
-    ) -> Result<()> {
-        check_flags(flags, 0, "qemuDomainFSTrim")?;
-        self.need_active(dom)?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn set_user_password(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        _: Option<&str>,
-        _: Option<&str>,
-        flags: u32,
-    ) -> Result<()> {
-        let encrypted = 1;
-        check_flags(flags, encrypted, "qemuDomainSetUserPassword")?;
-        agent::refuse(self.core(), dom)
-    }
-
-    fn has_managed_save_image(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
-        check_flags(flags, 0, "qemuDomainHasManagedSaveImage")?;
-        self.seen(dom, |_| false)
-    }
-
     fn get_os_type(&self, _: &Call<'_>, dom: &DomainRef) -> Result<String> {
         let core = self.core();
         let document = core.current(&*core.find(dom)?)?;
         Ok(document.os.kind.kind.map_or("hvm", |kind| kind.as_str()).to_owned())
-    }
-
-    fn get_max_memory(&self, _: &Call<'_>, dom: &DomainRef) -> Result<u64> {
-        let core = self.core();
-        Ok(core.current(&*core.find(dom)?)?.memory.kib)
-    }
-
-    fn set_max_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64) -> Result<()> {
-        self.set_memory(call, dom, memory, api::DOMAIN_MEM_MAXIMUM)
-    }
-
-    fn set_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64, flags: u32) -> Result<()> {
-        check_flags(flags, AFFECT | api::DOMAIN_MEM_MAXIMUM, "qemuDomainSetMemoryFlags")?;
-        control::set_memory(self.core(), call, dom, memory, flags)
-    }
-
-    fn set_memory_stats_period(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        period: i32,
-        flags: u32,
-    ) -> Result<()> {
-        check_flags(flags, AFFECT, "qemuDomainSetMemoryStatsPeriod")?;
-        control::set_stats_period(self.core(), call, dom, period, flags)
-    }
-
-    fn set_vcpus(&self, call: &Call<'_>, dom: &DomainRef, nvcpus: u32, flags: u32) -> Result<()> {
-        let known = AFFECT
-            | api::DOMAIN_VCPU_MAXIMUM
-            | api::DOMAIN_VCPU_GUEST
-            | api::DOMAIN_VCPU_HOTPLUGGABLE;
-        check_flags(flags, known, "qemuDomainSetVcpusFlags")?;
-        control::set_vcpus(self.core(), call, dom, nvcpus, flags)
-    }
-
-    fn get_max_vcpus(&self, call: &Call<'_>, dom: &DomainRef) -> Result<i32> {
-        let live = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_VCPU_MAXIMUM;
-        let current = api::DOMAIN_VCPU_MAXIMUM;
-        let active = self.seen(dom, Data::active)?;
-        self.get_vcpus_flags(call, dom, if active { live } else { current })
-    }
-
-    fn get_vcpus_flags(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<i32> {
-        let known = AFFECT | api::DOMAIN_VCPU_MAXIMUM | api::DOMAIN_VCPU_GUEST;
-        check_flags(flags, known, "qemuDomainGetVcpusFlags")?;
-        if flags & api::DOMAIN_VCPU_GUEST != 0 {
-            return virt_driver::unsupported();
-        }
-        let core = self.core();
-        let guest = core.find(dom)?;
-        let impact = guest.read(|data| impact(data, flags))?;
-        let stored = if impact.config { core.stored(&guest)? } else { None };
-        let vcpu = stored.map_or_else(|| core.current(&guest), Ok)?.vcpu.clone();
-        let maximum = flags & api::DOMAIN_VCPU_MAXIMUM != 0;
-        let count = if maximum { vcpu.count } else { vcpu.current.unwrap_or(vcpu.count) };
-        Ok(i32::try_from(count).unwrap_or(i32::MAX))
-    }
-
-    fn get_vcpus(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        maxinfo: i32,
-        maplen: i32,
-    ) -> Result<DomainVcpus> {
-        vcpus::running(&*self.core().find(dom)?, maxinfo, maplen)
-    }
-
-    fn get_vcpu_pin_info(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        ncpumaps: i32,
-        maplen: i32,
-        flags: u32,
-    ) -> Result<DomainGetVcpuPinInfo> {
-        check_flags(flags, AFFECT, "qemuDomainGetVcpuPinInfo")?;
-        vcpus::pinned(self.core(), &*self.core().find(dom)?, ncpumaps, maplen, flags)
-    }
-
-    fn memory_stats(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        max_stats: u32,
-        flags: u32,
-    ) -> Result<Vec<DomainMemoryStat>> {
-        check_flags(flags, 0, "qemuDomainMemoryStats")?;
-        let (document, monitor, balloon_kib, pid) = self.seen(dom, |data| {
-            let live = data.running()?;
-            let (document, monitor) = (Arc::clone(&live.document), Arc::clone(&live.monitor));
-            Ok::<_, Error>((document, monitor, live.balloon_kib, live.process.pid()))
-        })??;
-        let mut all = stats::memory(call, &document, &monitor, balloon_kib, pid)?;
-        all.truncate(usize::try_from(max_stats).unwrap_or(0));
-        Ok(all)
-    }
-
-    fn get_all_stats(
-        &self,
-        call: &Call<'_>,
-        doms: &[DomainRef],
-        kinds: u32,
-        flags: u32,
-    ) -> Result<Vec<DomainStatsRecord>> {
-        let filters = 0xff;
-        let known = filters
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_BACKING
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS;
-        check_flags(flags, known, "qemuConnectGetAllDomainStats")?;
-        let unknown = kinds & !stats::ALL;
-        if flags & api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS != 0 && unknown != 0 {
-            let detail = format!("Stats types bits 0x{unknown:x} are not supported by this daemon");
-            return Err(Error::new(Code::ArgumentUnsupported, Origin::Qemu, detail));
-        }
-        Ok(stats::all(self.core(), call, doms, kinds, flags & filters))
-    }
-
-    fn get_block_info(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        flags: u32,
-    ) -> Result<DomainBlockInfo> {
-        check_flags(flags, 0, "qemuDomainGetBlockInfo")?;
-        blocks::info(self.core(), call, dom, path)
-    }
-
-    fn block_stats(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-    ) -> Result<DomainBlockStats> {
-        let counters = blocks::counters(self.core(), call, dom, path)?;
-        let of = |name: &str| {
-            let found = counters.iter().find(|(known, _)| *known == name);
-            found.and_then(|(_, value)| i64::try_from(*value).ok()).unwrap_or(0)
-        };
-        Ok(DomainBlockStats {
-            rd_req: of("rd.reqs"),
-            rd_bytes: of("rd.bytes"),
-            wr_req: of("wr.reqs"),
-            wr_bytes: of("wr.bytes"),
-            errs: -1,
-        })
-    }
-
-    fn block_stats_flags(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        check_flags(flags, api::TYPED_PARAM_STRING_OKAY, "qemuDomainBlockStatsFlags")?;
-        Ok(blocks::params(&blocks::counters(self.core(), call, dom, path)?))
-    }
-
-    fn interface_stats(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        device: &str,
-    ) -> Result<DomainInterfaceStats> {
-        blocks::interface(self.core(), dom, device)
-    }
-
-    fn open_console(
-        &self,
-        _: &Call<'_>,
-        dom: &DomainRef,
-        dev_name: Option<&str>,
-        flags: u32,
-    ) -> Result<Arc<dyn Stream>> {
-        check_flags(flags, 3, "qemuDomainOpenConsole")?;
-        let document =
-            self.seen(dom, |data| data.running().map(|live| Arc::clone(&live.document)))??;
-        let terminal = console::terminal(&document, dev_name)?;
-        self.0.consoles.open(&terminal, flags)
     }
 }

@@ -36,7 +36,10 @@ mod vcpus;
 
 use std::sync::Arc;
 
-use virt_driver::{Checkpoints, Domains, Driver, EventSource, Host, Qemu, Snapshots};
+use virt_driver::{
+    Checkpoints, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains, Driver, EventSource,
+    Host, Qemu, Snapshots,
+};
 
 pub use crate::core::Settings;
 pub use dirs::Dirs;
@@ -77,6 +80,22 @@ impl Driver for QemuDriver {
     }
 
     fn domains(&self) -> Option<&dyn Domains> {
+        Some(self)
+    }
+
+    fn domain_tuning(&self) -> Option<&dyn DomainTuning> {
+        Some(self)
+    }
+
+    fn domain_stats(&self) -> Option<&dyn DomainStats> {
+        Some(self)
+    }
+
+    fn domain_jobs(&self) -> Option<&dyn DomainJobs> {
+        Some(self)
+    }
+
+    fn domain_guest(&self) -> Option<&dyn DomainGuest> {
         Some(self)
     }
 }

@@ -52,6 +52,11 @@ macro_rules! families {
 families! {
     host: Host,
     domains: Domains,
+    domain_tuning: DomainTuning,
+    domain_stats: DomainStats,
+    domain_devices: DomainDevices,
+    domain_jobs: DomainJobs,
+    domain_guest: DomainGuest,
     snapshots: Snapshots,
     checkpoints: Checkpoints,
     migration: Migration,

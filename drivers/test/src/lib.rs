@@ -28,8 +28,8 @@ mod world;
 use std::sync::Arc;
 
 use virt_driver::{
-    Checkpoints, Domains, Driver, EventSource, Host, Interfaces, Networks, NodeDevices, Pools,
-    Snapshots, Volumes,
+    Checkpoints, DomainDevices, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains,
+    Driver, EventSource, Host, Interfaces, Networks, NodeDevices, Pools, Snapshots, Volumes,
 };
 
 pub use open::{fresh_world, opener};
@@ -55,6 +55,26 @@ impl Driver for TestDriver {
     }
 
     fn domains(&self) -> Option<&dyn Domains> {
+        Some(self)
+    }
+
+    fn domain_tuning(&self) -> Option<&dyn DomainTuning> {
+        Some(self)
+    }
+
+    fn domain_stats(&self) -> Option<&dyn DomainStats> {
+        Some(self)
+    }
+
+    fn domain_devices(&self) -> Option<&dyn DomainDevices> {
+        Some(self)
+    }
+
+    fn domain_jobs(&self) -> Option<&dyn DomainJobs> {
+        Some(self)
+    }
+
+    fn domain_guest(&self) -> Option<&dyn DomainGuest> {
         Some(self)
     }
 

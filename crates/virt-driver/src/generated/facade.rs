@@ -48,7 +48,7 @@ impl Connection {
     /// `virDomainAttachDevice`.
     pub fn domain_attach_device(&self, dom: &DomainRef, xml: &str) -> Result<()> {
         self.run(&api::DOMAIN_ATTACH_DEVICE, Object::Domain(dom), 0, |call| {
-            self.domains()?.attach_device(call, dom, xml, 1)
+            self.domain_devices()?.attach_device(call, dom, xml, 1)
         })
     }
 
@@ -83,7 +83,7 @@ impl Connection {
     /// `virDomainDetachDevice`.
     pub fn domain_detach_device(&self, dom: &DomainRef, xml: &str) -> Result<()> {
         self.run(&api::DOMAIN_DETACH_DEVICE, Object::Domain(dom), 0, |call| {
-            self.domains()?.detach_device(call, dom, xml, 1)
+            self.domain_devices()?.detach_device(call, dom, xml, 1)
         })
     }
 
@@ -111,14 +111,14 @@ impl Connection {
     /// `virDomainGetMaxMemory`.
     pub fn domain_get_max_memory(&self, dom: &DomainRef) -> Result<u64> {
         self.run(&api::DOMAIN_GET_MAX_MEMORY, Object::Domain(dom), 0, |call| {
-            self.domains()?.get_max_memory(call, dom)
+            self.domain_tuning()?.get_max_memory(call, dom)
         })
     }
 
     /// `virDomainGetMaxVcpus`.
     pub fn domain_get_max_vcpus(&self, dom: &DomainRef) -> Result<i32> {
         self.run(&api::DOMAIN_GET_MAX_VCPUS, Object::Domain(dom), 0, |call| {
-            self.domains()?.get_max_vcpus(call, dom)
+            self.domain_tuning()?.get_max_vcpus(call, dom)
         })
     }
 
@@ -137,7 +137,7 @@ impl Connection {
         maplen: i32,
     ) -> Result<DomainVcpus> {
         self.run(&api::DOMAIN_GET_VCPUS, Object::Domain(dom), 0, |call| {
-            self.domains()?.get_vcpus(call, dom, maxinfo, maplen)
+            self.domain_tuning()?.get_vcpus(call, dom, maxinfo, maplen)
         })
     }
 
@@ -165,7 +165,7 @@ impl Connection {
     /// `virDomainPinVcpu`.
     pub fn domain_pin_vcpu(&self, dom: &DomainRef, vcpu: u32, cpumap: &[u8]) -> Result<()> {
         self.run(&api::DOMAIN_PIN_VCPU, Object::Domain(dom), 0, |call| {
-            self.domains()?.pin_vcpu(call, dom, vcpu, cpumap, 1)
+            self.domain_tuning()?.pin_vcpu(call, dom, vcpu, cpumap, 1)
         })
     }
 
@@ -194,7 +194,7 @@ impl Connection {
     pub fn domain_set_max_memory(&self, dom: &DomainRef, memory: u64) -> Result<()> {
         self.run(&api::DOMAIN_SET_MAX_MEMORY, Object::Domain(dom), 0, |call| {
             call.nonzero(memory != 0, "memory")?;
-            self.domains()?.set_max_memory(call, dom, memory)
+            self.domain_tuning()?.set_max_memory(call, dom, memory)
         })
     }
 
@@ -202,7 +202,7 @@ impl Connection {
     pub fn domain_set_memory(&self, dom: &DomainRef, memory: u64) -> Result<()> {
         self.run(&api::DOMAIN_SET_MEMORY, Object::Domain(dom), 0, |call| {
             call.nonzero(memory != 0, "memory")?;
-            self.domains()?.set_memory(call, dom, memory, 1)
+            self.domain_tuning()?.set_memory(call, dom, memory, 1)
         })
     }
 
@@ -210,7 +210,7 @@ impl Connection {
     pub fn domain_set_vcpus(&self, dom: &DomainRef, nvcpus: u32) -> Result<()> {
         self.run(&api::DOMAIN_SET_VCPUS, Object::Domain(dom), 0, |call| {
             call.nonzero(nvcpus != 0, "nvcpus")?;
-            self.domains()?.set_vcpus(call, dom, nvcpus, 1)
+            self.domain_tuning()?.set_vcpus(call, dom, nvcpus, 1)
         })
     }
 
@@ -315,35 +315,35 @@ impl Connection {
     /// `virDomainCoreDump`.
     pub fn domain_core_dump(&self, dom: &DomainRef, to: &str, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_CORE_DUMP, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.core_dump(call, dom, to, 0, flags)
+            self.domain_jobs()?.core_dump(call, dom, to, 0, flags)
         })
     }
 
     /// `virDomainRestore`.
     pub fn domain_restore(&self, from: &str) -> Result<()> {
         self.run(&api::DOMAIN_RESTORE, Object::Connect, 0, |call| {
-            self.domains()?.restore(call, from, None, 0)
+            self.domain_jobs()?.restore(call, from, None, 0)
         })
     }
 
     /// `virDomainSave`.
     pub fn domain_save(&self, dom: &DomainRef, to: &str) -> Result<()> {
         self.run(&api::DOMAIN_SAVE, Object::Domain(dom), 0, |call| {
-            self.domains()?.save(call, dom, to, None, 0)
+            self.domain_jobs()?.save(call, dom, to, None, 0)
         })
     }
 
     /// `virDomainGetSchedulerType`.
     pub fn domain_get_scheduler_type(&self, dom: &DomainRef) -> Result<DomainGetSchedulerType> {
         self.run(&api::DOMAIN_GET_SCHEDULER_TYPE, Object::Domain(dom), 0, |call| {
-            self.domains()?.get_scheduler_type(call, dom)
+            self.domain_tuning()?.get_scheduler_type(call, dom)
         })
     }
 
     /// `virDomainGetSchedulerParameters`.
     pub fn domain_get_scheduler_parameters(&self, dom: &DomainRef) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_SCHEDULER_PARAMETERS, Object::Domain(dom), 0, |call| {
-            self.domains()?.get_scheduler_parameters(call, dom, 0)
+            self.domain_tuning()?.get_scheduler_parameters(call, dom, 0)
         })
     }
 
@@ -354,7 +354,7 @@ impl Connection {
         params: &[TypedParam],
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_SCHEDULER_PARAMETERS, Object::Domain(dom), 0, |call| {
-            self.domains()?.set_scheduler_parameters(call, dom, params, 0)
+            self.domain_tuning()?.set_scheduler_parameters(call, dom, params, 0)
         })
     }
 
@@ -409,7 +409,7 @@ impl Connection {
     /// `virDomainBlockStats`.
     pub fn domain_block_stats(&self, dom: &DomainRef, path: &str) -> Result<DomainBlockStats> {
         self.run(&api::DOMAIN_BLOCK_STATS, Object::Domain(dom), 0, |call| {
-            self.domains()?.block_stats(call, dom, path)
+            self.domain_stats()?.block_stats(call, dom, path)
         })
     }
 
@@ -420,7 +420,7 @@ impl Connection {
         device: &str,
     ) -> Result<DomainInterfaceStats> {
         self.run(&api::DOMAIN_INTERFACE_STATS, Object::Domain(dom), 0, |call| {
-            self.domains()?.interface_stats(call, dom, device)
+            self.domain_stats()?.interface_stats(call, dom, device)
         })
     }
 
@@ -642,7 +642,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<u8>> {
         self.run(&api::DOMAIN_BLOCK_PEEK, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_peek(call, dom, path, offset, size, flags)
+            self.domain_stats()?.block_peek(call, dom, path, offset, size, flags)
         })
     }
 
@@ -655,7 +655,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<u8>> {
         self.run(&api::DOMAIN_MEMORY_PEEK, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.memory_peek(call, dom, offset, size, flags)
+            self.domain_stats()?.memory_peek(call, dom, offset, size, flags)
         })
     }
 
@@ -984,21 +984,21 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<DomainMemoryStat>> {
         self.run(&api::DOMAIN_MEMORY_STATS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.memory_stats(call, dom, max_stats, flags)
+            self.domain_stats()?.memory_stats(call, dom, max_stats, flags)
         })
     }
 
     /// `virDomainAttachDeviceFlags`.
     pub fn domain_attach_device_flags(&self, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_ATTACH_DEVICE_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.attach_device(call, dom, xml, flags)
+            self.domain_devices()?.attach_device(call, dom, xml, flags)
         })
     }
 
     /// `virDomainDetachDeviceFlags`.
     pub fn domain_detach_device_flags(&self, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_DETACH_DEVICE_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.detach_device(call, dom, xml, flags)
+            self.domain_devices()?.detach_device(call, dom, xml, flags)
         })
     }
 
@@ -1012,14 +1012,14 @@ impl Connection {
     /// `virDomainGetJobInfo`.
     pub fn domain_get_job_info(&self, dom: &DomainRef) -> Result<DomainJobInfo> {
         self.run(&api::DOMAIN_GET_JOB_INFO, Object::Domain(dom), 0, |call| {
-            self.domains()?.get_job_info(call, dom)
+            self.domain_jobs()?.get_job_info(call, dom)
         })
     }
 
     /// `virDomainAbortJob`.
     pub fn domain_abort_job(&self, dom: &DomainRef) -> Result<()> {
         self.run(&api::DOMAIN_ABORT_JOB, Object::Domain(dom), 0, |call| {
-            self.domains()?.abort_job(call, dom, 0)
+            self.domain_jobs()?.abort_job(call, dom, 0)
         })
     }
 
@@ -1048,7 +1048,7 @@ impl Connection {
     /// `virDomainUpdateDeviceFlags`.
     pub fn domain_update_device_flags(&self, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_UPDATE_DEVICE_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.update_device(call, dom, xml, flags)
+            self.domain_devices()?.update_device(call, dom, xml, flags)
         })
     }
 
@@ -1093,7 +1093,7 @@ impl Connection {
     /// `virDomainManagedSave`.
     pub fn domain_managed_save(&self, dom: &DomainRef, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_MANAGED_SAVE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.managed_save(call, dom, flags)
+            self.domain_jobs()?.managed_save(call, dom, flags)
         })
     }
 
@@ -1103,14 +1103,14 @@ impl Connection {
             &api::DOMAIN_HAS_MANAGED_SAVE_IMAGE,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.has_managed_save_image(call, dom, flags),
+            |call| self.domain_jobs()?.has_managed_save_image(call, dom, flags),
         )
     }
 
     /// `virDomainManagedSaveRemove`.
     pub fn domain_managed_save_remove(&self, dom: &DomainRef, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_MANAGED_SAVE_REMOVE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.managed_save_remove(call, dom, flags)
+            self.domain_jobs()?.managed_save_remove(call, dom, flags)
         })
     }
 
@@ -1201,7 +1201,7 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainBlockInfo> {
         self.run(&api::DOMAIN_GET_BLOCK_INFO, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_block_info(call, dom, path, flags)
+            self.domain_stats()?.get_block_info(call, dom, path, flags)
         })
     }
 
@@ -1223,7 +1223,7 @@ impl Connection {
             &api::DOMAIN_SET_MEMORY_PARAMETERS,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.set_memory_parameters(call, dom, params, flags),
+            |call| self.domain_tuning()?.set_memory_parameters(call, dom, params, flags),
         )
     }
 
@@ -1238,7 +1238,11 @@ impl Connection {
             Object::Domain(dom),
             u64::from(flags),
             |call| {
-                self.domains()?.get_memory_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+                self.domain_tuning()?.get_memory_parameters(
+                    call,
+                    dom,
+                    flags | TYPED_PARAM_STRING_OKAY,
+                )
             },
         )
     }
@@ -1247,14 +1251,14 @@ impl Connection {
     pub fn domain_set_vcpus_flags(&self, dom: &DomainRef, nvcpus: u32, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_SET_VCPUS_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
             call.nonzero(nvcpus != 0, "nvcpus")?;
-            self.domains()?.set_vcpus(call, dom, nvcpus, flags)
+            self.domain_tuning()?.set_vcpus(call, dom, nvcpus, flags)
         })
     }
 
     /// `virDomainGetVcpusFlags`.
     pub fn domain_get_vcpus_flags(&self, dom: &DomainRef, flags: u32) -> Result<i32> {
         self.run(&api::DOMAIN_GET_VCPUS_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_vcpus_flags(call, dom, flags)
+            self.domain_tuning()?.get_vcpus_flags(call, dom, flags)
         })
     }
 
@@ -1266,7 +1270,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Arc<dyn Stream>> {
         self.run(&api::DOMAIN_OPEN_CONSOLE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.open_console(call, dom, dev_name, flags)
+            self.domain_guest()?.open_console(call, dom, dev_name, flags)
         })
     }
 
@@ -1288,7 +1292,7 @@ impl Connection {
     pub fn domain_set_memory_flags(&self, dom: &DomainRef, memory: u64, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_SET_MEMORY_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
             call.nonzero(memory != 0, "memory")?;
-            self.domains()?.set_memory(call, dom, memory, flags)
+            self.domain_tuning()?.set_memory(call, dom, memory, flags)
         })
     }
 
@@ -1300,7 +1304,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_BLKIO_PARAMETERS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_blkio_parameters(call, dom, params, flags)
+            self.domain_tuning()?.set_blkio_parameters(call, dom, params, flags)
         })
     }
 
@@ -1311,7 +1315,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_BLKIO_PARAMETERS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_blkio_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+            self.domain_tuning()?.get_blkio_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -1359,7 +1363,7 @@ impl Connection {
     /// `virDomainInjectNMI`.
     pub fn domain_inject_nmi(&self, dom: &DomainRef, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_INJECT_NMI, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.inject_nmi(call, dom, flags)
+            self.domain_guest()?.inject_nmi(call, dom, flags)
         })
     }
 
@@ -1371,7 +1375,7 @@ impl Connection {
         flags: u32,
     ) -> Result<(Option<String>, Arc<dyn Stream>)> {
         self.run(&api::DOMAIN_SCREENSHOT, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.screenshot(call, dom, screen, flags)
+            self.domain_guest()?.screenshot(call, dom, screen, flags)
         })
     }
 
@@ -1483,7 +1487,7 @@ impl Connection {
             &api::DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.set_scheduler_parameters(call, dom, params, flags),
+            |call| self.domain_tuning()?.set_scheduler_parameters(call, dom, params, flags),
         )
     }
 
@@ -1519,7 +1523,11 @@ impl Connection {
             Object::Domain(dom),
             u64::from(flags),
             |call| {
-                self.domains()?.get_scheduler_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+                self.domain_tuning()?.get_scheduler_parameters(
+                    call,
+                    dom,
+                    flags | TYPED_PARAM_STRING_OKAY,
+                )
             },
         )
     }
@@ -1533,7 +1541,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_PIN_VCPU_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.pin_vcpu(call, dom, vcpu, cpumap, flags)
+            self.domain_tuning()?.pin_vcpu(call, dom, vcpu, cpumap, flags)
         })
     }
 
@@ -1547,7 +1555,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SEND_KEY, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.send_key(call, dom, codeset, holdtime, keycodes, flags)
+            self.domain_guest()?.send_key(call, dom, codeset, holdtime, keycodes, flags)
         })
     }
 
@@ -1572,7 +1580,7 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainControlInfo> {
         self.run(&api::DOMAIN_GET_CONTROL_INFO, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_control_info(call, dom, flags)
+            self.domain_stats()?.get_control_info(call, dom, flags)
         })
     }
 
@@ -1585,7 +1593,7 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainGetVcpuPinInfo> {
         self.run(&api::DOMAIN_GET_VCPU_PIN_INFO, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_vcpu_pin_info(call, dom, ncpumaps, maplen, flags)
+            self.domain_tuning()?.get_vcpu_pin_info(call, dom, ncpumaps, maplen, flags)
         })
     }
 
@@ -1605,14 +1613,14 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SAVE_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.save(call, dom, to, dxml, flags)
+            self.domain_jobs()?.save(call, dom, to, dxml, flags)
         })
     }
 
     /// `virDomainRestoreFlags`.
     pub fn domain_restore_flags(&self, from: &str, dxml: Option<&str>, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_RESTORE_FLAGS, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.restore(call, from, dxml, flags)
+            self.domain_jobs()?.restore(call, from, dxml, flags)
         })
     }
 
@@ -1626,21 +1634,21 @@ impl Connection {
     /// `virDomainSaveImageGetXMLDesc`.
     pub fn domain_save_image_get_xml_desc(&self, file: &str, flags: u32) -> Result<String> {
         self.run(&api::DOMAIN_SAVE_IMAGE_GET_XML_DESC, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.save_image_get_xml_desc(call, file, flags)
+            self.domain_jobs()?.save_image_get_xml_desc(call, file, flags)
         })
     }
 
     /// `virDomainSaveImageDefineXML`.
     pub fn domain_save_image_define_xml(&self, file: &str, dxml: &str, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_SAVE_IMAGE_DEFINE_XML, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.save_image_define_xml(call, file, dxml, flags)
+            self.domain_jobs()?.save_image_define_xml(call, file, dxml, flags)
         })
     }
 
     /// `virDomainBlockJobAbort`.
     pub fn domain_block_job_abort(&self, dom: &DomainRef, path: &str, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_BLOCK_JOB_ABORT, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_job_abort(call, dom, path, flags)
+            self.domain_devices()?.block_job_abort(call, dom, path, flags)
         })
     }
 
@@ -1652,7 +1660,7 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainBlockJobInfo> {
         self.run(&api::DOMAIN_GET_BLOCK_JOB_INFO, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_block_job_info(call, dom, path, flags)
+            self.domain_devices()?.get_block_job_info(call, dom, path, flags)
         })
     }
 
@@ -1665,7 +1673,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_BLOCK_JOB_SET_SPEED, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_job_set_speed(call, dom, path, bandwidth, flags)
+            self.domain_devices()?.block_job_set_speed(call, dom, path, bandwidth, flags)
         })
     }
 
@@ -1678,7 +1686,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_BLOCK_PULL, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_pull(call, dom, path, bandwidth, flags)
+            self.domain_devices()?.block_pull(call, dom, path, bandwidth, flags)
         })
     }
 
@@ -1700,7 +1708,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_BLOCK_STATS_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_stats_flags(call, dom, path, flags | TYPED_PARAM_STRING_OKAY)
+            self.domain_stats()?.block_stats_flags(call, dom, path, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -1728,7 +1736,7 @@ impl Connection {
     /// `virDomainOpenGraphics`.
     pub fn domain_open_graphics(&self, dom: &DomainRef, idx: u32, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_OPEN_GRAPHICS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.open_graphics(call, dom, idx, flags)
+            self.domain_devices()?.open_graphics(call, dom, idx, flags)
         })
     }
 
@@ -1748,7 +1756,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_BLOCK_RESIZE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_resize(call, dom, disk, size, flags)
+            self.domain_devices()?.block_resize(call, dom, disk, size, flags)
         })
     }
 
@@ -1761,7 +1769,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_BLOCK_IO_TUNE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_block_io_tune(call, dom, disk, params, flags)
+            self.domain_tuning()?.set_block_io_tune(call, dom, disk, params, flags)
         })
     }
 
@@ -1773,7 +1781,12 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_BLOCK_IO_TUNE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_block_io_tune(call, dom, disk, flags | TYPED_PARAM_STRING_OKAY)
+            self.domain_tuning()?.get_block_io_tune(
+                call,
+                dom,
+                disk,
+                flags | TYPED_PARAM_STRING_OKAY,
+            )
         })
     }
 
@@ -1785,7 +1798,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_NUMA_PARAMETERS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_numa_parameters(call, dom, params, flags)
+            self.domain_tuning()?.set_numa_parameters(call, dom, params, flags)
         })
     }
 
@@ -1796,7 +1809,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_NUMA_PARAMETERS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_numa_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+            self.domain_tuning()?.get_numa_parameters(call, dom, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -1812,7 +1825,7 @@ impl Connection {
             &api::DOMAIN_SET_INTERFACE_PARAMETERS,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.set_interface_parameters(call, dom, device, params, flags),
+            |call| self.domain_tuning()?.set_interface_parameters(call, dom, device, params, flags),
         )
     }
 
@@ -1828,7 +1841,7 @@ impl Connection {
             Object::Domain(dom),
             u64::from(flags),
             |call| {
-                self.domains()?.get_interface_parameters(
+                self.domain_tuning()?.get_interface_parameters(
                     call,
                     dom,
                     device,
@@ -1879,7 +1892,7 @@ impl Connection {
             &api::DOMAIN_PM_SUSPEND_FOR_DURATION,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.pm_suspend_for_duration(call, dom, target, duration, flags),
+            |call| self.domain_guest()?.pm_suspend_for_duration(call, dom, target, duration, flags),
         )
     }
 
@@ -1893,7 +1906,7 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainGetCpuStats> {
         self.run(&api::DOMAIN_GET_CPU_STATS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_cpu_stats(
+            self.domain_stats()?.get_cpu_stats(
                 call,
                 dom,
                 nparams,
@@ -1912,7 +1925,7 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainGetDiskErrors> {
         self.run(&api::DOMAIN_GET_DISK_ERRORS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_disk_errors(call, dom, maxerrors, flags)
+            self.domain_stats()?.get_disk_errors(call, dom, maxerrors, flags)
         })
     }
 
@@ -1954,14 +1967,14 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_BLOCK_REBASE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_rebase(call, dom, path, base, bandwidth, flags)
+            self.domain_devices()?.block_rebase(call, dom, path, base, bandwidth, flags)
         })
     }
 
     /// `virDomainPMWakeup`.
     pub fn domain_pm_wakeup(&self, dom: &DomainRef, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_PM_WAKEUP, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.pm_wakeup(call, dom, flags)
+            self.domain_guest()?.pm_wakeup(call, dom, flags)
         })
     }
 
@@ -2024,7 +2037,7 @@ impl Connection {
     /// `virDomainGetHostname`.
     pub fn domain_get_hostname(&self, dom: &DomainRef, flags: u32) -> Result<String> {
         self.run(&api::DOMAIN_GET_HOSTNAME, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_hostname(call, dom, flags)
+            self.domain_guest()?.get_hostname(call, dom, flags)
         })
     }
 
@@ -2041,7 +2054,7 @@ impl Connection {
     /// `virDomainPinEmulator`.
     pub fn domain_pin_emulator(&self, dom: &DomainRef, cpumap: &[u8], flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_PIN_EMULATOR, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.pin_emulator(call, dom, cpumap, flags)
+            self.domain_tuning()?.pin_emulator(call, dom, cpumap, flags)
         })
     }
 
@@ -2056,7 +2069,7 @@ impl Connection {
             &api::DOMAIN_GET_EMULATOR_PIN_INFO,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.get_emulator_pin_info(call, dom, maplen, flags),
+            |call| self.domain_tuning()?.get_emulator_pin_info(call, dom, maplen, flags),
         )
     }
 
@@ -2141,7 +2154,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_BLOCK_COMMIT, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_commit(call, dom, disk, base, top, bandwidth, flags)
+            self.domain_devices()?.block_commit(call, dom, disk, base, top, bandwidth, flags)
         })
     }
 
@@ -2181,7 +2194,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_FSTRIM, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.fstrim(call, dom, mount_point, minimum, flags)
+            self.domain_guest()?.fstrim(call, dom, mount_point, minimum, flags)
         })
     }
 
@@ -2194,7 +2207,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SEND_PROCESS_SIGNAL, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.send_process_signal(call, dom, pid_value, signum, flags)
+            self.domain_guest()?.send_process_signal(call, dom, pid_value, signum, flags)
         })
     }
 
@@ -2206,7 +2219,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Arc<dyn Stream>> {
         self.run(&api::DOMAIN_OPEN_CHANNEL, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.open_channel(call, dom, name, flags)
+            self.domain_guest()?.open_channel(call, dom, name, flags)
         })
     }
 
@@ -2228,7 +2241,7 @@ impl Connection {
     /// `virDomainGetJobStats`.
     pub fn domain_get_job_stats(&self, dom: &DomainRef, flags: u32) -> Result<DomainGetJobStats> {
         self.run(&api::DOMAIN_GET_JOB_STATS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_job_stats(call, dom, flags)
+            self.domain_jobs()?.get_job_stats(call, dom, flags)
         })
     }
 
@@ -2371,7 +2384,7 @@ impl Connection {
             &api::DOMAIN_SET_MEMORY_STATS_PERIOD,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.set_memory_stats_period(call, dom, period, flags),
+            |call| self.domain_tuning()?.set_memory_stats_period(call, dom, period, flags),
         )
     }
 
@@ -2408,7 +2421,7 @@ impl Connection {
             &api::DOMAIN_CORE_DUMP_WITH_FORMAT,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.core_dump(call, dom, to, dumpformat, flags),
+            |call| self.domain_jobs()?.core_dump(call, dom, to, dumpformat, flags),
         )
     }
 
@@ -2420,7 +2433,7 @@ impl Connection {
         flags: u32,
     ) -> Result<i32> {
         self.run(&api::DOMAIN_FSFREEZE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.fsfreeze(call, dom, mountpoints, flags)
+            self.domain_guest()?.fsfreeze(call, dom, mountpoints, flags)
         })
     }
 
@@ -2432,14 +2445,14 @@ impl Connection {
         flags: u32,
     ) -> Result<i32> {
         self.run(&api::DOMAIN_FSTHAW, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.fsthaw(call, dom, mountpoints, flags)
+            self.domain_guest()?.fsthaw(call, dom, mountpoints, flags)
         })
     }
 
     /// `virDomainGetTime`.
     pub fn domain_get_time(&self, dom: &DomainRef, flags: u32) -> Result<DomainTime> {
         self.run(&api::DOMAIN_GET_TIME, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_time(call, dom, flags)
+            self.domain_guest()?.get_time(call, dom, flags)
         })
     }
 
@@ -2452,7 +2465,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_TIME, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_time(call, dom, seconds, nseconds, flags)
+            self.domain_guest()?.set_time(call, dom, seconds, nseconds, flags)
         })
     }
 
@@ -2498,7 +2511,7 @@ impl Connection {
     /// `virDomainOpenGraphicsFD`.
     pub fn domain_open_graphics_fd(&self, dom: &DomainRef, idx: u32, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_OPEN_GRAPHICS_FD, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.open_graphics_fd(call, dom, idx, flags)
+            self.domain_devices()?.open_graphics_fd(call, dom, idx, flags)
         })
     }
 
@@ -2510,7 +2523,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<DomainStatsRecord>> {
         self.run(&api::CONNECT_GET_ALL_DOMAIN_STATS, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.get_all_stats(call, doms, stats, flags)
+            self.domain_stats()?.get_all_stats(call, doms, stats, flags)
         })
     }
 
@@ -2524,7 +2537,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_BLOCK_COPY, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.block_copy(call, dom, path, destxml, params, flags)
+            self.domain_devices()?.block_copy(call, dom, path, destxml, params, flags)
         })
     }
 
@@ -2552,7 +2565,7 @@ impl Connection {
     /// `virDomainGetFSInfo`.
     pub fn domain_get_fsinfo(&self, dom: &DomainRef, flags: u32) -> Result<DomainGetFsinfo> {
         self.run(&api::DOMAIN_GET_FSINFO, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_fsinfo(call, dom, flags)
+            self.domain_guest()?.get_fsinfo(call, dom, flags)
         })
     }
 
@@ -2570,7 +2583,7 @@ impl Connection {
         flags: u32,
     ) -> Result<DomainGetIothreadInfo> {
         self.run(&api::DOMAIN_GET_IOTHREAD_INFO, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_iothread_info(call, dom, flags)
+            self.domain_tuning()?.get_iothread_info(call, dom, flags)
         })
     }
 
@@ -2583,7 +2596,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_PIN_IOTHREAD, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.pin_iothread(call, dom, iothreads_id, cpumap, flags)
+            self.domain_tuning()?.pin_iothread(call, dom, iothreads_id, cpumap, flags)
         })
     }
 
@@ -2595,21 +2608,21 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<DomainInterface>> {
         self.run(&api::DOMAIN_INTERFACE_ADDRESSES, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.interface_addresses(call, dom, source, flags)
+            self.domain_stats()?.interface_addresses(call, dom, source, flags)
         })
     }
 
     /// `virDomainAddIOThread`.
     pub fn domain_add_iothread(&self, dom: &DomainRef, iothread_id: u32, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_ADD_IOTHREAD, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.add_iothread(call, dom, iothread_id, flags)
+            self.domain_tuning()?.add_iothread(call, dom, iothread_id, flags)
         })
     }
 
     /// `virDomainDelIOThread`.
     pub fn domain_del_iothread(&self, dom: &DomainRef, iothread_id: u32, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_DEL_IOTHREAD, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.del_iothread(call, dom, iothread_id, flags)
+            self.domain_tuning()?.del_iothread(call, dom, iothread_id, flags)
         })
     }
 
@@ -2622,7 +2635,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_USER_PASSWORD, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_user_password(call, dom, user, password, flags)
+            self.domain_guest()?.set_user_password(call, dom, user, password, flags)
         })
     }
 
@@ -2651,7 +2664,7 @@ impl Connection {
     /// `virDomainGetPerfEvents`.
     pub fn domain_get_perf_events(&self, dom: &DomainRef, flags: u32) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_PERF_EVENTS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_perf_events(call, dom, flags | TYPED_PARAM_STRING_OKAY)
+            self.domain_tuning()?.get_perf_events(call, dom, flags | TYPED_PARAM_STRING_OKAY)
         })
     }
 
@@ -2663,14 +2676,14 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_PERF_EVENTS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_perf_events(call, dom, params, flags)
+            self.domain_tuning()?.set_perf_events(call, dom, params, flags)
         })
     }
 
     /// `virDomainGetGuestVcpus`.
     pub fn domain_get_guest_vcpus(&self, dom: &DomainRef, flags: u32) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_GUEST_VCPUS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_guest_vcpus(call, dom, flags)
+            self.domain_guest()?.get_guest_vcpus(call, dom, flags)
         })
     }
 
@@ -2683,7 +2696,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_GUEST_VCPUS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_guest_vcpus(call, dom, cpumap, state, flags)
+            self.domain_guest()?.set_guest_vcpus(call, dom, cpumap, state, flags)
         })
     }
 
@@ -2710,7 +2723,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_VCPU, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_vcpu(call, dom, cpumap, state, flags)
+            self.domain_tuning()?.set_vcpu(call, dom, cpumap, state, flags)
         })
     }
 
@@ -2723,7 +2736,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_BLOCK_THRESHOLD, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_block_threshold(call, dom, dev, threshold, flags)
+            self.domain_devices()?.set_block_threshold(call, dom, dev, threshold, flags)
         })
     }
 
@@ -2743,7 +2756,7 @@ impl Connection {
             &api::DOMAIN_MANAGED_SAVE_GET_XML_DESC,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.managed_save_get_xml_desc(call, dom, flags),
+            |call| self.domain_jobs()?.managed_save_get_xml_desc(call, dom, flags),
         )
     }
 
@@ -2758,7 +2771,7 @@ impl Connection {
             &api::DOMAIN_MANAGED_SAVE_DEFINE_XML,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.managed_save_define_xml(call, dom, dxml, flags),
+            |call| self.domain_jobs()?.managed_save_define_xml(call, dom, dxml, flags),
         )
     }
 
@@ -2790,7 +2803,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_DETACH_DEVICE_ALIAS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.detach_device_alias(call, dom, alias, flags)
+            self.domain_devices()?.detach_device_alias(call, dom, alias, flags)
         })
     }
 
@@ -2906,7 +2919,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_IOTHREAD_PARAMS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_iothread_params(call, dom, iothread_id, params, flags)
+            self.domain_tuning()?.set_iothread_params(call, dom, iothread_id, params, flags)
         })
     }
 
@@ -3108,7 +3121,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
         self.run(&api::DOMAIN_GET_GUEST_INFO, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_guest_info(call, dom, types, flags)
+            self.domain_guest()?.get_guest_info(call, dom, types, flags)
         })
     }
 
@@ -3123,7 +3136,7 @@ impl Connection {
             &api::DOMAIN_AGENT_SET_RESPONSE_TIMEOUT,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.agent_set_response_timeout(call, dom, timeout, flags),
+            |call| self.domain_guest()?.agent_set_response_timeout(call, dom, timeout, flags),
         )
     }
 
@@ -3136,14 +3149,14 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_BACKUP_BEGIN, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.backup_begin(call, dom, backup_xml, checkpoint_xml, flags)
+            self.domain_jobs()?.backup_begin(call, dom, backup_xml, checkpoint_xml, flags)
         })
     }
 
     /// `virDomainBackupGetXMLDesc`.
     pub fn domain_backup_get_xml_desc(&self, dom: &DomainRef, flags: u32) -> Result<String> {
         self.run(&api::DOMAIN_BACKUP_GET_XML_DESC, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.backup_get_xml_desc(call, dom, flags)
+            self.domain_jobs()?.backup_get_xml_desc(call, dom, flags)
         })
     }
 
@@ -3158,7 +3171,7 @@ impl Connection {
             &api::DOMAIN_AUTHORIZED_SSH_KEYS_GET,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.authorized_ssh_keys_get(call, dom, user, flags),
+            |call| self.domain_guest()?.authorized_ssh_keys_get(call, dom, user, flags),
         )
     }
 
@@ -3174,14 +3187,14 @@ impl Connection {
             &api::DOMAIN_AUTHORIZED_SSH_KEYS_SET,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.authorized_ssh_keys_set(call, dom, user, keys, flags),
+            |call| self.domain_guest()?.authorized_ssh_keys_set(call, dom, user, keys, flags),
         )
     }
 
     /// `virDomainGetMessages`.
     pub fn domain_get_messages(&self, dom: &DomainRef, flags: u32) -> Result<Vec<String>> {
         self.run(&api::DOMAIN_GET_MESSAGES, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.get_messages(call, dom, flags)
+            self.domain_stats()?.get_messages(call, dom, flags)
         })
     }
 
@@ -3196,7 +3209,7 @@ impl Connection {
             &api::DOMAIN_START_DIRTY_RATE_CALC,
             Object::Domain(dom),
             u64::from(flags),
-            |call| self.domains()?.start_dirty_rate_calc(call, dom, seconds, flags),
+            |call| self.domain_stats()?.start_dirty_rate_calc(call, dom, seconds, flags),
         )
     }
 
@@ -3293,28 +3306,28 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SAVE_PARAMS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.save_params(call, dom, params, flags)
+            self.domain_jobs()?.save_params(call, dom, params, flags)
         })
     }
 
     /// `virDomainRestoreParams`.
     pub fn domain_restore_params(&self, params: &[TypedParam], flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_RESTORE_PARAMS, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.restore_params(call, params, flags)
+            self.domain_jobs()?.restore_params(call, params, flags)
         })
     }
 
     /// `virDomainAbortJobFlags`.
     pub fn domain_abort_job_flags(&self, dom: &DomainRef, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_ABORT_JOB_FLAGS, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.abort_job(call, dom, flags)
+            self.domain_jobs()?.abort_job(call, dom, flags)
         })
     }
 
     /// `virDomainFDAssociate`.
     pub fn domain_fd_associate(&self, dom: &DomainRef, name: &str, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_FD_ASSOCIATE, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.fd_associate(call, dom, name, flags)
+            self.domain_devices()?.fd_associate(call, dom, name, flags)
         })
     }
 
@@ -3356,7 +3369,7 @@ impl Connection {
     /// `virDomainGraphicsReload`.
     pub fn domain_graphics_reload(&self, dom: &DomainRef, kind: u32, flags: u32) -> Result<()> {
         self.run(&api::DOMAIN_GRAPHICS_RELOAD, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.graphics_reload(call, dom, kind, flags)
+            self.domain_devices()?.graphics_reload(call, dom, kind, flags)
         })
     }
 
@@ -3383,7 +3396,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_SET_THROTTLE_GROUP, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.set_throttle_group(call, dom, group, params, flags)
+            self.domain_tuning()?.set_throttle_group(call, dom, group, params, flags)
         })
     }
 
@@ -3395,7 +3408,7 @@ impl Connection {
         flags: u32,
     ) -> Result<()> {
         self.run(&api::DOMAIN_DEL_THROTTLE_GROUP, Object::Domain(dom), u64::from(flags), |call| {
-            self.domains()?.del_throttle_group(call, dom, group, flags)
+            self.domain_tuning()?.del_throttle_group(call, dom, group, flags)
         })
     }
 

@@ -222,8 +222,8 @@ pub trait Host: Send + Sync {
     }
 }
 
-/// The domains family of calls.
-pub trait Domains: Send + Sync {
+/// The domain devices family of calls.
+pub trait DomainDevices: Send + Sync {
     /// Serves `virDomainAttachDeviceFlags`.
     fn attach_device(
         &self,
@@ -232,26 +232,6 @@ pub trait Domains: Send + Sync {
         _xml: &str,
         _flags: u32,
     ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainCreateWithFlags`.
-    fn create(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainCreateXML`.
-    fn create_xml(&self, _call: &Call<'_>, _xml_desc: &str, _flags: u32) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainDefineXMLFlags`.
-    fn define_xml(&self, _call: &Call<'_>, _xml: &str, _flags: u32) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainDestroyFlags`.
-    fn destroy(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
         unsupported()
     }
 
@@ -266,480 +246,12 @@ pub trait Domains: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virDomainGetXMLDesc`.
-    fn get_xml_desc(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetAutostart`.
-    fn get_autostart(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetInfo`.
-    fn get_info(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<DomainInfo> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetMaxMemory`.
-    fn get_max_memory(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<u64> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetMaxVcpus`.
-    fn get_max_vcpus(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<i32> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetOSType`.
-    fn get_os_type(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetVcpus`.
-    fn get_vcpus(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _maxinfo: i32,
-        _maplen: i32,
-    ) -> Result<DomainVcpus> {
-        unsupported()
-    }
-
-    /// Serves `virDomainLookupByID`.
-    fn lookup_by_id(&self, _call: &Call<'_>, _id: i32) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainLookupByName`.
-    fn lookup_by_name(&self, _call: &Call<'_>, _name: &str) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainLookupByUUID`.
-    fn lookup_by_uuid(&self, _call: &Call<'_>, _uuid: &Uuid) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainPinVcpuFlags`.
-    fn pin_vcpu(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _vcpu: u32,
-        _cpumap: &[u8],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainReboot`.
-    fn reboot(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainResume`.
-    fn resume(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetAutostart`.
-    fn set_autostart(&self, _call: &Call<'_>, _dom: &DomainRef, _autostart: i32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetMaxMemory`.
-    fn set_max_memory(&self, _call: &Call<'_>, _dom: &DomainRef, _memory: u64) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetMemoryFlags`.
-    fn set_memory(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _memory: u64,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetVcpusFlags`.
-    fn set_vcpus(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _nvcpus: u32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainShutdownFlags`.
-    fn shutdown(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSuspend`.
-    fn suspend(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainUndefineFlags`.
-    fn undefine(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainCoreDumpWithFormat`.
-    fn core_dump(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _to: &str,
-        _dumpformat: u32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainRestoreFlags`.
-    fn restore(
-        &self,
-        _call: &Call<'_>,
-        _from: &str,
-        _dxml: Option<&str>,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSaveFlags`.
-    fn save(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _to: &str,
-        _dxml: Option<&str>,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetSchedulerType`.
-    fn get_scheduler_type(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-    ) -> Result<DomainGetSchedulerType> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetSchedulerParametersFlags`.
-    fn get_scheduler_parameters(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetSchedulerParametersFlags`.
-    fn set_scheduler_parameters(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _params: &[TypedParam],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainBlockStats`.
-    fn block_stats(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _path: &str,
-    ) -> Result<DomainBlockStats> {
-        unsupported()
-    }
-
-    /// Serves `virDomainInterfaceStats`.
-    fn interface_stats(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _device: &str,
-    ) -> Result<DomainInterfaceStats> {
-        unsupported()
-    }
-
-    /// Serves `virDomainBlockPeek`.
-    fn block_peek(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _path: &str,
-        _offset: u64,
-        _size: u32,
-        _flags: u32,
-    ) -> Result<Vec<u8>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainMemoryPeek`.
-    fn memory_peek(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _offset: u64,
-        _size: u32,
-        _flags: u32,
-    ) -> Result<Vec<u8>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetSecurityLabel`.
-    fn get_security_label(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-    ) -> Result<DomainSecurityLabel> {
-        unsupported()
-    }
-
-    /// Serves `virConnectDomainXMLFromNative`.
-    fn xml_from_native(
-        &self,
-        _call: &Call<'_>,
-        _native_format: &str,
-        _native_config: &str,
-        _flags: u32,
-    ) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virConnectDomainXMLToNative`.
-    fn xml_to_native(
-        &self,
-        _call: &Call<'_>,
-        _native_format: &str,
-        _domain_xml: &str,
-        _flags: u32,
-    ) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainIsActive`.
-    fn is_active(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
-        unsupported()
-    }
-
-    /// Serves `virDomainIsPersistent`.
-    fn is_persistent(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
-        unsupported()
-    }
-
-    /// Serves `virDomainMemoryStats`.
-    fn memory_stats(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _max_stats: u32,
-        _flags: u32,
-    ) -> Result<Vec<DomainMemoryStat>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetJobInfo`.
-    fn get_job_info(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<DomainJobInfo> {
-        unsupported()
-    }
-
-    /// Serves `virDomainAbortJobFlags`.
-    fn abort_job(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
     /// Serves `virDomainUpdateDeviceFlags`.
     fn update_device(
         &self,
         _call: &Call<'_>,
         _dom: &DomainRef,
         _xml: &str,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainManagedSave`.
-    fn managed_save(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainHasManagedSaveImage`.
-    fn has_managed_save_image(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<bool> {
-        unsupported()
-    }
-
-    /// Serves `virDomainManagedSaveRemove`.
-    fn managed_save_remove(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetBlockInfo`.
-    fn get_block_info(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _path: &str,
-        _flags: u32,
-    ) -> Result<DomainBlockInfo> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetMemoryParameters`.
-    fn set_memory_parameters(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _params: &[TypedParam],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetMemoryParameters`.
-    fn get_memory_parameters(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetVcpusFlags`.
-    fn get_vcpus_flags(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<i32> {
-        unsupported()
-    }
-
-    /// Serves `virDomainOpenConsole`.
-    fn open_console(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _dev_name: Option<&str>,
-        _flags: u32,
-    ) -> Result<Arc<dyn Stream>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainIsUpdated`.
-    fn is_updated(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetBlkioParameters`.
-    fn set_blkio_parameters(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _params: &[TypedParam],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetBlkioParameters`.
-    fn get_blkio_parameters(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainInjectNMI`.
-    fn inject_nmi(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainScreenshot`.
-    fn screenshot(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _screen: u32,
-        _flags: u32,
-    ) -> Result<(Option<String>, Arc<dyn Stream>)> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetState`.
-    fn get_state(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<DomainState> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSendKey`.
-    fn send_key(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _codeset: u32,
-        _holdtime: u32,
-        _keycodes: &[u32],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetControlInfo`.
-    fn get_control_info(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<DomainControlInfo> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetVcpuPinInfo`.
-    fn get_vcpu_pin_info(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _ncpumaps: i32,
-        _maplen: i32,
-        _flags: u32,
-    ) -> Result<DomainGetVcpuPinInfo> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSaveImageGetXMLDesc`.
-    fn save_image_get_xml_desc(
-        &self,
-        _call: &Call<'_>,
-        _file: &str,
-        _flags: u32,
-    ) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSaveImageDefineXML`.
-    fn save_image_define_xml(
-        &self,
-        _call: &Call<'_>,
-        _file: &str,
-        _dxml: &str,
         _flags: u32,
     ) -> Result<()> {
         unsupported()
@@ -791,22 +303,6 @@ pub trait Domains: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virDomainBlockStatsFlags`.
-    fn block_stats_flags(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _path: &str,
-        _flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainReset`.
-    fn reset(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
     /// Serves `virDomainOpenGraphics`.
     fn open_graphics(
         &self,
@@ -827,6 +323,519 @@ pub trait Domains: Send + Sync {
         _size: u64,
         _flags: u32,
     ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainBlockRebase`.
+    fn block_rebase(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _path: &str,
+        _base: Option<&str>,
+        _bandwidth: u64,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainBlockCommit`.
+    #[allow(clippy::too_many_arguments)]
+    fn block_commit(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _disk: &str,
+        _base: Option<&str>,
+        _top: Option<&str>,
+        _bandwidth: u64,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainOpenGraphicsFD`.
+    fn open_graphics_fd(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _idx: u32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainBlockCopy`.
+    fn block_copy(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _path: &str,
+        _destxml: &str,
+        _params: &[TypedParam],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetBlockThreshold`.
+    fn set_block_threshold(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _dev: &str,
+        _threshold: u64,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainDetachDeviceAlias`.
+    fn detach_device_alias(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _alias: &str,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainFDAssociate`.
+    fn fd_associate(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _name: &str,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGraphicsReload`.
+    fn graphics_reload(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _kind: u32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+}
+
+/// The domains family of calls.
+pub trait Domains: Send + Sync {
+    /// Serves `virDomainCreateWithFlags`.
+    fn create(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainCreateXML`.
+    fn create_xml(&self, _call: &Call<'_>, _xml_desc: &str, _flags: u32) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainDefineXMLFlags`.
+    fn define_xml(&self, _call: &Call<'_>, _xml: &str, _flags: u32) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainDestroyFlags`.
+    fn destroy(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetXMLDesc`.
+    fn get_xml_desc(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetAutostart`.
+    fn get_autostart(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetInfo`.
+    fn get_info(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<DomainInfo> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetOSType`.
+    fn get_os_type(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virDomainLookupByID`.
+    fn lookup_by_id(&self, _call: &Call<'_>, _id: i32) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainLookupByName`.
+    fn lookup_by_name(&self, _call: &Call<'_>, _name: &str) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainLookupByUUID`.
+    fn lookup_by_uuid(&self, _call: &Call<'_>, _uuid: &Uuid) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainReboot`.
+    fn reboot(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainResume`.
+    fn resume(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetAutostart`.
+    fn set_autostart(&self, _call: &Call<'_>, _dom: &DomainRef, _autostart: i32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainShutdownFlags`.
+    fn shutdown(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSuspend`.
+    fn suspend(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainUndefineFlags`.
+    fn undefine(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetSecurityLabel`.
+    fn get_security_label(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+    ) -> Result<DomainSecurityLabel> {
+        unsupported()
+    }
+
+    /// Serves `virConnectDomainXMLFromNative`.
+    fn xml_from_native(
+        &self,
+        _call: &Call<'_>,
+        _native_format: &str,
+        _native_config: &str,
+        _flags: u32,
+    ) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virConnectDomainXMLToNative`.
+    fn xml_to_native(
+        &self,
+        _call: &Call<'_>,
+        _native_format: &str,
+        _domain_xml: &str,
+        _flags: u32,
+    ) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virDomainIsActive`.
+    fn is_active(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
+        unsupported()
+    }
+
+    /// Serves `virDomainIsPersistent`.
+    fn is_persistent(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
+        unsupported()
+    }
+
+    /// Serves `virDomainIsUpdated`.
+    fn is_updated(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetState`.
+    fn get_state(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<DomainState> {
+        unsupported()
+    }
+
+    /// Serves `virDomainReset`.
+    fn reset(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetMetadata`.
+    #[allow(clippy::too_many_arguments)]
+    fn set_metadata(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _kind: i32,
+        _metadata: Option<&str>,
+        _key: Option<&str>,
+        _uri: Option<&str>,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetMetadata`.
+    fn get_metadata(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _kind: i32,
+        _uri: Option<&str>,
+        _flags: u32,
+    ) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virConnectListAllDomains`.
+    fn list_all(&self, _call: &Call<'_>, _flags: u32) -> Result<Vec<DomainRef>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetSecurityLabelList`.
+    fn get_security_label_list(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+    ) -> Result<DomainGetSecurityLabelList> {
+        unsupported()
+    }
+
+    /// Serves `virDomainCreateXMLWithFiles`.
+    fn create_xml_with_files(
+        &self,
+        _call: &Call<'_>,
+        _xml_desc: &str,
+        _flags: u32,
+    ) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainCreateWithFiles`.
+    fn create_with_files(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<DomainRef> {
+        unsupported()
+    }
+
+    /// Serves `virDomainRename`.
+    fn rename(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _new_name: Option<&str>,
+        _flags: u32,
+    ) -> Result<i32> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetLifecycleAction`.
+    fn set_lifecycle_action(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _kind: u32,
+        _action: u32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetLaunchSecurityInfo`.
+    fn get_launch_security_info(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetLaunchSecurityState`.
+    fn set_launch_security_state(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _params: &[TypedParam],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetAutostartOnce`.
+    fn get_autostart_once(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetAutostartOnce`.
+    fn set_autostart_once(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _autostart: i32,
+    ) -> Result<()> {
+        unsupported()
+    }
+}
+
+/// The domain tuning family of calls.
+pub trait DomainTuning: Send + Sync {
+    /// Serves `virDomainGetMaxMemory`.
+    fn get_max_memory(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<u64> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetMaxVcpus`.
+    fn get_max_vcpus(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<i32> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetVcpus`.
+    fn get_vcpus(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _maxinfo: i32,
+        _maplen: i32,
+    ) -> Result<DomainVcpus> {
+        unsupported()
+    }
+
+    /// Serves `virDomainPinVcpuFlags`.
+    fn pin_vcpu(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _vcpu: u32,
+        _cpumap: &[u8],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetMaxMemory`.
+    fn set_max_memory(&self, _call: &Call<'_>, _dom: &DomainRef, _memory: u64) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetMemoryFlags`.
+    fn set_memory(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _memory: u64,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetVcpusFlags`.
+    fn set_vcpus(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _nvcpus: u32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetSchedulerType`.
+    fn get_scheduler_type(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+    ) -> Result<DomainGetSchedulerType> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetSchedulerParametersFlags`.
+    fn get_scheduler_parameters(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetSchedulerParametersFlags`.
+    fn set_scheduler_parameters(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _params: &[TypedParam],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetMemoryParameters`.
+    fn set_memory_parameters(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _params: &[TypedParam],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetMemoryParameters`.
+    fn get_memory_parameters(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetVcpusFlags`.
+    fn get_vcpus_flags(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<i32> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetBlkioParameters`.
+    fn set_blkio_parameters(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _params: &[TypedParam],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetBlkioParameters`.
+    fn get_blkio_parameters(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetVcpuPinInfo`.
+    fn get_vcpu_pin_info(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _ncpumaps: i32,
+        _maplen: i32,
+        _flags: u32,
+    ) -> Result<DomainGetVcpuPinInfo> {
         unsupported()
     }
 
@@ -897,106 +906,6 @@ pub trait Domains: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virDomainPMSuspendForDuration`.
-    fn pm_suspend_for_duration(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _target: u32,
-        _duration: u64,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetCPUStats`.
-    fn get_cpu_stats(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _nparams: u32,
-        _start_cpu: i32,
-        _ncpus: u32,
-        _flags: u32,
-    ) -> Result<DomainGetCpuStats> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetDiskErrors`.
-    fn get_disk_errors(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _maxerrors: u32,
-        _flags: u32,
-    ) -> Result<DomainGetDiskErrors> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetMetadata`.
-    #[allow(clippy::too_many_arguments)]
-    fn set_metadata(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _kind: i32,
-        _metadata: Option<&str>,
-        _key: Option<&str>,
-        _uri: Option<&str>,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetMetadata`.
-    fn get_metadata(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _kind: i32,
-        _uri: Option<&str>,
-        _flags: u32,
-    ) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainBlockRebase`.
-    fn block_rebase(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _path: &str,
-        _base: Option<&str>,
-        _bandwidth: u64,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainPMWakeup`.
-    fn pm_wakeup(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virConnectListAllDomains`.
-    fn list_all(&self, _call: &Call<'_>, _flags: u32) -> Result<Vec<DomainRef>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetHostname`.
-    fn get_hostname(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetSecurityLabelList`.
-    fn get_security_label_list(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-    ) -> Result<DomainGetSecurityLabelList> {
-        unsupported()
-    }
-
     /// Serves `virDomainPinEmulator`.
     fn pin_emulator(
         &self,
@@ -1019,66 +928,6 @@ pub trait Domains: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virDomainBlockCommit`.
-    #[allow(clippy::too_many_arguments)]
-    fn block_commit(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _disk: &str,
-        _base: Option<&str>,
-        _top: Option<&str>,
-        _bandwidth: u64,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainFSTrim`.
-    fn fstrim(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _mount_point: Option<&str>,
-        _minimum: u64,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSendProcessSignal`.
-    fn send_process_signal(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _pid_value: i64,
-        _signum: u32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainOpenChannel`.
-    fn open_channel(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _name: Option<&str>,
-        _flags: u32,
-    ) -> Result<Arc<dyn Stream>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetJobStats`.
-    fn get_job_stats(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<DomainGetJobStats> {
-        unsupported()
-    }
-
     /// Serves `virDomainSetMemoryStatsPeriod`.
     fn set_memory_stats_period(
         &self,
@@ -1087,110 +936,6 @@ pub trait Domains: Send + Sync {
         _period: i32,
         _flags: u32,
     ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainCreateXMLWithFiles`.
-    fn create_xml_with_files(
-        &self,
-        _call: &Call<'_>,
-        _xml_desc: &str,
-        _flags: u32,
-    ) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainCreateWithFiles`.
-    fn create_with_files(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<DomainRef> {
-        unsupported()
-    }
-
-    /// Serves `virDomainFSFreeze`.
-    fn fsfreeze(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _mountpoints: &[String],
-        _flags: u32,
-    ) -> Result<i32> {
-        unsupported()
-    }
-
-    /// Serves `virDomainFSThaw`.
-    fn fsthaw(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _mountpoints: &[String],
-        _flags: u32,
-    ) -> Result<i32> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetTime`.
-    fn get_time(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<DomainTime> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetTime`.
-    fn set_time(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _seconds: i64,
-        _nseconds: u32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainOpenGraphicsFD`.
-    fn open_graphics_fd(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _idx: u32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virConnectGetAllDomainStats`.
-    fn get_all_stats(
-        &self,
-        _call: &Call<'_>,
-        _doms: &[DomainRef],
-        _stats: u32,
-        _flags: u32,
-    ) -> Result<Vec<DomainStatsRecord>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainBlockCopy`.
-    fn block_copy(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _path: &str,
-        _destxml: &str,
-        _params: &[TypedParam],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetFSInfo`.
-    fn get_fsinfo(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<DomainGetFsinfo> {
         unsupported()
     }
 
@@ -1216,17 +961,6 @@ pub trait Domains: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virDomainInterfaceAddresses`.
-    fn interface_addresses(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _source: u32,
-        _flags: u32,
-    ) -> Result<Vec<DomainInterface>> {
-        unsupported()
-    }
-
     /// Serves `virDomainAddIOThread`.
     fn add_iothread(
         &self,
@@ -1246,29 +980,6 @@ pub trait Domains: Send + Sync {
         _iothread_id: u32,
         _flags: u32,
     ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetUserPassword`.
-    fn set_user_password(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _user: Option<&str>,
-        _password: Option<&str>,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainRename`.
-    fn rename(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _new_name: Option<&str>,
-        _flags: u32,
-    ) -> Result<i32> {
         unsupported()
     }
 
@@ -1293,28 +1004,6 @@ pub trait Domains: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virDomainGetGuestVcpus`.
-    fn get_guest_vcpus(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetGuestVcpus`.
-    fn set_guest_vcpus(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _cpumap: &str,
-        _state: i32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
     /// Serves `virDomainSetVcpu`.
     fn set_vcpu(
         &self,
@@ -1327,72 +1016,6 @@ pub trait Domains: Send + Sync {
         unsupported()
     }
 
-    /// Serves `virDomainSetBlockThreshold`.
-    fn set_block_threshold(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _dev: &str,
-        _threshold: u64,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainManagedSaveGetXMLDesc`.
-    fn managed_save_get_xml_desc(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainManagedSaveDefineXML`.
-    fn managed_save_define_xml(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _dxml: Option<&str>,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetLifecycleAction`.
-    fn set_lifecycle_action(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _kind: u32,
-        _action: u32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainDetachDeviceAlias`.
-    fn detach_device_alias(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _alias: &str,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetLaunchSecurityInfo`.
-    fn get_launch_security_info(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        unsupported()
-    }
-
     /// Serves `virDomainSetIOThreadParams`.
     fn set_iothread_params(
         &self,
@@ -1401,153 +1024,6 @@ pub trait Domains: Send + Sync {
         _iothread_id: u32,
         _params: &[TypedParam],
         _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetGuestInfo`.
-    fn get_guest_info(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _types: u32,
-        _flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainAgentSetResponseTimeout`.
-    fn agent_set_response_timeout(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _timeout: i32,
-        _flags: u32,
-    ) -> Result<i32> {
-        unsupported()
-    }
-
-    /// Serves `virDomainBackupBegin`.
-    fn backup_begin(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _backup_xml: &str,
-        _checkpoint_xml: Option<&str>,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainBackupGetXMLDesc`.
-    fn backup_get_xml_desc(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _flags: u32,
-    ) -> Result<String> {
-        unsupported()
-    }
-
-    /// Serves `virDomainAuthorizedSSHKeysGet`.
-    fn authorized_ssh_keys_get(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _user: &str,
-        _flags: u32,
-    ) -> Result<Vec<String>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainAuthorizedSSHKeysSet`.
-    fn authorized_ssh_keys_set(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _user: &str,
-        _keys: &[String],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetMessages`.
-    fn get_messages(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<Vec<String>> {
-        unsupported()
-    }
-
-    /// Serves `virDomainStartDirtyRateCalc`.
-    fn start_dirty_rate_calc(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _seconds: i32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetLaunchSecurityState`.
-    fn set_launch_security_state(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _params: &[TypedParam],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSaveParams`.
-    fn save_params(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _params: &[TypedParam],
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainRestoreParams`.
-    fn restore_params(&self, _call: &Call<'_>, _params: &[TypedParam], _flags: u32) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainFDAssociate`.
-    fn fd_associate(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _name: &str,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGraphicsReload`.
-    fn graphics_reload(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _kind: u32,
-        _flags: u32,
-    ) -> Result<()> {
-        unsupported()
-    }
-
-    /// Serves `virDomainGetAutostartOnce`.
-    fn get_autostart_once(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<bool> {
-        unsupported()
-    }
-
-    /// Serves `virDomainSetAutostartOnce`.
-    fn set_autostart_once(
-        &self,
-        _call: &Call<'_>,
-        _dom: &DomainRef,
-        _autostart: i32,
     ) -> Result<()> {
         unsupported()
     }
@@ -1698,6 +1174,164 @@ pub trait Networks: Send + Sync {
         _uri: Option<&str>,
         _flags: u32,
     ) -> Result<String> {
+        unsupported()
+    }
+}
+
+/// The domain jobs family of calls.
+pub trait DomainJobs: Send + Sync {
+    /// Serves `virDomainCoreDumpWithFormat`.
+    fn core_dump(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _to: &str,
+        _dumpformat: u32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainRestoreFlags`.
+    fn restore(
+        &self,
+        _call: &Call<'_>,
+        _from: &str,
+        _dxml: Option<&str>,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSaveFlags`.
+    fn save(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _to: &str,
+        _dxml: Option<&str>,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetJobInfo`.
+    fn get_job_info(&self, _call: &Call<'_>, _dom: &DomainRef) -> Result<DomainJobInfo> {
+        unsupported()
+    }
+
+    /// Serves `virDomainAbortJobFlags`.
+    fn abort_job(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainManagedSave`.
+    fn managed_save(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainHasManagedSaveImage`.
+    fn has_managed_save_image(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<bool> {
+        unsupported()
+    }
+
+    /// Serves `virDomainManagedSaveRemove`.
+    fn managed_save_remove(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSaveImageGetXMLDesc`.
+    fn save_image_get_xml_desc(
+        &self,
+        _call: &Call<'_>,
+        _file: &str,
+        _flags: u32,
+    ) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSaveImageDefineXML`.
+    fn save_image_define_xml(
+        &self,
+        _call: &Call<'_>,
+        _file: &str,
+        _dxml: &str,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetJobStats`.
+    fn get_job_stats(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<DomainGetJobStats> {
+        unsupported()
+    }
+
+    /// Serves `virDomainManagedSaveGetXMLDesc`.
+    fn managed_save_get_xml_desc(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virDomainManagedSaveDefineXML`.
+    fn managed_save_define_xml(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _dxml: Option<&str>,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainBackupBegin`.
+    fn backup_begin(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _backup_xml: &str,
+        _checkpoint_xml: Option<&str>,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainBackupGetXMLDesc`.
+    fn backup_get_xml_desc(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSaveParams`.
+    fn save_params(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _params: &[TypedParam],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainRestoreParams`.
+    fn restore_params(&self, _call: &Call<'_>, _params: &[TypedParam], _flags: u32) -> Result<()> {
         unsupported()
     }
 }
@@ -1992,6 +1626,159 @@ pub trait Migration: Send + Sync {
 
     /// Serves `virDomainMigrateGetMaxDowntime`.
     fn get_max_downtime(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<u64> {
+        unsupported()
+    }
+}
+
+/// The domain stats family of calls.
+pub trait DomainStats: Send + Sync {
+    /// Serves `virDomainBlockStats`.
+    fn block_stats(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _path: &str,
+    ) -> Result<DomainBlockStats> {
+        unsupported()
+    }
+
+    /// Serves `virDomainInterfaceStats`.
+    fn interface_stats(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _device: &str,
+    ) -> Result<DomainInterfaceStats> {
+        unsupported()
+    }
+
+    /// Serves `virDomainBlockPeek`.
+    fn block_peek(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _path: &str,
+        _offset: u64,
+        _size: u32,
+        _flags: u32,
+    ) -> Result<Vec<u8>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainMemoryPeek`.
+    fn memory_peek(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _offset: u64,
+        _size: u32,
+        _flags: u32,
+    ) -> Result<Vec<u8>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainMemoryStats`.
+    fn memory_stats(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _max_stats: u32,
+        _flags: u32,
+    ) -> Result<Vec<DomainMemoryStat>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetBlockInfo`.
+    fn get_block_info(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _path: &str,
+        _flags: u32,
+    ) -> Result<DomainBlockInfo> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetControlInfo`.
+    fn get_control_info(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<DomainControlInfo> {
+        unsupported()
+    }
+
+    /// Serves `virDomainBlockStatsFlags`.
+    fn block_stats_flags(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _path: &str,
+        _flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetCPUStats`.
+    fn get_cpu_stats(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _nparams: u32,
+        _start_cpu: i32,
+        _ncpus: u32,
+        _flags: u32,
+    ) -> Result<DomainGetCpuStats> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetDiskErrors`.
+    fn get_disk_errors(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _maxerrors: u32,
+        _flags: u32,
+    ) -> Result<DomainGetDiskErrors> {
+        unsupported()
+    }
+
+    /// Serves `virConnectGetAllDomainStats`.
+    fn get_all_stats(
+        &self,
+        _call: &Call<'_>,
+        _doms: &[DomainRef],
+        _stats: u32,
+        _flags: u32,
+    ) -> Result<Vec<DomainStatsRecord>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainInterfaceAddresses`.
+    fn interface_addresses(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _source: u32,
+        _flags: u32,
+    ) -> Result<Vec<DomainInterface>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetMessages`.
+    fn get_messages(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<Vec<String>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainStartDirtyRateCalc`.
+    fn start_dirty_rate_calc(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _seconds: i32,
+        _flags: u32,
+    ) -> Result<()> {
         unsupported()
     }
 }
@@ -2618,6 +2405,234 @@ pub trait Snapshots: Send + Sync {
         _snapshot: &DomainSnapshotRef,
         _flags: u32,
     ) -> Result<Vec<DomainSnapshotRef>> {
+        unsupported()
+    }
+}
+
+/// The domain guest family of calls.
+pub trait DomainGuest: Send + Sync {
+    /// Serves `virDomainOpenConsole`.
+    fn open_console(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _dev_name: Option<&str>,
+        _flags: u32,
+    ) -> Result<Arc<dyn Stream>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainInjectNMI`.
+    fn inject_nmi(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainScreenshot`.
+    fn screenshot(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _screen: u32,
+        _flags: u32,
+    ) -> Result<(Option<String>, Arc<dyn Stream>)> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSendKey`.
+    fn send_key(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _codeset: u32,
+        _holdtime: u32,
+        _keycodes: &[u32],
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainPMSuspendForDuration`.
+    fn pm_suspend_for_duration(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _target: u32,
+        _duration: u64,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainPMWakeup`.
+    fn pm_wakeup(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetHostname`.
+    fn get_hostname(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<String> {
+        unsupported()
+    }
+
+    /// Serves `virDomainFSTrim`.
+    fn fstrim(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _mount_point: Option<&str>,
+        _minimum: u64,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSendProcessSignal`.
+    fn send_process_signal(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _pid_value: i64,
+        _signum: u32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainOpenChannel`.
+    fn open_channel(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _name: Option<&str>,
+        _flags: u32,
+    ) -> Result<Arc<dyn Stream>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainFSFreeze`.
+    fn fsfreeze(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _mountpoints: &[String],
+        _flags: u32,
+    ) -> Result<i32> {
+        unsupported()
+    }
+
+    /// Serves `virDomainFSThaw`.
+    fn fsthaw(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _mountpoints: &[String],
+        _flags: u32,
+    ) -> Result<i32> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetTime`.
+    fn get_time(&self, _call: &Call<'_>, _dom: &DomainRef, _flags: u32) -> Result<DomainTime> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetTime`.
+    fn set_time(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _seconds: i64,
+        _nseconds: u32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetFSInfo`.
+    fn get_fsinfo(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<DomainGetFsinfo> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetUserPassword`.
+    fn set_user_password(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _user: Option<&str>,
+        _password: Option<&str>,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetGuestVcpus`.
+    fn get_guest_vcpus(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainSetGuestVcpus`.
+    fn set_guest_vcpus(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _cpumap: &str,
+        _state: i32,
+        _flags: u32,
+    ) -> Result<()> {
+        unsupported()
+    }
+
+    /// Serves `virDomainGetGuestInfo`.
+    fn get_guest_info(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _types: u32,
+        _flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainAgentSetResponseTimeout`.
+    fn agent_set_response_timeout(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _timeout: i32,
+        _flags: u32,
+    ) -> Result<i32> {
+        unsupported()
+    }
+
+    /// Serves `virDomainAuthorizedSSHKeysGet`.
+    fn authorized_ssh_keys_get(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _user: &str,
+        _flags: u32,
+    ) -> Result<Vec<String>> {
+        unsupported()
+    }
+
+    /// Serves `virDomainAuthorizedSSHKeysSet`.
+    fn authorized_ssh_keys_set(
+        &self,
+        _call: &Call<'_>,
+        _dom: &DomainRef,
+        _user: &str,
+        _keys: &[String],
+        _flags: u32,
+    ) -> Result<()> {
         unsupported()
     }
 }

@@ -379,7 +379,7 @@ impl virt_driver::Host for RemoteDriver {
     }
 }
 
-impl virt_driver::Domains for RemoteDriver {
+impl virt_driver::DomainDevices for RemoteDriver {
     fn attach_device(&self, call: &Call<'_>, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
         if flags == 1 {
             return self.call(
@@ -399,6 +399,299 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
+    fn detach_device(&self, call: &Call<'_>, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
+        if flags == 1 {
+            return self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_DETACH_DEVICE,
+                &remote::DomainDetachDeviceArgs { dom: dom.clone(), xml: xml.to_owned() },
+                |_| Ok(()),
+            );
+        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_DETACH_DEVICE_FLAGS,
+            &remote::DomainDetachDeviceFlagsArgs { dom: dom.clone(), xml: xml.to_owned(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn update_device(&self, call: &Call<'_>, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_UPDATE_DEVICE_FLAGS,
+            &remote::DomainUpdateDeviceFlagsArgs { dom: dom.clone(), xml: xml.to_owned(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn block_job_abort(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_JOB_ABORT,
+            &remote::DomainBlockJobAbortArgs { dom: dom.clone(), path: path.to_owned(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_block_job_info(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        flags: u32,
+    ) -> Result<DomainBlockJobInfo> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_BLOCK_JOB_INFO,
+            &remote::DomainGetBlockJobInfoArgs { dom: dom.clone(), path: path.to_owned(), flags },
+            DomainBlockJobInfo::decode,
+        )
+    }
+
+    fn block_job_set_speed(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        bandwidth: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_JOB_SET_SPEED,
+            &remote::DomainBlockJobSetSpeedArgs {
+                dom: dom.clone(),
+                path: path.to_owned(),
+                bandwidth,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn block_pull(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        bandwidth: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_PULL,
+            &remote::DomainBlockPullArgs {
+                dom: dom.clone(),
+                path: path.to_owned(),
+                bandwidth,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn open_graphics(&self, call: &Call<'_>, dom: &DomainRef, idx: u32, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_OPEN_GRAPHICS,
+            &remote::DomainOpenGraphicsArgs { dom: dom.clone(), idx, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn block_resize(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        disk: &str,
+        size: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_RESIZE,
+            &remote::DomainBlockResizeArgs { dom: dom.clone(), disk: disk.to_owned(), size, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn block_rebase(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        base: Option<&str>,
+        bandwidth: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_REBASE,
+            &remote::DomainBlockRebaseArgs {
+                dom: dom.clone(),
+                path: path.to_owned(),
+                base: base.map(str::to_owned),
+                bandwidth,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn block_commit(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        disk: &str,
+        base: Option<&str>,
+        top: Option<&str>,
+        bandwidth: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_COMMIT,
+            &remote::DomainBlockCommitArgs {
+                dom: dom.clone(),
+                disk: disk.to_owned(),
+                base: base.map(str::to_owned),
+                top: top.map(str::to_owned),
+                bandwidth,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn open_graphics_fd(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        idx: u32,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_OPEN_GRAPHICS_FD,
+            &remote::DomainOpenGraphicsFdArgs { dom: dom.clone(), idx, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn block_copy(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        destxml: &str,
+        params: &[TypedParam],
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_COPY,
+            &remote::DomainBlockCopyArgs {
+                dom: dom.clone(),
+                path: path.to_owned(),
+                destxml: destxml.to_owned(),
+                params: params.to_vec(),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn set_block_threshold(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        dev: &str,
+        threshold: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_BLOCK_THRESHOLD,
+            &remote::DomainSetBlockThresholdArgs {
+                dom: dom.clone(),
+                dev: dev.to_owned(),
+                threshold,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn detach_device_alias(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        alias: &str,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_DETACH_DEVICE_ALIAS,
+            &remote::DomainDetachDeviceAliasArgs {
+                dom: dom.clone(),
+                alias: alias.to_owned(),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn fd_associate(&self, call: &Call<'_>, dom: &DomainRef, name: &str, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_FD_ASSOCIATE,
+            &remote::DomainFdAssociateArgs { dom: dom.clone(), name: name.to_owned(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn graphics_reload(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        kind: u32,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GRAPHICS_RELOAD,
+            &remote::DomainGraphicsReloadArgs { dom: dom.clone(), kind, flags },
+            |_| Ok(()),
+        )
+    }
+}
+
+impl virt_driver::Domains for RemoteDriver {
     fn create(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
         self.call(
             call,
@@ -457,25 +750,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn detach_device(&self, call: &Call<'_>, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
-        if flags == 1 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_DETACH_DEVICE,
-                &remote::DomainDetachDeviceArgs { dom: dom.clone(), xml: xml.to_owned() },
-                |_| Ok(()),
-            );
-        }
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_DETACH_DEVICE_FLAGS,
-            &remote::DomainDetachDeviceFlagsArgs { dom: dom.clone(), xml: xml.to_owned(), flags },
-            |_| Ok(()),
-        )
-    }
-
     fn get_xml_desc(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
         self.call(
             call,
@@ -506,26 +780,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn get_max_memory(&self, call: &Call<'_>, dom: &DomainRef) -> Result<u64> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_MAX_MEMORY,
-            &remote::DomainGetMaxMemoryArgs { dom: dom.clone() },
-            |r| r.u64(),
-        )
-    }
-
-    fn get_max_vcpus(&self, call: &Call<'_>, dom: &DomainRef) -> Result<i32> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_MAX_VCPUS,
-            &remote::DomainGetMaxVcpusArgs { dom: dom.clone() },
-            |r| r.i32(),
-        )
-    }
-
     fn get_os_type(&self, call: &Call<'_>, dom: &DomainRef) -> Result<String> {
         self.call(
             call,
@@ -533,22 +787,6 @@ impl virt_driver::Domains for RemoteDriver {
             remote::DOMAIN_GET_OS_TYPE,
             &remote::DomainGetOsTypeArgs { dom: dom.clone() },
             |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn get_vcpus(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        maxinfo: i32,
-        maplen: i32,
-    ) -> Result<DomainVcpus> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_VCPUS,
-            &remote::DomainGetVcpusArgs { dom: dom.clone(), maxinfo, maplen },
-            DomainVcpus::decode,
         )
     }
 
@@ -582,37 +820,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn pin_vcpu(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        vcpu: u32,
-        cpumap: &[u8],
-        flags: u32,
-    ) -> Result<()> {
-        if flags == 1 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_PIN_VCPU,
-                &remote::DomainPinVcpuArgs { dom: dom.clone(), vcpu, cpumap: cpumap.to_vec() },
-                |_| Ok(()),
-            );
-        }
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_PIN_VCPU_FLAGS,
-            &remote::DomainPinVcpuFlagsArgs {
-                dom: dom.clone(),
-                vcpu,
-                cpumap: cpumap.to_vec(),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
     fn reboot(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         self.call(
             call,
@@ -639,54 +846,6 @@ impl virt_driver::Domains for RemoteDriver {
             remote::PROGRAM,
             remote::DOMAIN_SET_AUTOSTART,
             &remote::DomainSetAutostartArgs { dom: dom.clone(), autostart },
-            |_| Ok(()),
-        )
-    }
-
-    fn set_max_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_MAX_MEMORY,
-            &remote::DomainSetMaxMemoryArgs { dom: dom.clone(), memory },
-            |_| Ok(()),
-        )
-    }
-
-    fn set_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64, flags: u32) -> Result<()> {
-        if flags == 1 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_SET_MEMORY,
-                &remote::DomainSetMemoryArgs { dom: dom.clone(), memory },
-                |_| Ok(()),
-            );
-        }
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_MEMORY_FLAGS,
-            &remote::DomainSetMemoryFlagsArgs { dom: dom.clone(), memory, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn set_vcpus(&self, call: &Call<'_>, dom: &DomainRef, nvcpus: u32, flags: u32) -> Result<()> {
-        if flags == 1 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_SET_VCPUS,
-                &remote::DomainSetVcpusArgs { dom: dom.clone(), nvcpus },
-                |_| Ok(()),
-            );
-        }
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_VCPUS_FLAGS,
-            &remote::DomainSetVcpusFlagsArgs { dom: dom.clone(), nvcpus, flags },
             |_| Ok(()),
         )
     }
@@ -739,87 +898,409 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn core_dump(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        to: &str,
-        dumpformat: u32,
-        flags: u32,
-    ) -> Result<()> {
-        if dumpformat == 0 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_CORE_DUMP,
-                &remote::DomainCoreDumpArgs { dom: dom.clone(), to: to.to_owned(), flags },
-                |_| Ok(()),
-            );
-        }
+    fn get_security_label(&self, call: &Call<'_>, dom: &DomainRef) -> Result<DomainSecurityLabel> {
         self.call(
             call,
             remote::PROGRAM,
-            remote::DOMAIN_CORE_DUMP_WITH_FORMAT,
-            &remote::DomainCoreDumpWithFormatArgs {
+            remote::DOMAIN_GET_SECURITY_LABEL,
+            &remote::DomainGetSecurityLabelArgs { dom: dom.clone() },
+            DomainSecurityLabel::decode,
+        )
+    }
+
+    fn xml_from_native(
+        &self,
+        call: &Call<'_>,
+        native_format: &str,
+        native_config: &str,
+        flags: u32,
+    ) -> Result<String> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::CONNECT_DOMAIN_XML_FROM_NATIVE,
+            &remote::ConnectDomainXmlFromNativeArgs {
+                native_format: native_format.to_owned(),
+                native_config: native_config.to_owned(),
+                flags,
+            },
+            |r| r.string(limits::STRING_MAX),
+        )
+    }
+
+    fn xml_to_native(
+        &self,
+        call: &Call<'_>,
+        native_format: &str,
+        domain_xml: &str,
+        flags: u32,
+    ) -> Result<String> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::CONNECT_DOMAIN_XML_TO_NATIVE,
+            &remote::ConnectDomainXmlToNativeArgs {
+                native_format: native_format.to_owned(),
+                domain_xml: domain_xml.to_owned(),
+                flags,
+            },
+            |r| r.string(limits::STRING_MAX),
+        )
+    }
+
+    fn is_active(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_IS_ACTIVE,
+            &remote::DomainIsActiveArgs { dom: dom.clone() },
+            |r| r.flag(),
+        )
+    }
+
+    fn is_persistent(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_IS_PERSISTENT,
+            &remote::DomainIsPersistentArgs { dom: dom.clone() },
+            |r| r.flag(),
+        )
+    }
+
+    fn is_updated(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_IS_UPDATED,
+            &remote::DomainIsUpdatedArgs { dom: dom.clone() },
+            |r| r.flag(),
+        )
+    }
+
+    fn get_state(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainState> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_STATE,
+            &remote::DomainGetStateArgs { dom: dom.clone(), flags },
+            DomainState::decode,
+        )
+    }
+
+    fn reset(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_RESET,
+            &remote::DomainResetArgs { dom: dom.clone(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn set_metadata(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        kind: i32,
+        metadata: Option<&str>,
+        key: Option<&str>,
+        uri: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_METADATA,
+            &remote::DomainSetMetadataArgs {
                 dom: dom.clone(),
-                to: to.to_owned(),
-                dumpformat,
+                kind,
+                metadata: metadata.map(str::to_owned),
+                key: key.map(str::to_owned),
+                uri: uri.map(str::to_owned),
                 flags,
             },
             |_| Ok(()),
         )
     }
 
-    fn restore(&self, call: &Call<'_>, from: &str, dxml: Option<&str>, flags: u32) -> Result<()> {
-        if dxml.is_none() && flags == 0 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_RESTORE,
-                &remote::DomainRestoreArgs { from: from.to_owned() },
-                |_| Ok(()),
-            );
-        }
+    fn get_metadata(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        kind: i32,
+        uri: Option<&str>,
+        flags: u32,
+    ) -> Result<String> {
         self.call(
             call,
             remote::PROGRAM,
-            remote::DOMAIN_RESTORE_FLAGS,
-            &remote::DomainRestoreFlagsArgs {
-                from: from.to_owned(),
-                dxml: dxml.map(str::to_owned),
+            remote::DOMAIN_GET_METADATA,
+            &remote::DomainGetMetadataArgs {
+                dom: dom.clone(),
+                kind,
+                uri: uri.map(str::to_owned),
+                flags,
+            },
+            |r| r.string(limits::STRING_MAX),
+        )
+    }
+
+    fn list_all(&self, call: &Call<'_>, flags: u32) -> Result<Vec<DomainRef>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::CONNECT_LIST_ALL_DOMAINS,
+            &remote::ConnectListAllDomainsArgs { need_results: 1, flags },
+            |r| r.list(limits::DOMAIN_LIST_MAX, DomainRef::decode),
+        )
+    }
+
+    fn get_security_label_list(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+    ) -> Result<DomainGetSecurityLabelList> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_SECURITY_LABEL_LIST,
+            &remote::DomainGetSecurityLabelListArgs { dom: dom.clone() },
+            DomainGetSecurityLabelList::decode,
+        )
+    }
+
+    fn create_xml_with_files(
+        &self,
+        call: &Call<'_>,
+        xml_desc: &str,
+        flags: u32,
+    ) -> Result<DomainRef> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_CREATE_XML_WITH_FILES,
+            &remote::DomainCreateXmlWithFilesArgs { xml_desc: xml_desc.to_owned(), flags },
+            DomainRef::decode,
+        )
+    }
+
+    fn create_with_files(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_CREATE_WITH_FILES,
+            &remote::DomainCreateWithFilesArgs { dom: dom.clone(), flags },
+            DomainRef::decode,
+        )
+    }
+
+    fn rename(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        new_name: Option<&str>,
+        flags: u32,
+    ) -> Result<i32> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_RENAME,
+            &remote::DomainRenameArgs {
+                dom: dom.clone(),
+                new_name: new_name.map(str::to_owned),
+                flags,
+            },
+            |r| r.i32(),
+        )
+    }
+
+    fn set_lifecycle_action(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        kind: u32,
+        action: u32,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_LIFECYCLE_ACTION,
+            &remote::DomainSetLifecycleActionArgs { dom: dom.clone(), kind, action, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_launch_security_info(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_LAUNCH_SECURITY_INFO,
+            &remote::DomainGetLaunchSecurityInfoArgs { dom: dom.clone(), flags },
+            |r| r.list(limits::DOMAIN_LAUNCH_SECURITY_INFO_PARAMS_MAX, TypedParam::decode),
+        )
+    }
+
+    fn set_launch_security_state(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        params: &[TypedParam],
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_LAUNCH_SECURITY_STATE,
+            &remote::DomainSetLaunchSecurityStateArgs {
+                dom: dom.clone(),
+                params: params.to_vec(),
                 flags,
             },
             |_| Ok(()),
         )
     }
 
-    fn save(
+    fn get_autostart_once(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_AUTOSTART_ONCE,
+            &remote::DomainGetAutostartOnceArgs { dom: dom.clone() },
+            |r| r.flag(),
+        )
+    }
+
+    fn set_autostart_once(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_AUTOSTART_ONCE,
+            &remote::DomainSetAutostartOnceArgs { dom: dom.clone(), autostart },
+            |_| Ok(()),
+        )
+    }
+}
+
+impl virt_driver::DomainTuning for RemoteDriver {
+    fn get_max_memory(&self, call: &Call<'_>, dom: &DomainRef) -> Result<u64> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_MAX_MEMORY,
+            &remote::DomainGetMaxMemoryArgs { dom: dom.clone() },
+            |r| r.u64(),
+        )
+    }
+
+    fn get_max_vcpus(&self, call: &Call<'_>, dom: &DomainRef) -> Result<i32> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_MAX_VCPUS,
+            &remote::DomainGetMaxVcpusArgs { dom: dom.clone() },
+            |r| r.i32(),
+        )
+    }
+
+    fn get_vcpus(
         &self,
         call: &Call<'_>,
         dom: &DomainRef,
-        to: &str,
-        dxml: Option<&str>,
+        maxinfo: i32,
+        maplen: i32,
+    ) -> Result<DomainVcpus> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_VCPUS,
+            &remote::DomainGetVcpusArgs { dom: dom.clone(), maxinfo, maplen },
+            DomainVcpus::decode,
+        )
+    }
+
+    fn pin_vcpu(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        vcpu: u32,
+        cpumap: &[u8],
         flags: u32,
     ) -> Result<()> {
-        if dxml.is_none() && flags == 0 {
+        if flags == 1 {
             return self.call(
                 call,
                 remote::PROGRAM,
-                remote::DOMAIN_SAVE,
-                &remote::DomainSaveArgs { dom: dom.clone(), to: to.to_owned() },
+                remote::DOMAIN_PIN_VCPU,
+                &remote::DomainPinVcpuArgs { dom: dom.clone(), vcpu, cpumap: cpumap.to_vec() },
                 |_| Ok(()),
             );
         }
         self.call(
             call,
             remote::PROGRAM,
-            remote::DOMAIN_SAVE_FLAGS,
-            &remote::DomainSaveFlagsArgs {
+            remote::DOMAIN_PIN_VCPU_FLAGS,
+            &remote::DomainPinVcpuFlagsArgs {
                 dom: dom.clone(),
-                to: to.to_owned(),
-                dxml: dxml.map(str::to_owned),
+                vcpu,
+                cpumap: cpumap.to_vec(),
                 flags,
             },
+            |_| Ok(()),
+        )
+    }
+
+    fn set_max_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_MAX_MEMORY,
+            &remote::DomainSetMaxMemoryArgs { dom: dom.clone(), memory },
+            |_| Ok(()),
+        )
+    }
+
+    fn set_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64, flags: u32) -> Result<()> {
+        if flags == 1 {
+            return self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_SET_MEMORY,
+                &remote::DomainSetMemoryArgs { dom: dom.clone(), memory },
+                |_| Ok(()),
+            );
+        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_MEMORY_FLAGS,
+            &remote::DomainSetMemoryFlagsArgs { dom: dom.clone(), memory, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn set_vcpus(&self, call: &Call<'_>, dom: &DomainRef, nvcpus: u32, flags: u32) -> Result<()> {
+        if flags == 1 {
+            return self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_SET_VCPUS,
+                &remote::DomainSetVcpusArgs { dom: dom.clone(), nvcpus },
+                |_| Ok(()),
+            );
+        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_VCPUS_FLAGS,
+            &remote::DomainSetVcpusFlagsArgs { dom: dom.clone(), nvcpus, flags },
             |_| Ok(()),
         )
     }
@@ -901,248 +1382,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn block_stats(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-    ) -> Result<DomainBlockStats> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_STATS,
-            &remote::DomainBlockStatsArgs { dom: dom.clone(), path: path.to_owned() },
-            DomainBlockStats::decode,
-        )
-    }
-
-    fn interface_stats(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        device: &str,
-    ) -> Result<DomainInterfaceStats> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_INTERFACE_STATS,
-            &remote::DomainInterfaceStatsArgs { dom: dom.clone(), device: device.to_owned() },
-            DomainInterfaceStats::decode,
-        )
-    }
-
-    fn block_peek(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        offset: u64,
-        size: u32,
-        flags: u32,
-    ) -> Result<Vec<u8>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_PEEK,
-            &remote::DomainBlockPeekArgs {
-                dom: dom.clone(),
-                path: path.to_owned(),
-                offset,
-                size,
-                flags,
-            },
-            |r| r.bytes(limits::DOMAIN_BLOCK_PEEK_BUFFER_MAX),
-        )
-    }
-
-    fn memory_peek(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        offset: u64,
-        size: u32,
-        flags: u32,
-    ) -> Result<Vec<u8>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_MEMORY_PEEK,
-            &remote::DomainMemoryPeekArgs { dom: dom.clone(), offset, size, flags },
-            |r| r.bytes(limits::DOMAIN_MEMORY_PEEK_BUFFER_MAX),
-        )
-    }
-
-    fn get_security_label(&self, call: &Call<'_>, dom: &DomainRef) -> Result<DomainSecurityLabel> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_SECURITY_LABEL,
-            &remote::DomainGetSecurityLabelArgs { dom: dom.clone() },
-            DomainSecurityLabel::decode,
-        )
-    }
-
-    fn xml_from_native(
-        &self,
-        call: &Call<'_>,
-        native_format: &str,
-        native_config: &str,
-        flags: u32,
-    ) -> Result<String> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::CONNECT_DOMAIN_XML_FROM_NATIVE,
-            &remote::ConnectDomainXmlFromNativeArgs {
-                native_format: native_format.to_owned(),
-                native_config: native_config.to_owned(),
-                flags,
-            },
-            |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn xml_to_native(
-        &self,
-        call: &Call<'_>,
-        native_format: &str,
-        domain_xml: &str,
-        flags: u32,
-    ) -> Result<String> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::CONNECT_DOMAIN_XML_TO_NATIVE,
-            &remote::ConnectDomainXmlToNativeArgs {
-                native_format: native_format.to_owned(),
-                domain_xml: domain_xml.to_owned(),
-                flags,
-            },
-            |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn is_active(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_IS_ACTIVE,
-            &remote::DomainIsActiveArgs { dom: dom.clone() },
-            |r| r.flag(),
-        )
-    }
-
-    fn is_persistent(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_IS_PERSISTENT,
-            &remote::DomainIsPersistentArgs { dom: dom.clone() },
-            |r| r.flag(),
-        )
-    }
-
-    fn memory_stats(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        max_stats: u32,
-        flags: u32,
-    ) -> Result<Vec<DomainMemoryStat>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_MEMORY_STATS,
-            &remote::DomainMemoryStatsArgs { dom: dom.clone(), max_stats, flags },
-            |r| r.list(limits::DOMAIN_MEMORY_STATS_MAX, DomainMemoryStat::decode),
-        )
-    }
-
-    fn get_job_info(&self, call: &Call<'_>, dom: &DomainRef) -> Result<DomainJobInfo> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_JOB_INFO,
-            &remote::DomainGetJobInfoArgs { dom: dom.clone() },
-            DomainJobInfo::decode,
-        )
-    }
-
-    fn abort_job(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        if flags == 0 {
-            return self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_ABORT_JOB,
-                &remote::DomainAbortJobArgs { dom: dom.clone() },
-                |_| Ok(()),
-            );
-        }
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_ABORT_JOB_FLAGS,
-            &remote::DomainAbortJobFlagsArgs { dom: dom.clone(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn update_device(&self, call: &Call<'_>, dom: &DomainRef, xml: &str, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_UPDATE_DEVICE_FLAGS,
-            &remote::DomainUpdateDeviceFlagsArgs { dom: dom.clone(), xml: xml.to_owned(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn managed_save(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_MANAGED_SAVE,
-            &remote::DomainManagedSaveArgs { dom: dom.clone(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn has_managed_save_image(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_HAS_MANAGED_SAVE_IMAGE,
-            &remote::DomainHasManagedSaveImageArgs { dom: dom.clone(), flags },
-            |r| r.flag(),
-        )
-    }
-
-    fn managed_save_remove(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_MANAGED_SAVE_REMOVE,
-            &remote::DomainManagedSaveRemoveArgs { dom: dom.clone(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_block_info(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        flags: u32,
-    ) -> Result<DomainBlockInfo> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_BLOCK_INFO,
-            &remote::DomainGetBlockInfoArgs { dom: dom.clone(), path: path.to_owned(), flags },
-            DomainBlockInfo::decode,
-        )
-    }
-
     fn set_memory_parameters(
         &self,
         call: &Call<'_>,
@@ -1198,35 +1437,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn open_console(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        dev_name: Option<&str>,
-        flags: u32,
-    ) -> Result<Arc<dyn Stream>> {
-        self.open_stream(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_OPEN_CONSOLE,
-            &remote::DomainOpenConsoleArgs {
-                dom: dom.clone(),
-                dev_name: dev_name.map(str::to_owned),
-                flags,
-            },
-        )
-    }
-
-    fn is_updated(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_IS_UPDATED,
-            &remote::DomainIsUpdatedArgs { dom: dom.clone() },
-            |r| r.flag(),
-        )
-    }
-
     fn set_blkio_parameters(
         &self,
         call: &Call<'_>,
@@ -1272,81 +1482,6 @@ impl virt_driver::Domains for RemoteDriver {
         }
     }
 
-    fn inject_nmi(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_INJECT_NMI,
-            &remote::DomainInjectNmiArgs { dom: dom.clone(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn screenshot(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        screen: u32,
-        flags: u32,
-    ) -> Result<(Option<String>, Arc<dyn Stream>)> {
-        self.call_stream(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SCREENSHOT,
-            &remote::DomainScreenshotArgs { dom: dom.clone(), screen, flags },
-            |r| r.optional(|r| r.string(limits::STRING_MAX)),
-        )
-    }
-
-    fn get_state(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainState> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_STATE,
-            &remote::DomainGetStateArgs { dom: dom.clone(), flags },
-            DomainState::decode,
-        )
-    }
-
-    fn send_key(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        codeset: u32,
-        holdtime: u32,
-        keycodes: &[u32],
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SEND_KEY,
-            &remote::DomainSendKeyArgs {
-                dom: dom.clone(),
-                codeset,
-                holdtime,
-                keycodes: keycodes.to_vec(),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_control_info(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<DomainControlInfo> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_CONTROL_INFO,
-            &remote::DomainGetControlInfoArgs { dom: dom.clone(), flags },
-            DomainControlInfo::decode,
-        )
-    }
-
     fn get_vcpu_pin_info(
         &self,
         call: &Call<'_>,
@@ -1361,185 +1496,6 @@ impl virt_driver::Domains for RemoteDriver {
             remote::DOMAIN_GET_VCPU_PIN_INFO,
             &remote::DomainGetVcpuPinInfoArgs { dom: dom.clone(), ncpumaps, maplen, flags },
             DomainGetVcpuPinInfo::decode,
-        )
-    }
-
-    fn save_image_get_xml_desc(&self, call: &Call<'_>, file: &str, flags: u32) -> Result<String> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SAVE_IMAGE_GET_XML_DESC,
-            &remote::DomainSaveImageGetXmlDescArgs { file: file.to_owned(), flags },
-            |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn save_image_define_xml(
-        &self,
-        call: &Call<'_>,
-        file: &str,
-        dxml: &str,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SAVE_IMAGE_DEFINE_XML,
-            &remote::DomainSaveImageDefineXmlArgs {
-                file: file.to_owned(),
-                dxml: dxml.to_owned(),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn block_job_abort(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_JOB_ABORT,
-            &remote::DomainBlockJobAbortArgs { dom: dom.clone(), path: path.to_owned(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_block_job_info(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        flags: u32,
-    ) -> Result<DomainBlockJobInfo> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_BLOCK_JOB_INFO,
-            &remote::DomainGetBlockJobInfoArgs { dom: dom.clone(), path: path.to_owned(), flags },
-            DomainBlockJobInfo::decode,
-        )
-    }
-
-    fn block_job_set_speed(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        bandwidth: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_JOB_SET_SPEED,
-            &remote::DomainBlockJobSetSpeedArgs {
-                dom: dom.clone(),
-                path: path.to_owned(),
-                bandwidth,
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn block_pull(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        bandwidth: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_PULL,
-            &remote::DomainBlockPullArgs {
-                dom: dom.clone(),
-                path: path.to_owned(),
-                bandwidth,
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn block_stats_flags(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        {
-            let nparams = 0;
-            let nparams = self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_BLOCK_STATS_FLAGS,
-                &remote::DomainBlockStatsFlagsArgs {
-                    dom: dom.clone(),
-                    path: path.to_owned(),
-                    nparams,
-                    flags,
-                },
-                |r| remote::DomainBlockStatsFlagsRet::decode(r).map(|ret| ret.nparams),
-            )?;
-            self.call(
-                call,
-                remote::PROGRAM,
-                remote::DOMAIN_BLOCK_STATS_FLAGS,
-                &remote::DomainBlockStatsFlagsArgs {
-                    dom: dom.clone(),
-                    path: path.to_owned(),
-                    nparams,
-                    flags,
-                },
-                |r| r.list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, TypedParam::decode),
-            )
-        }
-    }
-
-    fn reset(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_RESET,
-            &remote::DomainResetArgs { dom: dom.clone(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn open_graphics(&self, call: &Call<'_>, dom: &DomainRef, idx: u32, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_OPEN_GRAPHICS,
-            &remote::DomainOpenGraphicsArgs { dom: dom.clone(), idx, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn block_resize(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        disk: &str,
-        size: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_RESIZE,
-            &remote::DomainBlockResizeArgs { dom: dom.clone(), disk: disk.to_owned(), size, flags },
-            |_| Ok(()),
         )
     }
 
@@ -1704,174 +1660,6 @@ impl virt_driver::Domains for RemoteDriver {
         }
     }
 
-    fn pm_suspend_for_duration(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        target: u32,
-        duration: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_PM_SUSPEND_FOR_DURATION,
-            &remote::DomainPmSuspendForDurationArgs { dom: dom.clone(), target, duration, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_cpu_stats(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        nparams: u32,
-        start_cpu: i32,
-        ncpus: u32,
-        flags: u32,
-    ) -> Result<DomainGetCpuStats> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_CPU_STATS,
-            &remote::DomainGetCpuStatsArgs { dom: dom.clone(), nparams, start_cpu, ncpus, flags },
-            DomainGetCpuStats::decode,
-        )
-    }
-
-    fn get_disk_errors(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        maxerrors: u32,
-        flags: u32,
-    ) -> Result<DomainGetDiskErrors> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_DISK_ERRORS,
-            &remote::DomainGetDiskErrorsArgs { dom: dom.clone(), maxerrors, flags },
-            DomainGetDiskErrors::decode,
-        )
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn set_metadata(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        kind: i32,
-        metadata: Option<&str>,
-        key: Option<&str>,
-        uri: Option<&str>,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_METADATA,
-            &remote::DomainSetMetadataArgs {
-                dom: dom.clone(),
-                kind,
-                metadata: metadata.map(str::to_owned),
-                key: key.map(str::to_owned),
-                uri: uri.map(str::to_owned),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_metadata(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        kind: i32,
-        uri: Option<&str>,
-        flags: u32,
-    ) -> Result<String> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_METADATA,
-            &remote::DomainGetMetadataArgs {
-                dom: dom.clone(),
-                kind,
-                uri: uri.map(str::to_owned),
-                flags,
-            },
-            |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn block_rebase(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        base: Option<&str>,
-        bandwidth: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_REBASE,
-            &remote::DomainBlockRebaseArgs {
-                dom: dom.clone(),
-                path: path.to_owned(),
-                base: base.map(str::to_owned),
-                bandwidth,
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn pm_wakeup(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_PM_WAKEUP,
-            &remote::DomainPmWakeupArgs { dom: dom.clone(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn list_all(&self, call: &Call<'_>, flags: u32) -> Result<Vec<DomainRef>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::CONNECT_LIST_ALL_DOMAINS,
-            &remote::ConnectListAllDomainsArgs { need_results: 1, flags },
-            |r| r.list(limits::DOMAIN_LIST_MAX, DomainRef::decode),
-        )
-    }
-
-    fn get_hostname(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_HOSTNAME,
-            &remote::DomainGetHostnameArgs { dom: dom.clone(), flags },
-            |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn get_security_label_list(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-    ) -> Result<DomainGetSecurityLabelList> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_SECURITY_LABEL_LIST,
-            &remote::DomainGetSecurityLabelListArgs { dom: dom.clone() },
-            DomainGetSecurityLabelList::decode,
-        )
-    }
-
     fn pin_emulator(
         &self,
         call: &Call<'_>,
@@ -1904,106 +1692,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn block_commit(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        disk: &str,
-        base: Option<&str>,
-        top: Option<&str>,
-        bandwidth: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_COMMIT,
-            &remote::DomainBlockCommitArgs {
-                dom: dom.clone(),
-                disk: disk.to_owned(),
-                base: base.map(str::to_owned),
-                top: top.map(str::to_owned),
-                bandwidth,
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn fstrim(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        mount_point: Option<&str>,
-        minimum: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_FSTRIM,
-            &remote::DomainFstrimArgs {
-                dom: dom.clone(),
-                mount_point: mount_point.map(str::to_owned),
-                minimum,
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn send_process_signal(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        pid_value: i64,
-        signum: u32,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SEND_PROCESS_SIGNAL,
-            &remote::DomainSendProcessSignalArgs { dom: dom.clone(), pid_value, signum, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn open_channel(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        name: Option<&str>,
-        flags: u32,
-    ) -> Result<Arc<dyn Stream>> {
-        self.open_stream(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_OPEN_CHANNEL,
-            &remote::DomainOpenChannelArgs {
-                dom: dom.clone(),
-                name: name.map(str::to_owned),
-                flags,
-            },
-        )
-    }
-
-    fn get_job_stats(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<DomainGetJobStats> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_JOB_STATS,
-            &remote::DomainGetJobStatsArgs { dom: dom.clone(), flags },
-            DomainGetJobStats::decode,
-        )
-    }
-
     fn set_memory_stats_period(
         &self,
         call: &Call<'_>,
@@ -2017,164 +1705,6 @@ impl virt_driver::Domains for RemoteDriver {
             remote::DOMAIN_SET_MEMORY_STATS_PERIOD,
             &remote::DomainSetMemoryStatsPeriodArgs { dom: dom.clone(), period, flags },
             |_| Ok(()),
-        )
-    }
-
-    fn create_xml_with_files(
-        &self,
-        call: &Call<'_>,
-        xml_desc: &str,
-        flags: u32,
-    ) -> Result<DomainRef> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_CREATE_XML_WITH_FILES,
-            &remote::DomainCreateXmlWithFilesArgs { xml_desc: xml_desc.to_owned(), flags },
-            DomainRef::decode,
-        )
-    }
-
-    fn create_with_files(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_CREATE_WITH_FILES,
-            &remote::DomainCreateWithFilesArgs { dom: dom.clone(), flags },
-            DomainRef::decode,
-        )
-    }
-
-    fn fsfreeze(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        mountpoints: &[String],
-        flags: u32,
-    ) -> Result<i32> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_FSFREEZE,
-            &remote::DomainFsfreezeArgs {
-                dom: dom.clone(),
-                mountpoints: mountpoints.to_vec(),
-                flags,
-            },
-            |r| r.i32(),
-        )
-    }
-
-    fn fsthaw(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        mountpoints: &[String],
-        flags: u32,
-    ) -> Result<i32> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_FSTHAW,
-            &remote::DomainFsthawArgs {
-                dom: dom.clone(),
-                mountpoints: mountpoints.to_vec(),
-                flags,
-            },
-            |r| r.i32(),
-        )
-    }
-
-    fn get_time(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainTime> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_TIME,
-            &remote::DomainGetTimeArgs { dom: dom.clone(), flags },
-            DomainTime::decode,
-        )
-    }
-
-    fn set_time(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        seconds: i64,
-        nseconds: u32,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_TIME,
-            &remote::DomainSetTimeArgs { dom: dom.clone(), seconds, nseconds, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn open_graphics_fd(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        idx: u32,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_OPEN_GRAPHICS_FD,
-            &remote::DomainOpenGraphicsFdArgs { dom: dom.clone(), idx, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_all_stats(
-        &self,
-        call: &Call<'_>,
-        doms: &[DomainRef],
-        stats: u32,
-        flags: u32,
-    ) -> Result<Vec<DomainStatsRecord>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::CONNECT_GET_ALL_DOMAIN_STATS,
-            &remote::ConnectGetAllDomainStatsArgs { doms: doms.to_vec(), stats, flags },
-            |r| r.list(limits::DOMAIN_LIST_MAX, DomainStatsRecord::decode),
-        )
-    }
-
-    fn block_copy(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        path: &str,
-        destxml: &str,
-        params: &[TypedParam],
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BLOCK_COPY,
-            &remote::DomainBlockCopyArgs {
-                dom: dom.clone(),
-                path: path.to_owned(),
-                destxml: destxml.to_owned(),
-                params: params.to_vec(),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_fsinfo(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainGetFsinfo> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_FSINFO,
-            &remote::DomainGetFsinfoArgs { dom: dom.clone(), flags },
-            DomainGetFsinfo::decode,
         )
     }
 
@@ -2215,22 +1745,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn interface_addresses(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        source: u32,
-        flags: u32,
-    ) -> Result<Vec<DomainInterface>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_INTERFACE_ADDRESSES,
-            &remote::DomainInterfaceAddressesArgs { dom: dom.clone(), source, flags },
-            |r| r.list(limits::DOMAIN_INTERFACE_MAX, DomainInterface::decode),
-        )
-    }
-
     fn add_iothread(
         &self,
         call: &Call<'_>,
@@ -2260,48 +1774,6 @@ impl virt_driver::Domains for RemoteDriver {
             remote::DOMAIN_DEL_IOTHREAD,
             &remote::DomainDelIothreadArgs { dom: dom.clone(), iothread_id, flags },
             |_| Ok(()),
-        )
-    }
-
-    fn set_user_password(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        user: Option<&str>,
-        password: Option<&str>,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_USER_PASSWORD,
-            &remote::DomainSetUserPasswordArgs {
-                dom: dom.clone(),
-                user: user.map(str::to_owned),
-                password: password.map(str::to_owned),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn rename(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        new_name: Option<&str>,
-        flags: u32,
-    ) -> Result<i32> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_RENAME,
-            &remote::DomainRenameArgs {
-                dom: dom.clone(),
-                new_name: new_name.map(str::to_owned),
-                flags,
-            },
-            |r| r.i32(),
         )
     }
 
@@ -2336,43 +1808,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn get_guest_vcpus(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_GUEST_VCPUS,
-            &remote::DomainGetGuestVcpusArgs { dom: dom.clone(), flags },
-            |r| r.list(limits::DOMAIN_GUEST_VCPU_PARAMS_MAX, TypedParam::decode),
-        )
-    }
-
-    fn set_guest_vcpus(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        cpumap: &str,
-        state: i32,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_GUEST_VCPUS,
-            &remote::DomainSetGuestVcpusArgs {
-                dom: dom.clone(),
-                cpumap: cpumap.to_owned(),
-                state,
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
     fn set_vcpu(
         &self,
         call: &Call<'_>,
@@ -2395,115 +1830,6 @@ impl virt_driver::Domains for RemoteDriver {
         )
     }
 
-    fn set_block_threshold(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        dev: &str,
-        threshold: u64,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_BLOCK_THRESHOLD,
-            &remote::DomainSetBlockThresholdArgs {
-                dom: dom.clone(),
-                dev: dev.to_owned(),
-                threshold,
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn managed_save_get_xml_desc(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<String> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_MANAGED_SAVE_GET_XML_DESC,
-            &remote::DomainManagedSaveGetXmlDescArgs { dom: dom.clone(), flags },
-            |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn managed_save_define_xml(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        dxml: Option<&str>,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_MANAGED_SAVE_DEFINE_XML,
-            &remote::DomainManagedSaveDefineXmlArgs {
-                dom: dom.clone(),
-                dxml: dxml.map(str::to_owned),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn set_lifecycle_action(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        kind: u32,
-        action: u32,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_LIFECYCLE_ACTION,
-            &remote::DomainSetLifecycleActionArgs { dom: dom.clone(), kind, action, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn detach_device_alias(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        alias: &str,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_DETACH_DEVICE_ALIAS,
-            &remote::DomainDetachDeviceAliasArgs {
-                dom: dom.clone(),
-                alias: alias.to_owned(),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_launch_security_info(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_LAUNCH_SECURITY_INFO,
-            &remote::DomainGetLaunchSecurityInfoArgs { dom: dom.clone(), flags },
-            |r| r.list(limits::DOMAIN_LAUNCH_SECURITY_INFO_PARAMS_MAX, TypedParam::decode),
-        )
-    }
-
     fn set_iothread_params(
         &self,
         call: &Call<'_>,
@@ -2522,230 +1848,6 @@ impl virt_driver::Domains for RemoteDriver {
                 params: params.to_vec(),
                 flags,
             },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_guest_info(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        types: u32,
-        flags: u32,
-    ) -> Result<Vec<TypedParam>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_GUEST_INFO,
-            &remote::DomainGetGuestInfoArgs { dom: dom.clone(), types, flags },
-            |r| r.list(limits::DOMAIN_GUEST_INFO_PARAMS_MAX, TypedParam::decode),
-        )
-    }
-
-    fn agent_set_response_timeout(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        timeout: i32,
-        flags: u32,
-    ) -> Result<i32> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_AGENT_SET_RESPONSE_TIMEOUT,
-            &remote::DomainAgentSetResponseTimeoutArgs { dom: dom.clone(), timeout, flags },
-            |r| r.i32(),
-        )
-    }
-
-    fn backup_begin(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        backup_xml: &str,
-        checkpoint_xml: Option<&str>,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BACKUP_BEGIN,
-            &remote::DomainBackupBeginArgs {
-                dom: dom.clone(),
-                backup_xml: backup_xml.to_owned(),
-                checkpoint_xml: checkpoint_xml.map(str::to_owned),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn backup_get_xml_desc(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_BACKUP_GET_XML_DESC,
-            &remote::DomainBackupGetXmlDescArgs { dom: dom.clone(), flags },
-            |r| r.string(limits::STRING_MAX),
-        )
-    }
-
-    fn authorized_ssh_keys_get(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        user: &str,
-        flags: u32,
-    ) -> Result<Vec<String>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_AUTHORIZED_SSH_KEYS_GET,
-            &remote::DomainAuthorizedSshKeysGetArgs {
-                dom: dom.clone(),
-                user: user.to_owned(),
-                flags,
-            },
-            |r| r.list(limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX, |r| r.string(limits::STRING_MAX)),
-        )
-    }
-
-    fn authorized_ssh_keys_set(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        user: &str,
-        keys: &[String],
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_AUTHORIZED_SSH_KEYS_SET,
-            &remote::DomainAuthorizedSshKeysSetArgs {
-                dom: dom.clone(),
-                user: user.to_owned(),
-                keys: keys.to_vec(),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_messages(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Vec<String>> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_MESSAGES,
-            &remote::DomainGetMessagesArgs { dom: dom.clone(), flags },
-            |r| r.list(limits::DOMAIN_MESSAGES_MAX, |r| r.string(limits::STRING_MAX)),
-        )
-    }
-
-    fn start_dirty_rate_calc(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        seconds: i32,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_START_DIRTY_RATE_CALC,
-            &remote::DomainStartDirtyRateCalcArgs { dom: dom.clone(), seconds, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn set_launch_security_state(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        params: &[TypedParam],
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_LAUNCH_SECURITY_STATE,
-            &remote::DomainSetLaunchSecurityStateArgs {
-                dom: dom.clone(),
-                params: params.to_vec(),
-                flags,
-            },
-            |_| Ok(()),
-        )
-    }
-
-    fn save_params(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        params: &[TypedParam],
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SAVE_PARAMS,
-            &remote::DomainSaveParamsArgs { dom: dom.clone(), params: params.to_vec(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn restore_params(&self, call: &Call<'_>, params: &[TypedParam], flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_RESTORE_PARAMS,
-            &remote::DomainRestoreParamsArgs { params: params.to_vec(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn fd_associate(&self, call: &Call<'_>, dom: &DomainRef, name: &str, flags: u32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_FD_ASSOCIATE,
-            &remote::DomainFdAssociateArgs { dom: dom.clone(), name: name.to_owned(), flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn graphics_reload(
-        &self,
-        call: &Call<'_>,
-        dom: &DomainRef,
-        kind: u32,
-        flags: u32,
-    ) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GRAPHICS_RELOAD,
-            &remote::DomainGraphicsReloadArgs { dom: dom.clone(), kind, flags },
-            |_| Ok(()),
-        )
-    }
-
-    fn get_autostart_once(&self, call: &Call<'_>, dom: &DomainRef) -> Result<bool> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_GET_AUTOSTART_ONCE,
-            &remote::DomainGetAutostartOnceArgs { dom: dom.clone() },
-            |r| r.flag(),
-        )
-    }
-
-    fn set_autostart_once(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
-        self.call(
-            call,
-            remote::PROGRAM,
-            remote::DOMAIN_SET_AUTOSTART_ONCE,
-            &remote::DomainSetAutostartOnceArgs { dom: dom.clone(), autostart },
             |_| Ok(()),
         )
     }
@@ -3046,6 +2148,290 @@ impl virt_driver::Networks for RemoteDriver {
                 flags,
             },
             |r| r.string(limits::STRING_MAX),
+        )
+    }
+}
+
+impl virt_driver::DomainJobs for RemoteDriver {
+    fn core_dump(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        to: &str,
+        dumpformat: u32,
+        flags: u32,
+    ) -> Result<()> {
+        if dumpformat == 0 {
+            return self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_CORE_DUMP,
+                &remote::DomainCoreDumpArgs { dom: dom.clone(), to: to.to_owned(), flags },
+                |_| Ok(()),
+            );
+        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_CORE_DUMP_WITH_FORMAT,
+            &remote::DomainCoreDumpWithFormatArgs {
+                dom: dom.clone(),
+                to: to.to_owned(),
+                dumpformat,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn restore(&self, call: &Call<'_>, from: &str, dxml: Option<&str>, flags: u32) -> Result<()> {
+        if dxml.is_none() && flags == 0 {
+            return self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_RESTORE,
+                &remote::DomainRestoreArgs { from: from.to_owned() },
+                |_| Ok(()),
+            );
+        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_RESTORE_FLAGS,
+            &remote::DomainRestoreFlagsArgs {
+                from: from.to_owned(),
+                dxml: dxml.map(str::to_owned),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn save(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        to: &str,
+        dxml: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        if dxml.is_none() && flags == 0 {
+            return self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_SAVE,
+                &remote::DomainSaveArgs { dom: dom.clone(), to: to.to_owned() },
+                |_| Ok(()),
+            );
+        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SAVE_FLAGS,
+            &remote::DomainSaveFlagsArgs {
+                dom: dom.clone(),
+                to: to.to_owned(),
+                dxml: dxml.map(str::to_owned),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_job_info(&self, call: &Call<'_>, dom: &DomainRef) -> Result<DomainJobInfo> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_JOB_INFO,
+            &remote::DomainGetJobInfoArgs { dom: dom.clone() },
+            DomainJobInfo::decode,
+        )
+    }
+
+    fn abort_job(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        if flags == 0 {
+            return self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_ABORT_JOB,
+                &remote::DomainAbortJobArgs { dom: dom.clone() },
+                |_| Ok(()),
+            );
+        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_ABORT_JOB_FLAGS,
+            &remote::DomainAbortJobFlagsArgs { dom: dom.clone(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn managed_save(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_MANAGED_SAVE,
+            &remote::DomainManagedSaveArgs { dom: dom.clone(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn has_managed_save_image(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_HAS_MANAGED_SAVE_IMAGE,
+            &remote::DomainHasManagedSaveImageArgs { dom: dom.clone(), flags },
+            |r| r.flag(),
+        )
+    }
+
+    fn managed_save_remove(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_MANAGED_SAVE_REMOVE,
+            &remote::DomainManagedSaveRemoveArgs { dom: dom.clone(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn save_image_get_xml_desc(&self, call: &Call<'_>, file: &str, flags: u32) -> Result<String> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SAVE_IMAGE_GET_XML_DESC,
+            &remote::DomainSaveImageGetXmlDescArgs { file: file.to_owned(), flags },
+            |r| r.string(limits::STRING_MAX),
+        )
+    }
+
+    fn save_image_define_xml(
+        &self,
+        call: &Call<'_>,
+        file: &str,
+        dxml: &str,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SAVE_IMAGE_DEFINE_XML,
+            &remote::DomainSaveImageDefineXmlArgs {
+                file: file.to_owned(),
+                dxml: dxml.to_owned(),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_job_stats(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<DomainGetJobStats> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_JOB_STATS,
+            &remote::DomainGetJobStatsArgs { dom: dom.clone(), flags },
+            DomainGetJobStats::decode,
+        )
+    }
+
+    fn managed_save_get_xml_desc(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<String> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_MANAGED_SAVE_GET_XML_DESC,
+            &remote::DomainManagedSaveGetXmlDescArgs { dom: dom.clone(), flags },
+            |r| r.string(limits::STRING_MAX),
+        )
+    }
+
+    fn managed_save_define_xml(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        dxml: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_MANAGED_SAVE_DEFINE_XML,
+            &remote::DomainManagedSaveDefineXmlArgs {
+                dom: dom.clone(),
+                dxml: dxml.map(str::to_owned),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn backup_begin(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        backup_xml: &str,
+        checkpoint_xml: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BACKUP_BEGIN,
+            &remote::DomainBackupBeginArgs {
+                dom: dom.clone(),
+                backup_xml: backup_xml.to_owned(),
+                checkpoint_xml: checkpoint_xml.map(str::to_owned),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn backup_get_xml_desc(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BACKUP_GET_XML_DESC,
+            &remote::DomainBackupGetXmlDescArgs { dom: dom.clone(), flags },
+            |r| r.string(limits::STRING_MAX),
+        )
+    }
+
+    fn save_params(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        params: &[TypedParam],
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SAVE_PARAMS,
+            &remote::DomainSaveParamsArgs { dom: dom.clone(), params: params.to_vec(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn restore_params(&self, call: &Call<'_>, params: &[TypedParam], flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_RESTORE_PARAMS,
+            &remote::DomainRestoreParamsArgs { params: params.to_vec(), flags },
+            |_| Ok(()),
         )
     }
 }
@@ -3561,6 +2947,254 @@ impl virt_driver::Migration for RemoteDriver {
             remote::DOMAIN_MIGRATE_GET_MAX_DOWNTIME,
             &remote::DomainMigrateGetMaxDowntimeArgs { dom: dom.clone(), flags },
             |r| r.u64(),
+        )
+    }
+}
+
+impl virt_driver::DomainStats for RemoteDriver {
+    fn block_stats(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+    ) -> Result<DomainBlockStats> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_STATS,
+            &remote::DomainBlockStatsArgs { dom: dom.clone(), path: path.to_owned() },
+            DomainBlockStats::decode,
+        )
+    }
+
+    fn interface_stats(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        device: &str,
+    ) -> Result<DomainInterfaceStats> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_INTERFACE_STATS,
+            &remote::DomainInterfaceStatsArgs { dom: dom.clone(), device: device.to_owned() },
+            DomainInterfaceStats::decode,
+        )
+    }
+
+    fn block_peek(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        offset: u64,
+        size: u32,
+        flags: u32,
+    ) -> Result<Vec<u8>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_BLOCK_PEEK,
+            &remote::DomainBlockPeekArgs {
+                dom: dom.clone(),
+                path: path.to_owned(),
+                offset,
+                size,
+                flags,
+            },
+            |r| r.bytes(limits::DOMAIN_BLOCK_PEEK_BUFFER_MAX),
+        )
+    }
+
+    fn memory_peek(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        offset: u64,
+        size: u32,
+        flags: u32,
+    ) -> Result<Vec<u8>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_MEMORY_PEEK,
+            &remote::DomainMemoryPeekArgs { dom: dom.clone(), offset, size, flags },
+            |r| r.bytes(limits::DOMAIN_MEMORY_PEEK_BUFFER_MAX),
+        )
+    }
+
+    fn memory_stats(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        max_stats: u32,
+        flags: u32,
+    ) -> Result<Vec<DomainMemoryStat>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_MEMORY_STATS,
+            &remote::DomainMemoryStatsArgs { dom: dom.clone(), max_stats, flags },
+            |r| r.list(limits::DOMAIN_MEMORY_STATS_MAX, DomainMemoryStat::decode),
+        )
+    }
+
+    fn get_block_info(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        flags: u32,
+    ) -> Result<DomainBlockInfo> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_BLOCK_INFO,
+            &remote::DomainGetBlockInfoArgs { dom: dom.clone(), path: path.to_owned(), flags },
+            DomainBlockInfo::decode,
+        )
+    }
+
+    fn get_control_info(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<DomainControlInfo> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_CONTROL_INFO,
+            &remote::DomainGetControlInfoArgs { dom: dom.clone(), flags },
+            DomainControlInfo::decode,
+        )
+    }
+
+    fn block_stats_flags(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        path: &str,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        {
+            let nparams = 0;
+            let nparams = self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_BLOCK_STATS_FLAGS,
+                &remote::DomainBlockStatsFlagsArgs {
+                    dom: dom.clone(),
+                    path: path.to_owned(),
+                    nparams,
+                    flags,
+                },
+                |r| remote::DomainBlockStatsFlagsRet::decode(r).map(|ret| ret.nparams),
+            )?;
+            self.call(
+                call,
+                remote::PROGRAM,
+                remote::DOMAIN_BLOCK_STATS_FLAGS,
+                &remote::DomainBlockStatsFlagsArgs {
+                    dom: dom.clone(),
+                    path: path.to_owned(),
+                    nparams,
+                    flags,
+                },
+                |r| r.list(limits::DOMAIN_BLOCK_STATS_PARAMETERS_MAX, TypedParam::decode),
+            )
+        }
+    }
+
+    fn get_cpu_stats(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        nparams: u32,
+        start_cpu: i32,
+        ncpus: u32,
+        flags: u32,
+    ) -> Result<DomainGetCpuStats> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_CPU_STATS,
+            &remote::DomainGetCpuStatsArgs { dom: dom.clone(), nparams, start_cpu, ncpus, flags },
+            DomainGetCpuStats::decode,
+        )
+    }
+
+    fn get_disk_errors(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        maxerrors: u32,
+        flags: u32,
+    ) -> Result<DomainGetDiskErrors> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_DISK_ERRORS,
+            &remote::DomainGetDiskErrorsArgs { dom: dom.clone(), maxerrors, flags },
+            DomainGetDiskErrors::decode,
+        )
+    }
+
+    fn get_all_stats(
+        &self,
+        call: &Call<'_>,
+        doms: &[DomainRef],
+        stats: u32,
+        flags: u32,
+    ) -> Result<Vec<DomainStatsRecord>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::CONNECT_GET_ALL_DOMAIN_STATS,
+            &remote::ConnectGetAllDomainStatsArgs { doms: doms.to_vec(), stats, flags },
+            |r| r.list(limits::DOMAIN_LIST_MAX, DomainStatsRecord::decode),
+        )
+    }
+
+    fn interface_addresses(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        source: u32,
+        flags: u32,
+    ) -> Result<Vec<DomainInterface>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_INTERFACE_ADDRESSES,
+            &remote::DomainInterfaceAddressesArgs { dom: dom.clone(), source, flags },
+            |r| r.list(limits::DOMAIN_INTERFACE_MAX, DomainInterface::decode),
+        )
+    }
+
+    fn get_messages(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Vec<String>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_MESSAGES,
+            &remote::DomainGetMessagesArgs { dom: dom.clone(), flags },
+            |r| r.list(limits::DOMAIN_MESSAGES_MAX, |r| r.string(limits::STRING_MAX)),
+        )
+    }
+
+    fn start_dirty_rate_calc(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        seconds: i32,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_START_DIRTY_RATE_CALC,
+            &remote::DomainStartDirtyRateCalcArgs { dom: dom.clone(), seconds, flags },
+            |_| Ok(()),
         )
     }
 }
@@ -4672,6 +4306,382 @@ impl virt_driver::Snapshots for RemoteDriver {
                 flags,
             },
             |r| r.list(limits::DOMAIN_SNAPSHOT_LIST_MAX, DomainSnapshotRef::decode),
+        )
+    }
+}
+
+impl virt_driver::DomainGuest for RemoteDriver {
+    fn open_console(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        dev_name: Option<&str>,
+        flags: u32,
+    ) -> Result<Arc<dyn Stream>> {
+        self.open_stream(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_OPEN_CONSOLE,
+            &remote::DomainOpenConsoleArgs {
+                dom: dom.clone(),
+                dev_name: dev_name.map(str::to_owned),
+                flags,
+            },
+        )
+    }
+
+    fn inject_nmi(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_INJECT_NMI,
+            &remote::DomainInjectNmiArgs { dom: dom.clone(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn screenshot(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        screen: u32,
+        flags: u32,
+    ) -> Result<(Option<String>, Arc<dyn Stream>)> {
+        self.call_stream(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SCREENSHOT,
+            &remote::DomainScreenshotArgs { dom: dom.clone(), screen, flags },
+            |r| r.optional(|r| r.string(limits::STRING_MAX)),
+        )
+    }
+
+    fn send_key(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        codeset: u32,
+        holdtime: u32,
+        keycodes: &[u32],
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SEND_KEY,
+            &remote::DomainSendKeyArgs {
+                dom: dom.clone(),
+                codeset,
+                holdtime,
+                keycodes: keycodes.to_vec(),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn pm_suspend_for_duration(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        target: u32,
+        duration: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_PM_SUSPEND_FOR_DURATION,
+            &remote::DomainPmSuspendForDurationArgs { dom: dom.clone(), target, duration, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn pm_wakeup(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_PM_WAKEUP,
+            &remote::DomainPmWakeupArgs { dom: dom.clone(), flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_hostname(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_HOSTNAME,
+            &remote::DomainGetHostnameArgs { dom: dom.clone(), flags },
+            |r| r.string(limits::STRING_MAX),
+        )
+    }
+
+    fn fstrim(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        mount_point: Option<&str>,
+        minimum: u64,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_FSTRIM,
+            &remote::DomainFstrimArgs {
+                dom: dom.clone(),
+                mount_point: mount_point.map(str::to_owned),
+                minimum,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn send_process_signal(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        pid_value: i64,
+        signum: u32,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SEND_PROCESS_SIGNAL,
+            &remote::DomainSendProcessSignalArgs { dom: dom.clone(), pid_value, signum, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn open_channel(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        name: Option<&str>,
+        flags: u32,
+    ) -> Result<Arc<dyn Stream>> {
+        self.open_stream(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_OPEN_CHANNEL,
+            &remote::DomainOpenChannelArgs {
+                dom: dom.clone(),
+                name: name.map(str::to_owned),
+                flags,
+            },
+        )
+    }
+
+    fn fsfreeze(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        mountpoints: &[String],
+        flags: u32,
+    ) -> Result<i32> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_FSFREEZE,
+            &remote::DomainFsfreezeArgs {
+                dom: dom.clone(),
+                mountpoints: mountpoints.to_vec(),
+                flags,
+            },
+            |r| r.i32(),
+        )
+    }
+
+    fn fsthaw(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        mountpoints: &[String],
+        flags: u32,
+    ) -> Result<i32> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_FSTHAW,
+            &remote::DomainFsthawArgs {
+                dom: dom.clone(),
+                mountpoints: mountpoints.to_vec(),
+                flags,
+            },
+            |r| r.i32(),
+        )
+    }
+
+    fn get_time(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainTime> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_TIME,
+            &remote::DomainGetTimeArgs { dom: dom.clone(), flags },
+            DomainTime::decode,
+        )
+    }
+
+    fn set_time(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        seconds: i64,
+        nseconds: u32,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_TIME,
+            &remote::DomainSetTimeArgs { dom: dom.clone(), seconds, nseconds, flags },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_fsinfo(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainGetFsinfo> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_FSINFO,
+            &remote::DomainGetFsinfoArgs { dom: dom.clone(), flags },
+            DomainGetFsinfo::decode,
+        )
+    }
+
+    fn set_user_password(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        user: Option<&str>,
+        password: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_USER_PASSWORD,
+            &remote::DomainSetUserPasswordArgs {
+                dom: dom.clone(),
+                user: user.map(str::to_owned),
+                password: password.map(str::to_owned),
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_guest_vcpus(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_GUEST_VCPUS,
+            &remote::DomainGetGuestVcpusArgs { dom: dom.clone(), flags },
+            |r| r.list(limits::DOMAIN_GUEST_VCPU_PARAMS_MAX, TypedParam::decode),
+        )
+    }
+
+    fn set_guest_vcpus(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        cpumap: &str,
+        state: i32,
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_SET_GUEST_VCPUS,
+            &remote::DomainSetGuestVcpusArgs {
+                dom: dom.clone(),
+                cpumap: cpumap.to_owned(),
+                state,
+                flags,
+            },
+            |_| Ok(()),
+        )
+    }
+
+    fn get_guest_info(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        types: u32,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_GET_GUEST_INFO,
+            &remote::DomainGetGuestInfoArgs { dom: dom.clone(), types, flags },
+            |r| r.list(limits::DOMAIN_GUEST_INFO_PARAMS_MAX, TypedParam::decode),
+        )
+    }
+
+    fn agent_set_response_timeout(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        timeout: i32,
+        flags: u32,
+    ) -> Result<i32> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_AGENT_SET_RESPONSE_TIMEOUT,
+            &remote::DomainAgentSetResponseTimeoutArgs { dom: dom.clone(), timeout, flags },
+            |r| r.i32(),
+        )
+    }
+
+    fn authorized_ssh_keys_get(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        user: &str,
+        flags: u32,
+    ) -> Result<Vec<String>> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_AUTHORIZED_SSH_KEYS_GET,
+            &remote::DomainAuthorizedSshKeysGetArgs {
+                dom: dom.clone(),
+                user: user.to_owned(),
+                flags,
+            },
+            |r| r.list(limits::DOMAIN_AUTHORIZED_SSH_KEYS_MAX, |r| r.string(limits::STRING_MAX)),
+        )
+    }
+
+    fn authorized_ssh_keys_set(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        user: &str,
+        keys: &[String],
+        flags: u32,
+    ) -> Result<()> {
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::DOMAIN_AUTHORIZED_SSH_KEYS_SET,
+            &remote::DomainAuthorizedSshKeysSetArgs {
+                dom: dom.clone(),
+                user: user.to_owned(),
+                keys: keys.to_vec(),
+                flags,
+            },
+            |_| Ok(()),
         )
     }
 }
