@@ -1,6 +1,7 @@
 //! Running other programs: said aloud, checked, and with errors that name the command.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -23,6 +24,20 @@ pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let status = command.status().map_err(|error| not_started(command, &error))?;
     if status.success() { Ok(()) } else { Err(format!("{} failed: {status}", words(command))) }
+}
+
+/// Runs to the end with `text` as its input, and what it prints thrown away.
+pub(crate) fn feed(command: &mut Command, text: &str) -> Result<(), String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().map_err(|error| not_started(command, &error))?;
+    // Dropped when written: the command waits for the end of its input.
+    let written = child.stdin.take().map_or(Ok(()), |mut input| input.write_all(text.as_bytes()));
+    let status = child.wait().map_err(|error| not_started(command, &error))?;
+    match written {
+        Ok(()) if status.success() => Ok(()),
+        Err(error) => Err(format!("{}: {error}", words(command))),
+        Ok(()) => Err(format!("{} failed: {status}", words(command))),
+    }
 }
 
 /// Runs to the end and gives what it wrote to its standard output.

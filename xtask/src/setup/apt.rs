@@ -1,9 +1,7 @@
 //! What is asked of apt: its sources as they are, plus the backports where they are wanted.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use crate::process;
 
@@ -17,18 +15,18 @@ pub(super) fn install(packages: &[&str]) -> Result<(), String> {
     if process::find_program("apt-get").is_none() {
         return Err(format!("no apt here; please install: {}", packages.join(" ")));
     }
-    let backports = backports()?;
-    println!("installing with apt: {}", packages.join(" "));
+    let (suite, mut steps) = backports()?;
     let mut args = vec!["install", "--yes", "--no-install-recommends"];
-    if let Some(suite) = &backports {
+    if let Some(suite) = &suite {
         args.extend(["--target-release", suite]);
     }
     args.extend(packages);
     let simulated: Vec<&str> = ["--simulate"].into_iter().chain(args.iter().copied()).collect();
-    if !process::succeeds(&mut process::command("apt-get", &simulated)) {
-        as_root("apt-get", &["update", "--quiet"])?;
+    if !steps.is_empty() || !process::succeeds(&mut process::command("apt-get", &simulated)) {
+        steps.push(RootStep::update());
     }
-    as_root("apt-get", &args)
+    steps.push(RootStep::run("apt-get", &args));
+    as_root(&steps)
 }
 
 /// Downloads the newest package that `meta` stands for into a folder; it is not installed.
@@ -37,7 +35,7 @@ pub(super) fn download(meta: &str, folder: &Path) -> Result<PathBuf, String> {
     let listed = match depends() {
         Ok(listed) if listed.contains("Depends:") => listed,
         _ => {
-            as_root("apt-get", &["update", "--quiet"])?;
+            as_root(&[RootStep::update()])?;
             depends()?
         }
     };
@@ -50,7 +48,7 @@ pub(super) fn download(meta: &str, folder: &Path) -> Result<PathBuf, String> {
     command.current_dir(folder);
     if process::output(&mut command).is_err() {
         // The list may be older than the archive.
-        as_root("apt-get", &["update", "--quiet"])?;
+        as_root(&[RootStep::update()])?;
         process::output(&mut command)?;
     }
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -60,27 +58,26 @@ pub(super) fn download(meta: &str, folder: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("apt-get left no {package} in {}", folder.display()))
 }
 
-/// The backports suite to install from, configured if it was not; `None` where none is wanted.
-fn backports() -> Result<Option<String>, String> {
+/// The backports suite to install from, and what configures it if nothing did; `None` where none
+/// is wanted.
+fn backports() -> Result<(Option<String>, Vec<RootStep>), String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     if codename != Some(WITH_BACKPORTS) {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     }
     let suite = format!("{WITH_BACKPORTS}-backports");
     let sources = sources();
     let is_named = |line: &str| !line.trim_start().starts_with('#') && line.contains(&suite);
-    if !sources.iter().any(|text| text.lines().any(is_named)) {
-        let stanza = sources
-            .iter()
-            .find_map(|text| backports_stanza(text, WITH_BACKPORTS))
-            .ok_or("no apt source of Debian 12 to take the backports' address from")?;
-        let path = format!("{SOURCES}/{suite}.sources");
-        println!("adding the suite {suite} in {path}");
-        write_as_root(&path, &stanza)?;
-        as_root("apt-get", &["update", "--quiet"])?;
+    if sources.iter().any(|text| text.lines().any(is_named)) {
+        return Ok((Some(suite), Vec::new()));
     }
-    Ok(Some(suite))
+    let stanza = sources
+        .iter()
+        .find_map(|text| backports_stanza(text, WITH_BACKPORTS))
+        .ok_or("no apt source of Debian 12 to take the backports' address from")?;
+    let write = RootStep::write(&format!("{SOURCES}/{suite}.sources"), stanza);
+    Ok((Some(suite), vec![write]))
 }
 
 /// The texts of all configured sources.
@@ -125,38 +122,67 @@ fn backports_stanza(text: &str, release: &str) -> Option<String> {
     ))
 }
 
-/// Runs a command as root: directly, or through a sudo that asks nothing.
-fn as_root(program: &str, args: &[&str]) -> Result<(), String> {
-    let mut command = root_command(program, args)?;
-    process::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
+/// Something that only root may do: a command, with what it reads.
+struct RootStep {
+    words: Vec<String>,
+    input: String,
 }
 
-fn write_as_root(path: &str, text: &str) -> Result<(), String> {
-    let mut command = root_command("tee", &[path])?;
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("cannot run {}: {error}", process::words(&command)))?;
-    if let Some(mut input) = child.stdin.take() {
-        input.write_all(text.as_bytes()).map_err(|error| format!("{path}: {error}"))?;
+impl RootStep {
+    fn run(program: &str, args: &[&str]) -> RootStep {
+        let words = [program].iter().chain(args).map(|&word| word.to_owned()).collect();
+        RootStep { words, input: String::new() }
     }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if status.success() { Ok(()) } else { Err(format!("cannot write {path}")) }
+
+    fn write(path: &str, text: String) -> RootStep {
+        RootStep { input: text, ..RootStep::run("tee", &[path]) }
+    }
+
+    fn update() -> RootStep {
+        RootStep::run("apt-get", &["update", "--quiet"])
+    }
+
+    /// As one would type it into a shell; a text ends with a newline.
+    fn typed(&self) -> String {
+        let words = self.words.join(" ");
+        if self.input.is_empty() {
+            return words;
+        }
+        format!("{words} <<END\n{}END", self.input)
+    }
+
+    fn take(&self, before: &[&str]) -> Result<(), String> {
+        println!("{}", self.typed());
+        let (program, before) = before.split_first().ok_or("nothing to run it with")?;
+        let mut command = process::command(program, before);
+        command.args(&self.words);
+        if self.input.is_empty() {
+            return process::run(&mut command);
+        }
+        process::feed(&mut command, &self.input)
+    }
 }
 
-fn root_command(program: &str, args: &[&str]) -> Result<std::process::Command, String> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(process::command(program, args));
-    }
-    if process::succeeds(&mut process::command("sudo", &["-n", "true"])) {
-        let args: Vec<&str> = ["-n", program].into_iter().chain(args.iter().copied()).collect();
-        return Ok(process::command("sudo", &args));
-    }
-    Err(format!(
-        "this needs root, and sudo would ask for a password; please run it yourself: {program} {}",
-        args.join(" ")
-    ))
+/// Takes the steps as root, or through a sudo that asks nothing; else says what is to be done.
+fn as_root(steps: &[RootStep]) -> Result<(), String> {
+    // sudo keeps no environment, so it is set behind it.
+    let with_sudo = ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"];
+    let before = if rustix::process::geteuid().is_root() {
+        &with_sudo[2..]
+    } else if process::succeeds(&mut process::command("sudo", &["-n", "true"])) {
+        &with_sudo[..]
+    } else {
+        return Err(to_be_done(steps));
+    };
+    steps.iter().try_for_each(|step| step.take(before))
+}
+
+fn to_be_done(steps: &[RootStep]) -> String {
+    let typed: Vec<String> = steps.iter().map(RootStep::typed).collect();
+    format!(
+        "this needs root, and there is no sudo that asks nothing; please run as root:\n\n{}\n",
+        typed.join("\n")
+    )
 }
 
 #[cfg(test)]
@@ -176,5 +202,17 @@ mod tests {
             deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main\n";
         assert_eq!(backports_stanza(lines, "bookworm").as_deref(), Some(WANTED));
         assert_eq!(backports_stanza(stanzas, "trixie"), None);
+    }
+
+    #[test]
+    fn who_is_not_root_is_told_what_to_type() {
+        let steps = [
+            RootStep::write("/etc/a.sources", "Types: deb\n".to_owned()),
+            RootStep::update(),
+            RootStep::run("apt-get", &["install", "qemu"]),
+        ];
+        let typed = "\n\ntee /etc/a.sources <<END\nTypes: deb\nEND\napt-get update --quiet\n\
+            apt-get install qemu\n";
+        assert!(to_be_done(&steps).ends_with(typed));
     }
 }
