@@ -59,7 +59,7 @@ fn any_text(file: &File, private: &[String]) -> Vec<String> {
         if let Some(marker) = MARKERS.iter().find(|marker| has_word(line, marker)) {
             say(&format!("an unfinished marker, {marker}"));
         }
-        if private.iter().any(|word| line.contains(word)) {
+        if private.iter().any(|word| names(line, word)) {
             say("names a folder or a host of this machine");
         }
     }
@@ -118,6 +118,15 @@ fn has_word(line: &str, word: &str) -> bool {
         let ends_open = word.ends_with(['(', 'e']) && word.contains(['!', '#']);
         let after = !ends_open && line[at + word.len()..].chars().next().is_some_and(is_part);
         !before && !after
+    })
+}
+
+/// Whether a private word stands there; a folder only where a path begins, as a checkout below
+/// `/src` says nothing against a crate's own folder of that name.
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let goes_on = |c: char| c.is_alphanumeric() || "_-.*>})~".contains(c);
+        !word.starts_with('/') || !line[..at].ends_with(goes_on)
     })
 }
 
@@ -183,6 +192,15 @@ mod tests {
         ] {
             assert_eq!(problems("a.rs", &text).len(), 1, "{text:.60}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_named_only_where_a_path_begins() {
+        assert!(names("at /src/main, as it was", "/src/"));
+        assert!(names("\"/src/main\"", "/src/"));
+        assert!(!names("crates/virt-log/src/lib.rs", "/src/"));
+        assert!(!names("crates/{name}/src/lib.rs", "/src/"));
+        assert!(names("from http://one.example/x", "one.example"));
     }
 
     #[test]
