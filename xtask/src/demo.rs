@@ -37,7 +37,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut virtd = Virtd::start_program(programs.join("virtd"));
     println!("  virtd runs as process {}, with all its files below", virtd.pid());
     println!("  {}", virtd.base().display());
-    let shell = Shell { program: programs.join("virsh"), uri: virtd.uri("qemu", "system") };
+    // The daemon of one who is not root serves their own guests.
+    let path = if rustix::process::geteuid().is_root() { "system" } else { "session" };
+    let shell = Shell { program: programs.join("virsh"), uri: virtd.uri("qemu", path) };
     let document = prepare_guest(&virtd, &shell, &kernel)?;
     let outcome = show(&shell, &document);
     say("cleaning up");
