@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::programs::{debian_program, target};
 
@@ -28,6 +29,9 @@ const SECTOR_BYTES: usize = 512;
 
 /// Builds the tiny guest, a kernel image that boots in 0.1 s; or says what there is to build it.
 pub fn tiny_guest() -> Result<PathBuf, String> {
+    // Tests of one process run side by side too, and would share the names below.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let gcc = debian_program("gcc")?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest");
     let folder = target().join("guest");
@@ -36,7 +40,7 @@ pub fn tiny_guest() -> Result<PathBuf, String> {
     if is_newer(&image, &source) {
         return Ok(image);
     }
-    // Tests run side by side: each builds under names of its own, and the last rename stands.
+    // Each process builds under names of its own, and the last rename stands.
     let own = |name: &str| folder.join(format!("{}-{name}", std::process::id()));
     let (start, main, elf, flat) = (own("start.o"), own("guest.o"), own("elf"), own("flat"));
     let sectors = format!("-DSETUP_SECTS={SETUP_SECTORS}");
