@@ -196,10 +196,10 @@ mod tests {
 
     #[test]
     fn a_folder_is_named_only_where_a_path_begins() {
-        assert!(names("at /src/main, as it was", "/src/"));
-        assert!(names("\"/src/main\"", "/src/"));
-        assert!(!names("crates/virt-log/src/lib.rs", "/src/"));
-        assert!(!names("crates/{name}/src/lib.rs", "/src/"));
+        assert!(names("at /place/main, as it was", "/place/"));
+        assert!(names("\"/place/main\"", "/place/"));
+        assert!(!names("crates/virt-log/place/lib.rs", "/place/"));
+        assert!(!names("crates/{name}/place/lib.rs", "/place/"));
         assert!(names("from http://one.example/x", "one.example"));
     }
 
