@@ -9,10 +9,14 @@ use virt_types::{DomainCheckpointRef, DomainRef, api};
 use crate::TestDriver;
 use crate::domain::{State, rules};
 use crate::error::check_flags;
-use crate::moment::{Extent, Moment, Moments, Shape};
+use crate::moment::{Extent, Moment, check_domain, check_time};
 use crate::snapshot::seconds_now;
 
 impl Moment for Checkpoint {
+    const WORD: &'static str = "checkpoint";
+    const ORIGIN: Origin = Origin::DomainCheckpoint;
+    const NOT_FOUND: Code = Code::NoDomainCheckpoint;
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -23,6 +27,14 @@ impl Moment for Checkpoint {
 
     fn set_parent(&mut self, parent: Option<String>) {
         self.parent = parent.map(|name| ParentName { name });
+    }
+
+    fn creation_time_s(&self) -> Option<u64> {
+        self.creation_time_s
+    }
+
+    fn domain(&self) -> Option<&DomainThen> {
+        self.domain.as_ref()
     }
 }
 
@@ -37,30 +49,9 @@ fn take(state: &State, xml: &str) -> Result<Checkpoint> {
 fn retake(state: &State, xml: &str) -> Result<Checkpoint> {
     let how = MomentParse { redefine: true, ..MomentParse::default() };
     let checkpoint = Checkpoint::parse(xml, how, rules::RULES)?;
-    let internal = |detail: &str| Err(Error::internal(Origin::DomainCheckpoint, detail));
-    if checkpoint.creation_time_s.is_none() {
-        return internal("missing creationTime from existing checkpoint");
-    }
-    let Some(then) = checkpoint.domain.as_ref().and_then(DomainThen::whole) else {
-        return internal("missing domain in checkpoint");
-    };
-    let own = state.current.uuid;
-    if then.uuid != own {
-        let (name, uuid) = (&checkpoint.name, own.unwrap_or_default());
-        let detail = format!("definition for checkpoint {name} must use uuid {uuid}");
-        return Err(Error::new(Code::InvalidArg, Origin::DomainCheckpoint, detail));
-    }
+    check_time(&checkpoint)?;
+    check_domain(&checkpoint, state.current.uuid)?;
     Ok(checkpoint)
-}
-
-fn not_found(detail: String) -> Error {
-    Error::new(Code::NoDomainCheckpoint, Origin::Test, detail)
-}
-
-fn by_name<'a>(moments: &'a Moments<Checkpoint>, name: &str) -> Result<&'a Checkpoint> {
-    moments
-        .get(name)
-        .ok_or_else(|| not_found(format!("no domain checkpoint with matching name '{name}'")))
 }
 
 fn to_ref(dom: &DomainRef, name: &str) -> DomainCheckpointRef {
@@ -79,18 +70,8 @@ impl TestDriver {
         root: Option<&str>,
         flags: u32,
     ) -> Result<Vec<DomainCheckpointRef>> {
-        let narrowed = flags & api::DOMAIN_CHECKPOINT_LIST_ROOTS != 0;
-        let shape = Shape {
-            // The same bit asks for roots among all, and for all among descendants.
-            first_only: narrowed == root.is_none(),
-            leaves: flags & api::DOMAIN_CHECKPOINT_LIST_LEAVES != 0,
-            no_leaves: flags & api::DOMAIN_CHECKPOINT_LIST_NO_LEAVES != 0,
-        };
         self.world.look(dom, |state| {
-            if let Some(root) = root {
-                by_name(&state.checkpoints, root)?;
-            }
-            let list = state.checkpoints.list(root, shape).into_iter();
+            let list = state.checkpoints.listed(root, flags)?.into_iter();
             Ok(list.map(|checkpoint| to_ref(dom, &checkpoint.name)).collect())
         })
     }
@@ -145,7 +126,7 @@ impl Checkpoints for TestDriver {
             | DOMAIN_CHECKPOINT_XML_SIZE;
         check_flags(flags, KNOWN, "testDomainCheckpointGetXMLDesc")?;
         self.world.look(&checkpoint.dom, |state| {
-            let mut found = by_name(&state.checkpoints, &checkpoint.name)?.clone();
+            let mut found = state.checkpoints.by_name(&checkpoint.name)?.clone();
             if flags & DOMAIN_CHECKPOINT_XML_NO_DOMAIN != 0 {
                 found.domain = None;
             }
@@ -181,7 +162,7 @@ impl Checkpoints for TestDriver {
         flags: u32,
     ) -> Result<DomainCheckpointRef> {
         check_flags(flags, 0, "testDomainCheckpointLookupByName")?;
-        self.world.look(dom, |state| by_name(&state.checkpoints, name).map(drop))?;
+        self.world.look(dom, |state| state.checkpoints.by_name(name).map(drop))?;
         Ok(to_ref(dom, name))
     }
 
@@ -192,11 +173,8 @@ impl Checkpoints for TestDriver {
         flags: u32,
     ) -> Result<DomainCheckpointRef> {
         check_flags(flags, 0, "testDomainCheckpointGetParent")?;
-        let (dom, name) = (&checkpoint.dom, &checkpoint.name);
-        self.world.look(dom, |state| match by_name(&state.checkpoints, name)?.parent() {
-            Some(parent) => Ok(to_ref(dom, parent)),
-            None => Err(not_found(format!("checkpoint '{name}' does not have a parent"))),
-        })
+        let DomainCheckpointRef { name, dom } = checkpoint;
+        self.world.look(dom, |state| Ok(to_ref(dom, state.checkpoints.parent_of(name)?)))
     }
 
     fn delete(&self, call: &Call<'_>, checkpoint: &DomainCheckpointRef, flags: u32) -> Result<()> {
@@ -205,15 +183,8 @@ impl Checkpoints for TestDriver {
             | DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY
             | DOMAIN_CHECKPOINT_DELETE_CHILDREN_ONLY;
         check_flags(flags, KNOWN, "testDomainCheckpointDelete")?;
-        let extent = match flags & !DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY {
-            0 => Extent::Alone,
-            DOMAIN_CHECKPOINT_DELETE_CHILDREN => Extent::WithChildren,
-            _ => Extent::ChildrenOnly,
-        };
         self.world.change(call, &checkpoint.dom, |state| {
-            by_name(&state.checkpoints, &checkpoint.name)?;
-            state.checkpoints.delete(&checkpoint.name, extent);
-            Ok(())
+            state.checkpoints.delete(&checkpoint.name, Extent::of(flags))
         })
     }
 }

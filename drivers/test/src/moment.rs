@@ -1,12 +1,50 @@
 //! The tree of a domain's snapshots or checkpoints.
 
 use virt_error::{Code, Error, Origin, Result};
+use virt_model::snapshot::DomainThen;
+use virt_types::{Uuid, api};
 
 /// What a snapshot and a checkpoint have in common.
 pub(crate) trait Moment {
+    /// How messages call it.
+    const WORD: &'static str;
+    const ORIGIN: Origin;
+    const NOT_FOUND: Code;
+
     fn name(&self) -> &str;
     fn parent(&self) -> Option<&str>;
     fn set_parent(&mut self, parent: Option<String>);
+    fn creation_time_s(&self) -> Option<u64>;
+    fn domain(&self) -> Option<&DomainThen>;
+}
+
+pub(crate) fn not_found<T: Moment>(detail: String) -> Error {
+    Error::new(T::NOT_FOUND, Origin::Test, detail)
+}
+
+/// Refuses a document of an old moment that does not say when it was.
+pub(crate) fn check_time<T: Moment>(moment: &T) -> Result<()> {
+    match moment.creation_time_s() {
+        Some(_) => Ok(()),
+        None => {
+            let detail = format!("missing creationTime from existing {}", T::WORD);
+            Err(Error::internal(T::ORIGIN, detail))
+        }
+    }
+}
+
+/// Refuses a document of an old moment that is not of the domain `own`.
+pub(crate) fn check_domain<T: Moment>(moment: &T, own: Option<Uuid>) -> Result<()> {
+    let word = T::WORD;
+    let Some(then) = moment.domain().and_then(DomainThen::whole) else {
+        return Err(Error::internal(T::ORIGIN, format!("missing domain in {word}")));
+    };
+    if then.uuid == own {
+        return Ok(());
+    }
+    let (name, uuid) = (moment.name(), own.unwrap_or_default());
+    let detail = format!("definition for {word} {name} must use uuid {uuid}");
+    Err(Error::new(Code::InvalidArg, T::ORIGIN, detail))
 }
 
 /// All moments of one kind, oldest first.
@@ -31,6 +69,19 @@ pub(crate) enum Extent {
     ChildrenOnly,
 }
 
+impl Extent {
+    /// As flags say, which have the same bits for both kinds.
+    pub(crate) fn of(flags: u32) -> Self {
+        if flags & api::DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY != 0 {
+            Self::ChildrenOnly
+        } else if flags & api::DOMAIN_SNAPSHOT_DELETE_CHILDREN != 0 {
+            Self::WithChildren
+        } else {
+            Self::Alone
+        }
+    }
+}
+
 /// Which moments a list is of.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Shape {
@@ -38,6 +89,19 @@ pub(crate) struct Shape {
     pub(crate) first_only: bool,
     pub(crate) leaves: bool,
     pub(crate) no_leaves: bool,
+}
+
+impl Shape {
+    /// As flags say, which have the same bits for both kinds.
+    pub(crate) fn of(root: Option<&str>, flags: u32) -> Self {
+        let narrowed = flags & api::DOMAIN_SNAPSHOT_LIST_ROOTS != 0;
+        Self {
+            // The same bit asks for roots among all, and for all among descendants.
+            first_only: narrowed == root.is_none(),
+            leaves: flags & api::DOMAIN_SNAPSHOT_LIST_LEAVES != 0,
+            no_leaves: flags & api::DOMAIN_SNAPSHOT_LIST_NO_LEAVES != 0,
+        }
+    }
 }
 
 impl<T: Moment> Moments<T> {
@@ -51,6 +115,18 @@ impl<T: Moment> Moments<T> {
 
     pub(crate) fn get(&self, name: &str) -> Option<&T> {
         self.all.iter().find(|moment| moment.name() == name)
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Result<&T> {
+        self.get(name).ok_or_else(|| {
+            not_found::<T>(format!("no domain {} with matching name '{name}'", T::WORD))
+        })
+    }
+
+    pub(crate) fn parent_of(&self, name: &str) -> Result<&str> {
+        self.by_name(name)?
+            .parent()
+            .ok_or_else(|| not_found::<T>(format!("{} '{name}' does not have a parent", T::WORD)))
     }
 
     /// The name of the moment that the domain stands on.
@@ -107,8 +183,14 @@ impl<T: Moment> Moments<T> {
         self.all.iter().filter(|moment| moment.parent() == parent).collect()
     }
 
+    /// The moments below `root`, which must be there, or all.
+    pub(crate) fn listed(&self, root: Option<&str>, flags: u32) -> Result<Vec<&T>> {
+        root.map(|root| self.by_name(root)).transpose()?;
+        Ok(self.list(root, Shape::of(root, flags)))
+    }
+
     /// The moments below `root`, or all, parents before their children.
-    pub(crate) fn list(&self, root: Option<&str>, shape: Shape) -> Vec<&T> {
+    fn list(&self, root: Option<&str>, shape: Shape) -> Vec<&T> {
         let mut found = Vec::new();
         let mut waiting = self.children(root);
         waiting.reverse();
@@ -127,8 +209,8 @@ impl<T: Moment> Moments<T> {
     }
 
     /// Deletes a moment, its children, or both.
-    pub(crate) fn delete(&mut self, name: &str, extent: Extent) {
-        let parent = self.get(name).and_then(|moment| moment.parent().map(str::to_owned));
+    pub(crate) fn delete(&mut self, name: &str, extent: Extent) -> Result<()> {
+        let parent = self.by_name(name)?.parent().map(str::to_owned);
         if extent == Extent::Alone {
             for child in self.all.iter_mut().filter(|moment| moment.parent() == Some(name)) {
                 child.set_parent(parent.clone());
@@ -147,6 +229,7 @@ impl<T: Moment> Moments<T> {
                 self.current = parent;
             }
         }
+        Ok(())
     }
 }
 
@@ -158,6 +241,10 @@ mod tests {
     struct Named(&'static str, Option<String>);
 
     impl Moment for Named {
+        const WORD: &'static str = "moment";
+        const ORIGIN: Origin = Origin::None;
+        const NOT_FOUND: Code = Code::NoDomainSnapshot;
+
         fn name(&self) -> &str {
             self.0
         }
@@ -168,6 +255,14 @@ mod tests {
 
         fn set_parent(&mut self, parent: Option<String>) {
             self.1 = parent;
+        }
+
+        fn creation_time_s(&self) -> Option<u64> {
+            None
+        }
+
+        fn domain(&self) -> Option<&DomainThen> {
+            None
         }
     }
 
@@ -200,18 +295,18 @@ mod tests {
     #[test]
     fn what_is_left_of_a_deleted_moment_hangs_on_its_parent() {
         let mut alone = tree();
-        alone.delete("b", Extent::Alone);
+        alone.delete("b", Extent::Alone).unwrap();
         assert_eq!(alone.get("c").unwrap().parent(), Some("a"));
         let mut whole = tree();
         whole.set_current("c");
-        whole.delete("b", Extent::WithChildren);
+        whole.delete("b", Extent::WithChildren).unwrap();
         assert_eq!(
             (names(whole.list(None, Shape::default())), whole.current()),
             ("ad".into(), Some("a"))
         );
         let mut below = tree();
         below.set_current("c");
-        below.delete("a", Extent::ChildrenOnly);
+        below.delete("a", Extent::ChildrenOnly).unwrap();
         assert_eq!(
             (names(below.list(None, Shape::default())), below.current()),
             ("a".into(), Some("a"))

@@ -15,11 +15,15 @@ use crate::TestDriver;
 use crate::clock::now_ns;
 use crate::domain::{Domain, State, lifecycle, rules};
 use crate::error::{check_flags, invalid_operation};
-use crate::moment::{Extent, Moment, Moments, Shape};
+use crate::moment::{Extent, Moment, check_domain, check_time, not_found};
 use crate::object::{Change, remove};
 use crate::world::World;
 
 impl Moment for Snapshot {
+    const WORD: &'static str = "snapshot";
+    const ORIGIN: Origin = Origin::DomainSnapshot;
+    const NOT_FOUND: Code = Code::NoDomainSnapshot;
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -30,6 +34,14 @@ impl Moment for Snapshot {
 
     fn set_parent(&mut self, parent: Option<String>) {
         self.parent = parent.map(|name| ParentName { name });
+    }
+
+    fn creation_time_s(&self) -> Option<u64> {
+        self.creation_time_s
+    }
+
+    fn domain(&self) -> Option<&DomainThen> {
+        self.domain.as_ref()
     }
 }
 
@@ -138,10 +150,7 @@ fn align_disks(snapshot: &mut Snapshot, state: &State, external: bool) -> Result
 fn retake(state: &State, xml: &str) -> Result<Snapshot> {
     let how = MomentParse { redefine: true, any_name: true, ..MomentParse::default() };
     let mut snapshot = Snapshot::parse(xml, how, rules::RULES)?;
-    let internal = |detail: &str| Err(Error::internal(Origin::DomainSnapshot, detail));
-    if snapshot.creation_time_s.is_none() {
-        return internal("missing creationTime from existing snapshot");
-    }
+    check_time(&snapshot)?;
     let Some(word) = snapshot.state.clone() else {
         let detail = "missing state from existing snapshot";
         return Err(Error::new(Code::XmlError, Origin::DomainSnapshot, detail));
@@ -149,29 +158,11 @@ fn retake(state: &State, xml: &str) -> Result<Snapshot> {
     if !STATE_WORDS.contains(&word.as_str()) {
         return Err(unsupported(format!("Invalid state '{word}' in domain snapshot XML")));
     }
-    let Some(then) = snapshot.domain.as_ref().and_then(DomainThen::whole) else {
-        return internal("missing domain in snapshot");
-    };
-    let own = state.current.uuid;
-    if then.uuid != own {
-        let (name, uuid) = (&snapshot.name, own.unwrap_or_default());
-        let detail = format!("definition for snapshot {name} must use uuid {uuid}");
-        return Err(Error::new(Code::InvalidArg, Origin::DomainSnapshot, detail));
-    }
+    check_domain(&snapshot, state.current.uuid)?;
     let running = word == RUNNING || word == PAUSED;
     let mode = if running { MemorySnapshot::Internal } else { MemorySnapshot::No };
     snapshot.memory.get_or_insert(SnapshotMemory { mode, file: None });
     Ok(snapshot)
-}
-
-fn not_found(detail: String) -> Error {
-    Error::new(Code::NoDomainSnapshot, Origin::Test, detail)
-}
-
-fn by_name<'a>(moments: &'a Moments<Snapshot>, name: &str) -> Result<&'a Snapshot> {
-    moments
-        .get(name)
-        .ok_or_else(|| not_found(format!("no domain snapshot with matching name '{name}'")))
 }
 
 fn to_ref(dom: &DomainRef, name: &str) -> DomainSnapshotRef {
@@ -205,7 +196,7 @@ fn revert(
     name: &str,
     flags: u32,
 ) -> Result<()> {
-    let snapshot = change.read(|state| by_name(&state.snapshots, name).cloned())?;
+    let snapshot = change.read(|state| state.snapshots.by_name(name).cloned())?;
     let word = snapshot.state.as_deref().unwrap_or(SHUT_OFF);
     let runs = word == RUNNING || word == PAUSED;
     let wants_run =
@@ -279,18 +270,8 @@ impl TestDriver {
         root: Option<&str>,
         flags: u32,
     ) -> Result<Vec<DomainSnapshotRef>> {
-        let narrowed = flags & api::DOMAIN_SNAPSHOT_LIST_ROOTS != 0;
-        let shape = Shape {
-            // The same bit asks for roots among all, and for all among descendants.
-            first_only: narrowed == root.is_none(),
-            leaves: flags & api::DOMAIN_SNAPSHOT_LIST_LEAVES != 0,
-            no_leaves: flags & api::DOMAIN_SNAPSHOT_LIST_NO_LEAVES != 0,
-        };
         self.world.look(dom, |state| {
-            if let Some(root) = root {
-                by_name(&state.snapshots, root)?;
-            }
-            let list = state.snapshots.list(root, shape).into_iter();
+            let list = state.snapshots.listed(root, flags)?.into_iter();
             let wanted = list.filter(|snapshot| is_wanted(flags, snapshot));
             Ok(wanted.map(|snapshot| to_ref(dom, &snapshot.name)).collect())
         })
@@ -345,7 +326,7 @@ impl Snapshots for TestDriver {
     fn get_xml_desc(&self, _: &Call<'_>, snap: &DomainSnapshotRef, flags: u32) -> Result<String> {
         check_flags(flags, api::DOMAIN_SNAPSHOT_XML_SECURE, "testDomainSnapshotGetXMLDesc")?;
         self.world.look(&snap.dom, |state| {
-            let snapshot = by_name(&state.snapshots, &snap.name)?;
+            let snapshot = state.snapshots.by_name(&snap.name)?;
             Ok(snapshot.to_xml(PrintFlags::from_bits(flags)))
         })
     }
@@ -358,7 +339,7 @@ impl Snapshots for TestDriver {
         flags: u32,
     ) -> Result<DomainSnapshotRef> {
         check_flags(flags, 0, "testDomainSnapshotLookupByName")?;
-        self.world.look(dom, |state| by_name(&state.snapshots, name).map(drop))?;
+        self.world.look(dom, |state| state.snapshots.by_name(name).map(drop))?;
         Ok(to_ref(dom, name))
     }
 
@@ -371,7 +352,9 @@ impl Snapshots for TestDriver {
         check_flags(flags, 0, "testDomainSnapshotCurrent")?;
         self.world.look(dom, |state| match state.snapshots.current() {
             Some(name) => Ok(to_ref(dom, name)),
-            None => Err(not_found("the domain does not have a current snapshot".to_owned())),
+            None => {
+                Err(not_found::<Snapshot>("the domain does not have a current snapshot".to_owned()))
+            }
         })
     }
 
@@ -395,16 +378,8 @@ impl Snapshots for TestDriver {
         let (children, only) =
             (api::DOMAIN_SNAPSHOT_DELETE_CHILDREN, api::DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY);
         check_flags(flags, children | only, "testDomainSnapshotDelete")?;
-        let extent = match (flags & children != 0, flags & only != 0) {
-            (_, true) => Extent::ChildrenOnly,
-            (true, false) => Extent::WithChildren,
-            (false, false) => Extent::Alone,
-        };
-        self.world.change(call, &snap.dom, |state| {
-            by_name(&state.snapshots, &snap.name)?;
-            state.snapshots.delete(&snap.name, extent);
-            Ok(())
-        })
+        self.world
+            .change(call, &snap.dom, |state| state.snapshots.delete(&snap.name, Extent::of(flags)))
     }
 
     fn get_parent(
@@ -414,23 +389,21 @@ impl Snapshots for TestDriver {
         flags: u32,
     ) -> Result<DomainSnapshotRef> {
         check_flags(flags, 0, "testDomainSnapshotGetParent")?;
-        self.world.look(&snap.dom, |state| match by_name(&state.snapshots, &snap.name)?.parent() {
-            Some(parent) => Ok(to_ref(&snap.dom, parent)),
-            None => Err(not_found(format!("snapshot '{}' does not have a parent", snap.name))),
-        })
+        let DomainSnapshotRef { name, dom } = snap;
+        self.world.look(dom, |state| Ok(to_ref(dom, state.snapshots.parent_of(name)?)))
     }
 
     fn is_current(&self, _: &Call<'_>, snap: &DomainSnapshotRef, flags: u32) -> Result<bool> {
         check_flags(flags, 0, "testDomainSnapshotIsCurrent")?;
         self.world.look(&snap.dom, |state| {
-            by_name(&state.snapshots, &snap.name)?;
+            state.snapshots.by_name(&snap.name)?;
             Ok(state.snapshots.current() == Some(&*snap.name))
         })
     }
 
     fn has_metadata(&self, _: &Call<'_>, snap: &DomainSnapshotRef, flags: u32) -> Result<bool> {
         check_flags(flags, 0, "testDomainSnapshotHasMetadata")?;
-        self.world.look(&snap.dom, |state| by_name(&state.snapshots, &snap.name).map(|_| true))
+        self.world.look(&snap.dom, |state| state.snapshots.by_name(&snap.name).map(|_| true))
     }
 
     fn list_all(

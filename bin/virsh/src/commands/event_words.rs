@@ -145,33 +145,27 @@ pub(crate) fn describe(event: &Event) -> String {
     format!("event '{name}' for {object}{}", details(event))
 }
 
-/// What stands after the object's name.
+/// What stands after the object's name; nothing where there is nothing to tell.
 fn details(event: &Event) -> String {
+    match event {
+        Event::NetworkLifecycle { event, .. } => said(NETWORK, *event),
+        Event::NetworkMetadataChange { kind, nsuri, .. } => metadata(*kind, nsuri.as_deref()),
+        Event::StoragePoolLifecycle { event, .. } => said(POOL, *event),
+        Event::NodeDeviceLifecycle { event, .. } => said(DEVICE, *event),
+        Event::SecretLifecycle { event, .. } => said(SECRET, *event),
+        of_domain => domain_details(of_domain),
+    }
+}
+
+fn domain_details(event: &Event) -> String {
     match event {
         Event::DomainLifecycle { event, detail, .. } => {
             let (event, detail) = lifecycle(*event, *detail);
             format!(": {event} {detail}")
         }
         Event::DomainRtcChange { offset, .. } => format!(": {offset}"),
-        Event::DomainWatchdog { action, .. } => format!(": {}", word(WATCHDOG, *action, "unknown")),
-        Event::DomainIoError { src_path, dev_alias, action, .. } => {
-            format!(": {src_path} ({dev_alias}) {}", word(IO_ERROR, *action, "unknown"))
-        }
-        Event::DomainIoErrorReason { src_path, dev_alias, action, reason, .. } => {
-            let action = word(IO_ERROR, *action, "unknown");
-            format!(": {src_path} ({dev_alias}) {action} due to {reason}")
-        }
+        Event::DomainWatchdog { action, .. } => said(WATCHDOG, *action),
         Event::DomainGraphics { .. } => graphics(event),
-        Event::DomainBlockJob { path, kind, status, .. } => block_job(path, *kind, *status),
-        Event::DomainBlockJob2 { dst, kind, status, .. } => block_job(dst, *kind, *status),
-        Event::DomainDiskChange { old_src_path, new_src_path, dev_alias, reason, .. } => {
-            let shown = |path: &Option<String>| path.clone().unwrap_or_else(|| "<null>".into());
-            let (old, new) = (shown(old_src_path), shown(new_src_path));
-            format!(" disk {dev_alias}: {old} -> {new}: {}", word(DISK_CHANGE, *reason, "unknown"))
-        }
-        Event::DomainTrayChange { dev_alias, reason, .. } => {
-            format!(" disk {dev_alias}: {}", word(TRAY, *reason, "unknown"))
-        }
         Event::DomainBalloonChange { actual, .. } => format!(": {actual}KiB"),
         Event::DomainDeviceRemoved { dev_alias, .. }
         | Event::DomainDeviceAdded { dev_alias, .. }
@@ -185,38 +179,7 @@ fn details(event: &Event) -> String {
             format!(": state: '{state}' reason: '{reason}'")
         }
         Event::DomainMigrationIteration { iteration, .. } => format!(": iteration: '{iteration}'"),
-        Event::DomainMetadataChange { kind, nsuri, .. }
-        | Event::NetworkMetadataChange { kind, nsuri, .. } => {
-            let kind = word(METADATA, *kind, "unknown");
-            format!(": type {kind}, uri {}", nsuri.as_deref().unwrap_or("<null>"))
-        }
-        Event::NetworkLifecycle { event, .. } => {
-            format!(
-                ": {}",
-                word(&["Defined", "Undefined", "Started", "Stopped"], *event, "unknown")
-            )
-        }
-        Event::StoragePoolLifecycle { event, .. } => format!(": {}", word(POOL, *event, "unknown")),
-        Event::NodeDeviceLifecycle { event, .. } => {
-            format!(
-                ": {}",
-                word(&["Created", "Deleted", "Defined", "Undefined"], *event, "unknown")
-            )
-        }
-        Event::SecretLifecycle { event, .. } => {
-            format!(": {}", word(&["Defined", "Undefined"], *event, "unknown"))
-        }
-        other => rare_details(other),
-    }
-}
-
-/// What stands after the name for events that few hosts ever see; nothing where there is nothing.
-fn rare_details(event: &Event) -> String {
-    match event {
-        Event::DomainBlockThreshold { dev, path, threshold, excess, .. } => {
-            let path = path.as_deref().unwrap_or_default();
-            format!(": dev: {dev}({path}) {threshold} {excess}")
-        }
+        Event::DomainMetadataChange { kind, nsuri, .. } => metadata(*kind, nsuri.as_deref()),
         Event::DomainMemoryFailure { recipient, action, flags, .. } => format!(
             ":\nrecipient: {}\naction: {}\naction required: {}\nrecursive: {}",
             word(FAILURE_RECIPIENT, *recipient, "unknown"),
@@ -230,10 +193,53 @@ fn rare_details(event: &Event) -> String {
         Event::DomainNicMacChange { alias, old_mac, new_mac, .. } => {
             format!(": alias: {alias}, old MAC: {old_mac}, new MAC: {new_mac}")
         }
+        of_disk => disk_details(of_disk),
+    }
+}
+
+fn disk_details(event: &Event) -> String {
+    match event {
+        Event::DomainIoError { src_path, dev_alias, action, .. } => {
+            format!(": {src_path} ({dev_alias}) {}", word(IO_ERROR, *action, "unknown"))
+        }
+        Event::DomainIoErrorReason { src_path, dev_alias, action, reason, .. } => {
+            let action = word(IO_ERROR, *action, "unknown");
+            format!(": {src_path} ({dev_alias}) {action} due to {reason}")
+        }
+        Event::DomainBlockJob { path, kind, status, .. } => block_job(path, *kind, *status),
+        Event::DomainBlockJob2 { dst, kind, status, .. } => block_job(dst, *kind, *status),
+        Event::DomainBlockThreshold { dev, path, threshold, excess, .. } => {
+            let path = path.as_deref().unwrap_or_default();
+            format!(": dev: {dev}({path}) {threshold} {excess}")
+        }
+        Event::DomainDiskChange { old_src_path, new_src_path, dev_alias, reason, .. } => {
+            let (old, new) = (shown(old_src_path.as_deref()), shown(new_src_path.as_deref()));
+            format!(" disk {dev_alias}: {old} -> {new}{}", said(DISK_CHANGE, *reason))
+        }
+        Event::DomainTrayChange { dev_alias, reason, .. } => {
+            format!(" disk {dev_alias}{}", said(TRAY, *reason))
+        }
         _ => String::new(),
     }
 }
 
+/// A colon and the word for a number.
+fn said(words: &[&'static str], number: i32) -> String {
+    format!(": {}", word(words, number, "unknown"))
+}
+
+fn metadata(kind: i32, nsuri: Option<&str>) -> String {
+    format!(": type {}, uri {}", word(METADATA, kind, "unknown"), shown(nsuri))
+}
+
+/// Compat: as the C library prints a text that is not there.
+fn shown(text: Option<&str>) -> &str {
+    text.unwrap_or("<null>")
+}
+
+const NETWORK: &[&str] = &["Defined", "Undefined", "Started", "Stopped"];
+const DEVICE: &[&str] = &["Created", "Deleted", "Defined", "Undefined"];
+const SECRET: &[&str] = &["Defined", "Undefined"];
 const POOL: &[&str] = &["Defined", "Undefined", "Started", "Stopped", "Created", "Deleted"];
 const WATCHDOG: &[&str] =
     &["none", "pause", "reset", "poweroff", "shutdown", "debug", "inject-nmi"];
@@ -285,7 +291,7 @@ fn listed(params: &[TypedParam]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{DOMAIN_EVENTS, describe};
-    use virt_types::{DomainRef, Event, StoragePoolRef, Uuid};
+    use virt_types::{DomainRef, Event, NetworkRef, StoragePoolRef, Uuid};
 
     fn test() -> DomainRef {
         DomainRef { name: "test".into(), uuid: Uuid([1; 16]), id: 1 }
@@ -294,6 +300,9 @@ mod tests {
     #[test]
     fn the_words_of_some_events() {
         let pool = StoragePoolRef { name: "p1".into(), uuid: Uuid([2; 16]) };
+        let net = NetworkRef { name: "n1".into(), uuid: Uuid([3; 16]) };
+        let (old_src_path, new_src_path) = (Some("/a".to_owned()), None);
+        let dev_alias = "ide0".to_owned();
         for (event, want) in [
             (
                 Event::DomainLifecycle { dom: test(), event: 3, detail: 0 },
@@ -303,6 +312,24 @@ mod tests {
             (
                 Event::DomainMetadataChange { dom: test(), kind: 0, nsuri: None },
                 "event 'metadata-change' for domain 'test': type description, uri <null>",
+            ),
+            (
+                Event::DomainDiskChange {
+                    dom: test(),
+                    old_src_path,
+                    new_src_path,
+                    dev_alias: dev_alias.clone(),
+                    reason: 1,
+                },
+                "event 'disk-change' for domain 'test' disk ide0: /a -> <null>: dropped",
+            ),
+            (
+                Event::DomainTrayChange { dom: test(), dev_alias, reason: 7 },
+                "event 'tray-change' for domain 'test' disk ide0: unknown",
+            ),
+            (
+                Event::NetworkMetadataChange { net, kind: 2, nsuri: Some("urn:x".to_owned()) },
+                "event 'metadata-change' for network n1: type element, uri urn:x",
             ),
             (
                 Event::StoragePoolLifecycle { pool, event: 5, detail: 0 },

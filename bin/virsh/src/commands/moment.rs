@@ -1,10 +1,185 @@
-//! What snapshots and checkpoints share: facts from their documents, disk descriptions.
+//! What snapshots and checkpoints share: commands, facts from their documents, disk descriptions.
 
+use virt_cli::Args;
+use virt_driver::Connection;
+use virt_error::{Code, Result as Answer};
+use virt_types::{DomainRef, api};
 use virt_xml::{Element, to_string};
 
-use crate::clock;
-use crate::failure::{Failure, fail};
-use crate::xml;
+use crate::commands::info::field;
+use crate::failure::{Done, During as _, Failure, fail};
+use crate::files::read_document;
+use crate::options::flags_of;
+use crate::shell::{Shell, say, sayln};
+use crate::{clock, tree, xml};
+
+/// What the commands here ask of a snapshot or a checkpoint. Flags have the same bits for both.
+pub(crate) trait Moment: Sized {
+    const WORD: &'static str;
+    /// The root of its documents.
+    const TAG: &'static str;
+    const NOT_FOUND: Code;
+    /// Whether lists tell the state that it keeps.
+    const HAS_STATE: bool;
+
+    fn name(&self) -> &str;
+    fn facts(&self, connection: &Connection) -> Result<Facts, Failure>;
+    fn all(connection: &Connection, domain: &DomainRef, flags: u32) -> Answer<Vec<Self>>;
+    fn children(&self, connection: &Connection, flags: u32) -> Answer<Vec<Self>>;
+    fn parent(&self, connection: &Connection) -> Answer<Self>;
+    fn create(connection: &Connection, domain: &DomainRef, xml: &str, flags: u32) -> Answer<Self>;
+    fn delete(&self, connection: &Connection, flags: u32) -> Answer<()>;
+}
+
+/// Refuses options of a list that do not go together.
+pub(crate) fn check_list(args: &Args) -> Done {
+    for (one, other) in
+        [("tree", "name"), ("parent", "roots"), ("parent", "tree"), ("roots", "tree")]
+    {
+        args.exclusive(one, other)?;
+    }
+    Ok(())
+}
+
+/// Lists what is below `from`, or all that the domain has.
+pub(crate) fn list<M: Moment>(
+    shell: &mut Shell,
+    args: &Args,
+    domain: &DomainRef,
+    from: Option<M>,
+    mut flags: u32,
+) -> Done {
+    let connection = shell.connection()?;
+    if from.is_some() && args.flag("descendants") {
+        flags |= api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS;
+    }
+    let mut list = match &from {
+        Some(from) => from.children(&connection, flags)?,
+        None => M::all(&connection, domain, flags)?,
+    };
+    if !args.flag("topological") {
+        list.sort_by_cached_key(|moment| moment.name().to_ascii_lowercase());
+    }
+    if args.flag("tree") {
+        return print_tree(shell, &connection, from.into_iter().chain(list).collect());
+    }
+    if args.flag("name") {
+        list.iter().for_each(|moment| sayln!(shell, "{}", moment.name()));
+        return Ok(());
+    }
+    let mut header = vec!["Name", "Creation Time"];
+    header.extend(M::HAS_STATE.then_some("State"));
+    header.extend(args.flag("parent").then_some("Parent"));
+    let mut grid = shell.grid(&header);
+    for moment in &list {
+        let Facts { created, state, parent, .. } = moment.facts(&connection)?;
+        let mut row = vec![moment.name().to_owned(), created];
+        row.extend(M::HAS_STATE.then_some(state));
+        row.extend(args.flag("parent").then(|| parent.unwrap_or_default()));
+        grid.row(row);
+    }
+    shell.print_grid(&grid);
+    Ok(())
+}
+
+fn print_tree<M: Moment>(shell: &mut Shell, connection: &Connection, all: Vec<M>) -> Done {
+    let mut parents = Vec::with_capacity(all.len());
+    for moment in &all {
+        let parent = moment.facts(connection)?.parent;
+        parents.push(parent.and_then(|name| all.iter().position(|other| other.name() == name)));
+    }
+    let names: Vec<String> = all.iter().map(|moment| moment.name().to_owned()).collect();
+    say!(shell, "{}", tree::draw(&names, &parents));
+    Ok(())
+}
+
+/// Says where one stands among the others.
+pub(crate) fn place<M: Moment>(shell: &mut Shell, found: &M, parent: Option<&str>) -> Done {
+    let connection = shell.connection()?;
+    field!(shell, "Parent", "{}", parent.unwrap_or("-"));
+    let children = found.children(&connection, 0)?;
+    field!(shell, "Children", "{}", children.len());
+    let descendants = found.children(&connection, api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS)?;
+    field!(shell, "Descendants", "{}", descendants.len());
+    Ok(())
+}
+
+pub(crate) fn parent<M: Moment>(shell: &mut Shell, found: &M) -> Done {
+    match found.parent(&shell.connection()?) {
+        Ok(parent) => {
+            say!(shell, "{}", parent.name());
+            Ok(())
+        }
+        Err(error) if error.is(M::NOT_FOUND) => {
+            fail(format!("{} '{}' has no parent", M::WORD, found.name()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Creates one from `--xmlfile`, or from a document that says nothing.
+pub(crate) fn create<M: Moment>(
+    shell: &mut Shell,
+    args: &Args,
+    domain: &DomainRef,
+    flags: u32,
+) -> Done {
+    let file = args.text("xmlfile")?;
+    let xml = match file {
+        Some(file) => read_document(file)?,
+        None => format!("<{}/>", M::TAG),
+    };
+    let from = file.map(|file| format!(" from '{file}'"));
+    created::<M>(shell, domain, &xml, flags, &from.unwrap_or_default())
+}
+
+/// Creates one as `--name`, `--description` and the parts tell, or prints its document.
+pub(crate) fn create_as<M: Moment>(
+    shell: &mut Shell,
+    args: &Args,
+    domain: &DomainRef,
+    flags: u32,
+    extra: Option<Element<'static>>,
+    disks: Vec<Element<'static>>,
+) -> Done {
+    let (name, about) = (args.text("name")?, args.text("description")?);
+    let xml = described(M::TAG, name, about, extra, disks);
+    if args.flag("print-xml") {
+        sayln!(shell, "{}", xml);
+        return Ok(());
+    }
+    created::<M>(shell, domain, &xml, flags, "")
+}
+
+/// Compat: a daemon that does not know `--atomic` or `--quiesce` is not asked twice.
+fn created<M: Moment>(
+    shell: &mut Shell,
+    domain: &DomainRef,
+    xml: &str,
+    flags: u32,
+    from: &str,
+) -> Done {
+    let created = M::create(&shell.connection()?, domain, xml, flags)?;
+    shell.print_extra(format_args!("Domain {} {} created{from}", M::WORD, created.name()));
+    Ok(())
+}
+
+pub(crate) fn delete<M: Moment>(shell: &mut Shell, args: &Args, found: &M) -> Done {
+    let flags = flags_of(
+        args,
+        &[
+            ("children", api::DOMAIN_SNAPSHOT_DELETE_CHILDREN),
+            ("children-only", api::DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY),
+            ("metadata", api::DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY),
+        ],
+    );
+    let (word, name) = (M::WORD, found.name());
+    let deleted = found.delete(&shell.connection()?, flags);
+    deleted.during(|| format!("Failed to delete {word} {name}"))?;
+    let children = if args.flag("children-only") { "children " } else { "" };
+    shell.print_extra(format_args!("Domain {word} {name} {children}deleted\n"));
+    Ok(())
+}
 
 /// What lists show of a snapshot or a checkpoint.
 pub(crate) struct Facts {
@@ -99,7 +274,7 @@ fn bad_disk<T>(spec: &str) -> Result<T, Failure> {
 }
 
 /// Prints a document whose root may be empty. Compat: an empty root has two tags all the same.
-pub(crate) fn document(root: &Element<'_>) -> String {
+fn document(root: &Element<'_>) -> String {
     match root.children.is_empty() {
         true => format!("<{0}>\n</{0}>\n", root.name),
         false => to_string(root),
@@ -107,7 +282,7 @@ pub(crate) fn document(root: &Element<'_>) -> String {
 }
 
 /// The document that `--name`, `--description` and the disks describe, `extra` before the disks.
-pub(crate) fn described(
+fn described(
     tag: &'static str,
     name: Option<&str>,
     description: Option<&str>,

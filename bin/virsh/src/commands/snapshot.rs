@@ -2,20 +2,53 @@
 
 use virt_cli::Args;
 use virt_driver::Connection;
-use virt_error::Code;
+use virt_error::{Code, Result as Answer};
 use virt_types::{DomainRef, DomainSnapshotRef, api};
 use virt_xml::Element;
 
-use super::moment::{Facts, described, facts, keyed, snapshot_disk, split_commas};
+use super::moment::{self, Facts, Moment, check_list, facts, keyed, snapshot_disk, split_commas};
 use crate::commands::info::field;
 use crate::document::print_document;
-use crate::failure::{Done, During as _, Failure, fail};
-use crate::files::read_document;
+use crate::failure::{Done, Failure, fail};
 use crate::lookup::domain;
 use crate::options::flags_of;
-use crate::shell::{Shell, say, sayln};
-use crate::tree;
+use crate::shell::{Shell, say};
 use crate::units::yes_no;
+
+impl Moment for DomainSnapshotRef {
+    const WORD: &'static str = "snapshot";
+    const TAG: &'static str = "domainsnapshot";
+    const NOT_FOUND: Code = Code::NoDomainSnapshot;
+    const HAS_STATE: bool = true;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn facts(&self, connection: &Connection) -> Result<Facts, Failure> {
+        facts(&connection.domain_snapshot_get_xml_desc(self, 0)?)
+    }
+
+    fn all(connection: &Connection, domain: &DomainRef, flags: u32) -> Answer<Vec<Self>> {
+        connection.domain_list_all_snapshots(domain, flags)
+    }
+
+    fn children(&self, connection: &Connection, flags: u32) -> Answer<Vec<Self>> {
+        connection.domain_snapshot_list_all_children(self, flags)
+    }
+
+    fn parent(&self, connection: &Connection) -> Answer<Self> {
+        connection.domain_snapshot_get_parent(self, 0)
+    }
+
+    fn create(connection: &Connection, domain: &DomainRef, xml: &str, flags: u32) -> Answer<Self> {
+        connection.domain_snapshot_create_xml(domain, xml, flags)
+    }
+
+    fn delete(&self, connection: &Connection, flags: u32) -> Answer<()> {
+        connection.domain_snapshot_delete(self, flags)
+    }
+}
 
 /// The snapshot of `--snapshotname`, or the current one where `--current` is given.
 fn snapshot(
@@ -50,11 +83,7 @@ const LIST_FLAGS: &[(&str, u32)] = &[
 ];
 
 pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
-    for (one, other) in
-        [("tree", "name"), ("parent", "roots"), ("parent", "tree"), ("roots", "tree")]
-    {
-        args.exclusive(one, other)?;
-    }
+    check_list(args)?;
     let from_text = args.text("from")?;
     if from_text.is_some() && args.flag("current") {
         return fail("--from and --current are mutually exclusive");
@@ -66,56 +95,7 @@ pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
         (None, true) => Some(connection.domain_snapshot_current(&found, 0)?),
         (None, false) => None,
     };
-    let mut flags = flags_of(args, LIST_FLAGS);
-    if from.is_some() && args.flag("descendants") {
-        flags |= api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS;
-    }
-    let mut list = match &from {
-        Some(from) => connection.domain_snapshot_list_all_children(from, flags)?,
-        None => connection.domain_list_all_snapshots(&found, flags)?,
-    };
-    if !args.flag("topological") {
-        list.sort_by_cached_key(|snapshot| snapshot.name.to_ascii_lowercase());
-    }
-    if args.flag("tree") {
-        return print_tree(shell, &connection, from, list);
-    }
-    if args.flag("name") {
-        list.iter().for_each(|snapshot| sayln!(shell, "{}", snapshot.name));
-        return Ok(());
-    }
-    let mut header = vec!["Name", "Creation Time", "State"];
-    header.extend(args.flag("parent").then_some("Parent"));
-    let mut grid = shell.grid(&header);
-    for snapshot in &list {
-        let Facts { created, state, parent, .. } = facts_of(&connection, snapshot)?;
-        let mut row = vec![snapshot.name.to_string(), created, state];
-        row.extend(args.flag("parent").then(|| parent.unwrap_or_default()));
-        grid.row(row);
-    }
-    shell.print_grid(&grid);
-    Ok(())
-}
-
-fn facts_of(connection: &Connection, snapshot: &DomainSnapshotRef) -> Result<Facts, Failure> {
-    facts(&connection.domain_snapshot_get_xml_desc(snapshot, 0)?)
-}
-
-fn print_tree(
-    shell: &mut Shell,
-    connection: &Connection,
-    from: Option<DomainSnapshotRef>,
-    list: Vec<DomainSnapshotRef>,
-) -> Done {
-    let all: Vec<DomainSnapshotRef> = from.into_iter().chain(list).collect();
-    let mut parents = Vec::with_capacity(all.len());
-    for snapshot in &all {
-        let parent = facts_of(connection, snapshot)?.parent;
-        parents.push(parent.and_then(|name| all.iter().position(|other| *other.name == *name)));
-    }
-    let names: Vec<String> = all.iter().map(|snapshot| snapshot.name.to_string()).collect();
-    say!(shell, "{}", tree::draw(&names, &parents));
-    Ok(())
+    moment::list(shell, args, &found, from, flags_of(args, LIST_FLAGS))
 }
 
 pub(crate) fn cmd_snapshot_dumpxml(shell: &mut Shell, args: &Args) -> Done {
@@ -132,15 +112,10 @@ pub(crate) fn cmd_snapshot_info(shell: &mut Shell, args: &Args) -> Done {
     field!(shell, "Domain", "{}", domain.name);
     let current = connection.domain_snapshot_is_current(&found, 0)?;
     field!(shell, "Current", "{}", yes_no(current));
-    let Facts { state, parent, external, .. } = facts_of(&connection, &found)?;
+    let Facts { state, parent, external, .. } = found.facts(&connection)?;
     field!(shell, "State", "{state}");
     field!(shell, "Location", "{}", if external { "external" } else { "internal" });
-    field!(shell, "Parent", "{}", parent.as_deref().unwrap_or("-"));
-    let children = connection.domain_snapshot_list_all_children(&found, 0)?;
-    field!(shell, "Children", "{}", children.len());
-    let below = api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS;
-    let descendants = connection.domain_snapshot_list_all_children(&found, below)?;
-    field!(shell, "Descendants", "{}", descendants.len());
+    moment::place(shell, &found, parent.as_deref())?;
     let metadata = connection.domain_snapshot_has_metadata(&found, 0)?;
     field!(shell, "Metadata", "{}", yes_no(metadata));
     Ok(())
@@ -176,16 +151,7 @@ pub(crate) fn cmd_snapshot_current(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_snapshot_parent(shell: &mut Shell, args: &Args) -> Done {
     let (_, found) = snapshot(shell, args, "snapshotname")?;
-    match shell.connection()?.domain_snapshot_get_parent(&found, 0) {
-        Ok(parent) => {
-            say!(shell, "{}", parent.name);
-            Ok(())
-        }
-        Err(error) if error.is(Code::NoDomainSnapshot) => {
-            fail(format!("snapshot '{}' has no parent", found.name))
-        }
-        Err(error) => Err(error.into()),
-    }
+    moment::parent(shell, &found)
 }
 
 const CREATE_FLAGS: &[(&str, u32)] = &[
@@ -201,36 +167,11 @@ const CREATE_FLAGS: &[(&str, u32)] = &[
     ("validate", api::DOMAIN_SNAPSHOT_CREATE_VALIDATE),
 ];
 
-/// Creates a snapshot and says so. Compat: a daemon that does not know `--atomic` or `--quiesce`
-/// is not asked twice.
-fn create(
-    shell: &mut Shell,
-    domain: &DomainRef,
-    xml: &str,
-    flags: u32,
-    file: Option<&str>,
-) -> Done {
-    let created = shell.connection()?.domain_snapshot_create_xml(domain, xml, flags)?;
-    let name = &created.name;
-    match file {
-        Some(file) => {
-            shell.print_extra(format_args!("Domain snapshot {name} created from '{file}'"));
-        }
-        None => shell.print_extra(format_args!("Domain snapshot {name} created")),
-    }
-    Ok(())
-}
-
 pub(crate) fn cmd_snapshot_create(shell: &mut Shell, args: &Args) -> Done {
     args.requires("current", "redefine")?;
     let flags = flags_of(args, CREATE_FLAGS);
     let found = domain(shell, args)?;
-    let file = args.text("xmlfile")?;
-    let xml = match file {
-        Some(file) => read_document(file)?,
-        None => "<domainsnapshot/>".to_owned(),
-    };
-    create(shell, &found, &xml, flags, file)
+    moment::create::<DomainSnapshotRef>(shell, args, &found, flags)
 }
 
 fn memory(spec: &str) -> Result<Element<'static>, Failure> {
@@ -257,31 +198,12 @@ pub(crate) fn cmd_snapshot_create_as(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let memory = args.text("memspec")?.map(memory).transpose()?;
     let disks = args.words("diskspec").map(snapshot_disk).collect::<Result<Vec<_>, _>>()?;
-    let (name, about) = (args.text("name")?, args.text("description")?);
-    let xml = described("domainsnapshot", name, about, memory, disks);
-    if args.flag("print-xml") {
-        sayln!(shell, "{}", xml);
-        return Ok(());
-    }
-    create(shell, &found, &xml, flags, None)
+    moment::create_as::<DomainSnapshotRef>(shell, args, &found, flags, memory, disks)
 }
 
 pub(crate) fn cmd_snapshot_delete(shell: &mut Shell, args: &Args) -> Done {
-    let flags = flags_of(
-        args,
-        &[
-            ("children", api::DOMAIN_SNAPSHOT_DELETE_CHILDREN),
-            ("children-only", api::DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY),
-            ("metadata", api::DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY),
-        ],
-    );
     let (_, found) = snapshot(shell, args, "snapshotname")?;
-    let name = &found.name;
-    let deleted = shell.connection()?.domain_snapshot_delete(&found, flags);
-    deleted.during(|| format!("Failed to delete snapshot {name}"))?;
-    let children = if args.flag("children-only") { "children " } else { "" };
-    shell.print_extra(format_args!("Domain snapshot {name} {children}deleted\n"));
-    Ok(())
+    moment::delete(shell, args, &found)
 }
 
 pub(crate) fn cmd_snapshot_revert(shell: &mut Shell, args: &Args) -> Done {
