@@ -1,14 +1,14 @@
 //! The node that a world runs on, and what it answers about itself.
 
+use virt_cpu::Wish;
 use virt_driver::{Call, Host};
 use virt_error::{Error, Origin, Result};
-use virt_types::{NodeCpuStat, NodeGetCpuMap, NodeGetSecurityModel, NodeInfo};
+use virt_types::{NodeCpuStat, NodeGetCpuMap, NodeGetSecurityModel, NodeInfo, api};
 
 use crate::TestDriver;
 use crate::error::{check_flags, invalid_arg};
 
 mod capabilities;
-mod models;
 
 /// The most vcpus that a domain can have.
 pub(crate) const VCPUS_MAX: u32 = 32;
@@ -212,7 +212,14 @@ impl Host for TestDriver {
 
     fn get_cpu_model_names(&self, _: &Call<'_>, arch: &str, flags: u32) -> Result<Vec<String>> {
         check_flags(flags, 0, "testConnectGetCPUModelNames")?;
-        models::names(arch)
+        virt_cpu::names(arch, Origin::Test)
+    }
+
+    fn baseline_cpu(&self, _: &Call<'_>, xml_cpus: &[String], flags: u32) -> Result<String> {
+        const EXPAND: u32 = api::CONNECT_BASELINE_CPU_EXPAND_FEATURES;
+        check_flags(flags, EXPAND, "testConnectBaselineCPU")?;
+        let wish = Wish { expand: flags & EXPAND != 0, migratable: false };
+        virt_cpu::baseline(xml_cpus, wish, Origin::Test)
     }
 
     /// Compat: made-up numbers, a sequence for each cell.
