@@ -155,6 +155,8 @@ pub struct MomentParse {
     pub internal: bool,
     /// The driver keeps no files, so a name may hold what a file's name cannot.
     pub any_name: bool,
+    /// The document must conform to the schema.
+    pub validate: bool,
     /// The time now, in seconds, which also names a moment without a name.
     pub now_s: u64,
 }
@@ -177,7 +179,7 @@ impl Snapshot {
     pub fn parse(xml: &str, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
         let tree =
             virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::DomainSnapshot))?;
-        expect_root(&tree, "domainsnapshot")?;
+        expect_root(&tree, "domainsnapshot", how.validate)?;
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
         let mut snapshot = Self::read(&tree, flags)?;
         if how.redefine {
@@ -265,7 +267,7 @@ impl Checkpoint {
     pub fn parse(xml: &str, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
         let tree =
             virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::DomainCheckpoint))?;
-        expect_root(&tree, "domaincheckpoint")?;
+        expect_root(&tree, "domaincheckpoint", how.validate)?;
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
         let mut checkpoint = Self::read(&tree, flags)?;
         if how.redefine {

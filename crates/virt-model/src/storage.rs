@@ -352,6 +352,8 @@ element! {
 pub struct VolumeParse {
     pub no_capacity: bool,
     pub optional_capacity: bool,
+    /// The document must conform to the schema.
+    pub validate: bool,
 }
 
 /// Image formats a volume can have.
@@ -364,7 +366,7 @@ impl Volume {
     /// Reads a volume of that kind of pool.
     pub fn parse(xml: &str, pool: PoolType, what: VolumeParse) -> Result<Self> {
         let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::Storage))?;
-        crate::schema::document::expect_root(&tree, "volume")?;
+        crate::schema::document::expect_root(&tree, "volume", what.validate)?;
         let mut volume = Self::read(&tree, ParseFlags::default())?;
         volume.complete(pool, what)?;
         Ok(volume)

@@ -283,7 +283,7 @@ impl Domain {
 
     /// The same from a tree.
     pub fn from_tree(tree: &Element<'_>, flags: ParseFlags) -> Result<Self> {
-        crate::schema::document::expect_root(tree, "domain")?;
+        crate::schema::document::expect_root(tree, "domain", flags.validate)?;
         // Compat: a name is missed before a wrong type or id is, but after a type that is not there.
         if tree.attr("type").is_some() {
             kinds::name_of::read(tree, flags, "name", virt_error::Origin::Domain)?;

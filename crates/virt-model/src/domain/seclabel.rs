@@ -43,7 +43,7 @@ impl Body for Seclabel {
     ];
 
     fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self> {
-        let text = |name: &str| kinds::text::read(element, flags, name);
+        let text = |name: &'static str| kinds::text::read(element, flags, name);
         let mut label = Self {
             kind: kinds::read_value(element, "type")?,
             model: kinds::read_value(element, "model")?,

@@ -24,7 +24,7 @@ pub trait Document: Body {
 
     /// The same from a tree.
     fn from_tree(tree: &Element<'_>, flags: ParseFlags) -> Result<Self> {
-        expect_root(tree, Self::ROOT)?;
+        expect_root(tree, Self::ROOT, flags.validate)?;
         let mut document = Self::read(tree, flags)?;
         document.complete(flags)?;
         Ok(document)
@@ -48,10 +48,10 @@ pub trait Document: Body {
     }
 }
 
-/// The root must be the one that is asked for.
-pub(crate) fn expect_root(tree: &Element<'_>, root: &str) -> Result<()> {
+/// The root must be the one that is asked for; what is in it conforms to its schema, where that is asked.
+pub(crate) fn expect_root(tree: &Element<'_>, root: &str, validate: bool) -> Result<()> {
     if tree.name == root {
-        return Ok(());
+        return if validate { super::validate::check(tree) } else { Ok(()) };
     }
     let text = format!("expecting root element of '{root}', not '{}'", tree.name);
     Err(Error::new(Code::XmlError, Origin::Xml, text))

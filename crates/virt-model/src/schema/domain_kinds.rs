@@ -1,5 +1,7 @@
 //! Shapes of single fields of the domain document that libvirt reads in a way of their own.
 
+use std::marker::PhantomData;
+
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::Uuid;
 use virt_xml::Element;
@@ -15,11 +17,13 @@ use crate::domain::hostdev::HostdevSource;
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
 use crate::domain::source::{BackingStore, StorageSource};
 use crate::domain::{LifecycleAction, Namespace, Placement, VirtType};
+use crate::schema::shape::{Item, Of, Often, Value, items_of};
 use crate::schema::text::{Mac, NumberSet, YesNo};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
 
 kind! {
-    virt_type [] (VirtType; name: &str)
+    virt_type [] (VirtType; name: &'static str)
+    shape vec![Item::attr::<VirtType>(name, true)];
     read |element, flags| {
         let word = element.attr(name).ok_or_else(|| error::internal("missing domain type attribute"))?;
         VirtType::from_word(word).ok_or_else(|| error::unsupported(format!("invalid domain type {word}")))
@@ -29,7 +33,8 @@ kind! {
 
 kind! {
     /// The id of a running domain; -1 and none are the same.
-    domain_id [] (Option<i32>; name: &str)
+    domain_id [] (Option<i32>; name: &'static str)
+    shape vec![Item::attr::<i32>(name, false)];
     read |element, flags| Ok(read_value::<i32>(element, name)?.filter(|id| *id >= 0));
     attrs |field, out| if let Some(id) = field { out.w.attr(name, &id.to_string()) };
 }
@@ -74,6 +79,7 @@ fn with_prefix(tree: &Element<'_>, prefix: &str) -> Element<'static> {
 kind! {
     /// Namespaces of the children that are foreign.
     namespaces [] (Vec<Namespace>;)
+    shape vec![Item::Foreign];
     read |element, flags| {
         let mut found: Vec<Namespace> = Vec::new();
         for child in element.elements() {
@@ -91,6 +97,7 @@ kind! {
 kind! {
     /// Children of other namespaces.
     foreign [] (Vec<Element<'static>>;)
+    shape vec![Item::Foreign];
     read |element, flags| Ok(element.elements().filter_map(|child| {
         let uri = namespace_of(element, child)?;
         Some(with_prefix(child, printed_prefix(uri, child)))
@@ -100,7 +107,8 @@ kind! {
 
 kind! {
     /// The name that every object must have.
-    name_of [] (String; name: &str, from: Origin)
+    name_of [] (String; name: &'static str, from: Origin)
+    shape vec![Item::text::<String>(name, Often::Once)];
     read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
         Some(text) => Ok(text.into_owned()),
         None => Err(Error::bare(Code::NoName, from)),
@@ -109,7 +117,8 @@ kind! {
 }
 
 kind! {
-    uuid_of [] (Option<Uuid>; name: &str, from: Origin)
+    uuid_of [] (Option<Uuid>; name: &'static str, from: Origin)
+    shape vec![Item::text::<Uuid>(name, Often::Maybe)];
     read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(text) => match Uuid::parse(&text) {
@@ -122,7 +131,8 @@ kind! {
 
 kind! {
     /// Kept as it came, printed as libvirt keeps foreign trees.
-    metadata [] (Option<Element<'static>>; name: &str)
+    metadata [] (Option<Element<'static>>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
     read |element, flags| Ok(element.child(name).map(Element::to_static));
     children |field, out| if let Some(tree) = field {
         let depth = out.w.depth();
@@ -133,7 +143,8 @@ kind! {
 
 kind! {
     /// A child that is always printed, and read from nothing where absent.
-    child_always [T: Body] (T; name: &str)
+    child_always [T: Body] (T; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<T>))];
     read |element, flags| match element.child(name) {
         Some(child) => T::read(child, flags),
         None => T::read(&Element::new(name), flags),
@@ -143,7 +154,8 @@ kind! {
 
 kind! {
     /// The same, never printed in the short form.
-    child_long [T: Body] (T; name: &str)
+    child_long [T: Body] (T; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<T>))];
     read |element, flags| child_always::read(element, flags, name);
     children |field, out| {
         out.w.open(name);
@@ -155,6 +167,7 @@ kind! {
 
 kind! {
     kib_content [] (u64;)
+    shape vec![Item::Include("size")];
     read |element, flags| read_kib(element);
     attrs |field, out| out.w.attr("unit", "KiB");
     children |field, out| out.w.text(&field.to_string());
@@ -162,7 +175,8 @@ kind! {
 
 kind! {
     /// A memory size as an attribute, its unit in another.
-    kib_attr [] (u64; name: &str)
+    kib_attr [] (u64; name: &'static str)
+    shape vec![Item::attr::<u64>(name, true), Item::Attr { name: "unit", value: Value::Listed("$unit"), required: false }];
     read |element, flags| match read_value::<u64>(element, name)? {
         Some(number) => kib(number, element.attr("unit")),
         None => Err(error::missing_attribute(element, name)),
@@ -175,7 +189,8 @@ kind! {
 
 kind! {
     /// A size in the unit that says it shortest without loss.
-    pretty_size [] (u64; name: &str)
+    pretty_size [] (u64; name: &'static str)
+    shape vec![Item::attr::<u64>(name, true), Item::Attr { name: "unit", value: Value::Listed("$unit"), required: false }];
     read |element, flags| {
         let number = read_value::<u64>(element, name)?.ok_or_else(|| error::missing_attribute(element, name))?;
         let unit = element.attr("unit");
@@ -191,7 +206,8 @@ kind! {
 
 kind! {
     /// The same as a child of its own; in MiB where nothing is said.
-    pretty_size_text [] (Option<u64>; name: &str)
+    pretty_size_text [] (Option<u64>; name: &'static str)
+    shape vec![Item::size(name)];
     read |element, flags| element.child(name).map(|child| {
         let text = child.text();
         let unit = child.attr("unit");
@@ -208,7 +224,8 @@ kind! {
 }
 
 kind! {
-    cpuset [] (Option<NumberSet>; name: &str)
+    cpuset [] (Option<NumberSet>; name: &'static str)
+    shape vec![Item::attr::<NumberSet>(name, false)];
     read |element, flags| match element.attr(name) {
         None => Ok(None),
         Some(text) => match NumberSet::parse(text) {
@@ -220,7 +237,8 @@ kind! {
 }
 
 kind! {
-    nodeset [] (Option<NumberSet>; name: &str)
+    nodeset [] (Option<NumberSet>; name: &'static str)
+    shape vec![Item::attr::<NumberSet>(name, false)];
     read |element, flags| match element.attr(name) {
         None => Ok(None),
         Some(text) => match NumberSet::parse(text) {
@@ -233,41 +251,47 @@ kind! {
 
 kind! {
     /// Absent counts as one; always printed.
-    attr_or_one [] (Option<u32>; name: &str)
+    attr_or_one [] (Option<u32>; name: &'static str)
+    shape vec![Item::attr::<u32>(name, false)];
     read |element, flags| read_value(element, name);
     attrs |field, out| out.w.attr(name, &field.unwrap_or(1).to_string());
 }
 
 kind! {
-    hex_opt [] (Option<u32>; name: &str)
+    hex_opt [] (Option<u32>; name: &'static str)
+    shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
     read |element, flags| crate::domain::address::any_base(element, name);
     attrs |field, out| if let Some(value) = field { out.w.attr(name, &format!("0x{value:x}")) };
 }
 
 kind! {
     /// A feature's policy; `require` in a guest's CPU where absent.
-    attr_policy [] (Option<Policy>; name: &str)
+    attr_policy [] (Option<Policy>; name: &'static str)
+    shape vec![Item::attr::<Policy>(name, false)];
     read |element, flags| read_value(element, name).map(|policy| policy.or(Some(Policy::Require)));
     attrs |field, out| if let Some(policy) = field { out.w.attr(name, policy.as_str()) };
 }
 
 kind! {
     /// Static where absent; always printed.
-    static_placement [] (Option<Placement>; name: &str)
+    static_placement [] (Option<Placement>; name: &'static str)
+    shape vec![Item::attr::<Placement>(name, false)];
     read |element, flags| read_value(element, name);
     attrs |field, out| out.w.attr(name, field.unwrap_or_default().as_str());
 }
 
 kind! {
     /// A word whose default is not written.
-    attr_not_default [T: Text + Default + PartialEq] (Option<T>; name: &str)
+    attr_not_default [T: Text + Default + PartialEq] (Option<T>; name: &'static str)
+    shape vec![Item::attr::<T>(name, false)];
     read |element, flags| Ok(read_value(element, name)?.filter(|value| *value != T::default()));
     attrs |field, out| if let Some(value) = field { out.w.attr(name, &value.print()) };
 }
 
 kind! {
     /// An adapter's model; names of old are known in any spelling.
-    net_model [] (Option<String>; name: &str)
+    net_model [] (Option<String>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
     read |element, flags| Ok(element.attr(name).map(|given| {
         let known = crate::domain::interface::MODELS.iter().find(|known| known.eq_ignore_ascii_case(given));
         (*known.unwrap_or(&given)).to_owned()
@@ -276,13 +300,15 @@ kind! {
 }
 
 kind! {
-    vcpu_current [] (Option<u32>; name: &str)
+    vcpu_current [] (Option<u32>; name: &'static str)
+    shape vec![Item::attr::<u32>(name, false)];
     read |element, flags| read_value::<u32>(element, name);
     attrs |field, out| if let Some(current) = field { out.w.attr(name, &current.to_string()) };
 }
 
 kind! {
     vcpu_count [] (u32;)
+    shape vec![Item::Text(u32::VALUE)];
     read |element, flags| {
         let text = element.text();
         if text.is_empty() {
@@ -294,7 +320,8 @@ kind! {
 }
 
 kind! {
-    lifecycle [] (Option<LifecycleAction>; name: &str)
+    lifecycle [] (Option<LifecycleAction>; name: &'static str)
+    shape vec![Item::text::<LifecycleAction>(name, Often::Maybe)];
     read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(word) => match LifecycleAction::from_word(&word) {
@@ -306,7 +333,8 @@ kind! {
 }
 
 kind! {
-    clock_offset [] (Offset; name: &str)
+    clock_offset [] (Offset; name: &'static str)
+    shape vec![Item::attr::<Offset>(name, true)];
     read |element, flags| match element.attr(name) {
         None => Ok(Offset::Utc),
         Some(word) => Offset::from_word(word)
@@ -317,6 +345,7 @@ kind! {
 
 kind! {
     os_type [] (Option<OsType>;)
+    shape vec![Item::Text(OsType::VALUE)];
     read |element, flags| {
         let word = element.text();
         if word.is_empty() {
@@ -333,6 +362,7 @@ kind! {
 kind! {
     /// The path of an NVRAM file: the text, where there is no source.
     nvram_path [] (Option<String>;)
+    shape vec![Item::Text(Value::Any)];
     read |element, flags| {
         let text = if element.child("source").is_some() { "".into() } else { element.text() };
         Ok((!text.is_empty()).then(|| text.into_owned()))
@@ -341,7 +371,8 @@ kind! {
 }
 
 kind! {
-    boot_order [] (u32; name: &str)
+    boot_order [] (u32; name: &'static str)
+    shape vec![Item::attr::<u32>(name, true)];
     read |element, flags| {
         let text = element.attr(name).ok_or_else(|| error::missing_attribute(element, name))?;
         u32::parse(text).filter(|order| *order > 0)
@@ -352,7 +383,8 @@ kind! {
 
 kind! {
     /// A device's name. A definition keeps only names that users give.
-    alias [] (Option<String>; name: &str)
+    alias [] (Option<String>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Named("alias"))];
     read |element, flags| Ok(element.child(name).and_then(|child| child.attr("name"))
         .filter(|alias| !flags.inactive || is_user_alias(alias)).map(str::to_owned));
     children |field, out| if let Some(alias) = field && (!out.flags.inactive || is_user_alias(alias)) {
@@ -368,13 +400,15 @@ fn is_user_alias(alias: &str) -> bool {
 
 kind! {
     address [] (Address;)
+    shape vec![Item::child("address", Often::Maybe, Of::Named("address::Address"))];
     read |element, flags| element.child("address").map_or(Ok(Address::None), Address::read);
     children |field, out| field.write(out);
 }
 
 kind! {
     /// Devices kept as trees. A definition keeps only names that users give.
-    devices [] (Vec<Element<'static>>; name: &str)
+    devices [] (Vec<Element<'static>>; name: &'static str)
+    shape vec![Item::child(name, Often::Many, Of::Items(vec![Item::Anything]))];
     read |element, flags| Ok(element.children_named(name).map(Element::to_static).collect());
     children |field, out| for tree in field {
         let has_driver_alias = tree.child("alias").and_then(|a| a.attr("name")).is_some_and(|a| !is_user_alias(a));
@@ -390,7 +424,8 @@ kind! {
 
 kind! {
     /// A disk's source, of the kind that the disk's type names.
-    disk_source [] (Option<StorageSource>; name: &str)
+    disk_source [] (Option<StorageSource>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Named("source::StorageSource"))];
     read |element, flags| {
         let kind = read_value::<DiskType>(element, "type")?.unwrap_or_default();
         element.child(name).map(|child| StorageSource::read(child, kind, flags)).transpose()
@@ -399,20 +434,23 @@ kind! {
 }
 
 kind! {
-    backing_store [] (Option<BackingStore>; name: &str)
+    backing_store [] (Option<BackingStore>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Named("source::BackingStore"))];
     read |element, flags| element.child(name).map(|child| BackingStore::read(child, flags)).transpose();
     children |field, out| if let Some(store) = field { store.write(out) };
 }
 
 kind! {
     /// Closed is not printed.
-    tray [] (Option<Tray>; name: &str)
+    tray [] (Option<Tray>; name: &'static str)
+    shape vec![Item::attr::<Tray>(name, false)];
     read |element, flags| read_value(element, name);
     attrs |field, out| if *field == Some(Tray::Open) { out.w.attr(name, "open") };
 }
 
 kind! {
-    controller_index [] (Option<u32>; name: &str)
+    controller_index [] (Option<u32>; name: &'static str)
+    shape vec![Item::attr::<u32>(name, false)];
     read |element, flags| match element.attr(name) {
         None => Ok(None),
         Some(text) => match virt_xml::parse_number(text, 10).map(u32::try_from) {
@@ -425,7 +463,8 @@ kind! {
 }
 
 kind! {
-    mac [] (Mac; name: &str)
+    mac [] (Mac; name: &'static str)
+    shape vec![Item::attr::<Mac>(name, true)];
     read |element, flags| {
         let text = element.attr(name).ok_or_else(|| error::missing_attribute(element, name))?;
         let mac = Mac::parse(text).ok_or_else(|| error::xml(format!("unable to parse mac address '{text}'")))?;
@@ -438,14 +477,16 @@ kind! {
 }
 
 kind! {
-    interface_source [] (Option<InterfaceSource>; name: &str)
+    interface_source [] (Option<InterfaceSource>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Named("interface::InterfaceSource"))];
     read |element, flags| element.child(name).map(InterfaceSource::read).transpose();
     children |field, out| if let Some(source) = field { out.element_if_any(name, source) };
 }
 
 kind! {
     /// A definition does not keep names that the driver makes up.
-    interface_target [] (Option<InterfaceTarget>; name: &str)
+    interface_target [] (Option<InterfaceTarget>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<InterfaceTarget>))];
     read |element, flags| {
         let target = element.child(name).map(|child| InterfaceTarget::read(child, flags)).transpose()?;
         Ok(target.map(|mut target| {
@@ -461,7 +502,8 @@ kind! {
 
 kind! {
     /// Always printed; no where absent.
-    hostdev_managed [] (Option<YesNo>; name: &str)
+    hostdev_managed [] (Option<YesNo>; name: &'static str)
+    shape vec![Item::attr::<YesNo>(name, false)];
     read |element, flags| read_value(element, name);
     attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
 }
@@ -469,6 +511,7 @@ kind! {
 kind! {
     /// Where random numbers come from; the kernel's own device where nothing is said.
     rng_device [] (Option<String>;)
+    shape vec![Item::Text(Value::Any)];
     read |element, flags| {
         if element.attr("model") != Some("random") {
             return Ok(None);
@@ -482,6 +525,7 @@ kind! {
 kind! {
     /// What a passed-on smartcard talks to.
     card_source [] (Option<ChardevSource>;)
+    shape vec![Item::Include("chardev::ChardevSource")];
     read |element, flags| match element.attr("mode") {
         Some("passthrough") => ChardevSource::read(element, flags).map(Some),
         _ => Ok(None),
@@ -493,6 +537,7 @@ kind! {
 kind! {
     /// The character device of an EGD backend: its type is an attribute of the backend.
     egd_source [] (Option<ChardevSource>;)
+    shape vec![Item::Include("chardev::ChardevSource")];
     read |element, flags| match element.attr("type") {
         None => Ok(None),
         Some(_) => ChardevSource::read(element, flags).map(Some),
@@ -503,7 +548,8 @@ kind! {
 
 kind! {
     /// Four hexadecimal digits, eight for the later generation.
-    sev_policy [] (Option<String>; name: &str)
+    sev_policy [] (Option<String>; name: &'static str)
+    shape vec![Item::text::<String>(name, Often::Maybe)];
     read |element, flags| element.child(name).map(|child| {
         let text = child.text();
         let digits = if element.attr("type") == Some("sev-snp") { 8 } else { 4 };
@@ -516,14 +562,16 @@ kind! {
 
 kind! {
     /// IPv4 where nothing is said.
-    ip_family [] (Option<String>; name: &str)
+    ip_family [] (Option<String>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
     read |element, flags| Ok(Some(element.attr(name).unwrap_or("ipv4").to_owned()));
     attrs |field, out| if let Some(family) = field { out.w.attr(name, family) };
 }
 
 kind! {
     /// The device of the host, in the form that the owner's type asks for.
-    hostdev_source [] (Option<HostdevSource>; name: &str)
+    hostdev_source [] (Option<HostdevSource>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Named("hostdev::HostdevSource"))];
     read |element, flags| {
         let kind = element.attr("type").unwrap_or_default();
         element.child(name).map(|child| HostdevSource::read(child, kind)).transpose()
@@ -533,7 +581,8 @@ kind! {
 
 kind! {
     /// The size of a RAM disk, its unit in `units`.
-    usage_kib [] (Option<u64>; name: &str)
+    usage_kib [] (Option<u64>; name: &'static str)
+    shape vec![Item::Attr { name, value: u64::VALUE, required: false }];
     read |element, flags| read_value::<u64>(element, name)?.map(|number| kib(number, element.attr("units"))).transpose();
     attrs |field, out| if let Some(kib) = field {
         out.w.attr(name, &kib.to_string());
@@ -542,7 +591,8 @@ kind! {
 }
 
 kind! {
-    model_fallback [] (Option<Fallback>; name: &str)
+    model_fallback [] (Option<Fallback>; name: &'static str)
+    shape vec![Item::attr::<Fallback>(name, false)];
     read |element, flags| Ok(read_value(element, name)?.filter(|_| !element.text().is_empty()));
     attrs |field, out| if let Some(fallback) = field { out.w.attr(name, fallback.as_str()) };
 }

@@ -1,8 +1,11 @@
 //! The shapes a field can have. Each module reads one, and prints its part of attributes and children.
 
+use std::marker::PhantomData;
+
 use virt_error::Result;
 use virt_xml::Element;
 
+use crate::schema::shape::{Item, Of, Often, items_of};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
 
 /// Reads an attribute's value.
@@ -19,6 +22,7 @@ pub(crate) fn read_value<T: Text>(element: &Element<'_>, name: &str) -> Result<O
 /// Defines a kind: how it reads, and what of it is an attribute or a child.
 macro_rules! kind {
     ($(#[$meta:meta])* $kind:ident [$($bound:tt)*] ($field:ty; $($arg:ident : $arg_ty:ty),*)
+        shape $shape:expr;
         read |$element:ident, $flags:ident| $read:expr;
         $(attrs |$aself:ident, $aout:ident| $attrs:expr;)?
         $(children |$cself:ident, $cout:ident| $children:expr;)?
@@ -27,6 +31,12 @@ macro_rules! kind {
         pub mod $kind {
             #[allow(unused_imports)]
             use super::*;
+
+            /// What this kind lets stand in the element.
+            #[allow(unused_variables)]
+            pub fn shape<$($bound)*>(_: PhantomData<$field> $(, $arg: $arg_ty)*) -> Vec<Item> {
+                $shape
+            }
 
             #[allow(unused_variables)]
             pub fn read<$($bound)*>($element: &Element<'_>, $flags: ParseFlags $(, $arg: $arg_ty)*) -> Result<$field> {
@@ -54,14 +64,16 @@ pub(crate) use kind;
 
 kind! {
     /// An attribute that may be absent.
-    attr [T: Text] (Option<T>; name: &str)
+    attr [T: Text] (Option<T>; name: &'static str)
+    shape vec![Item::attr::<T>(name, false)];
     read |element, flags| read_value(element, name);
     attrs |field, out| if let Some(value) = field { out.w.attr(name, &value.print()) };
 }
 
 kind! {
     /// An attribute that must be there.
-    attr_req [T: Text] (T; name: &str)
+    attr_req [T: Text] (T; name: &'static str)
+    shape vec![Item::attr::<T>(name, true)];
     read |element, flags| match read_value(element, name)? {
         Some(value) => Ok(value),
         None => Err(error::missing_attribute(element, name)),
@@ -71,21 +83,24 @@ kind! {
 
 kind! {
     /// An attribute whose absence means the default; always printed.
-    attr_def [T: Text + Default] (T; name: &str)
+    attr_def [T: Text + Default] (T; name: &'static str)
+    shape vec![Item::attr::<T>(name, false)];
     read |element, flags| Ok(read_value(element, name)?.unwrap_or_default());
     attrs |field, out| out.w.attr(name, &field.print());
 }
 
 kind! {
     /// An attribute whose absence means the default; printed only where it is something else.
-    attr_odd [T: Text + Default + PartialEq] (T; name: &str)
+    attr_odd [T: Text + Default + PartialEq] (T; name: &'static str)
+    shape vec![Item::attr::<T>(name, false)];
     read |element, flags| Ok(read_value(element, name)?.unwrap_or_default());
     attrs |field, out| if *field != T::default() { out.w.attr(name, &field.print()) };
 }
 
 kind! {
     /// A switch attribute: absent or `no` is false, printed only when it is `yes`.
-    attr_yes [] (bool; name: &str)
+    attr_yes [] (bool; name: &'static str)
+    shape vec![Item::attr::<crate::schema::text::YesNo>(name, false)];
     read |element, flags| Ok(read_value::<crate::schema::text::YesNo>(element, name)?.is_some_and(|v| v.is_yes()));
     attrs |field, out| if *field { out.w.attr(name, "yes") };
 }
@@ -93,6 +108,7 @@ kind! {
 kind! {
     /// The text of the element itself.
     content [T: Text] (Option<T>;)
+    shape vec![Item::Text(T::VALUE)];
     read |element, flags| {
         let text = element.text();
         Ok(if text.is_empty() { None } else { T::parse(&text) })
@@ -102,7 +118,8 @@ kind! {
 
 kind! {
     /// A child that is only text.
-    text [T: Text] (Option<T>; name: &str)
+    text [T: Text] (Option<T>; name: &'static str)
+    shape vec![Item::text::<T>(name, Often::Maybe)];
     read |element, flags| match element.child(name) {
         None => Ok(None),
         Some(child) => {
@@ -119,49 +136,56 @@ kind! {
 
 kind! {
     /// Children that are only text.
-    texts [] (Vec<String>; name: &str)
+    texts [] (Vec<String>; name: &'static str)
+    shape vec![Item::text::<String>(name, Often::Many)];
     read |element, flags| Ok(element.children_named(name).map(|child| child.text().into_owned()).collect());
     children |field, out| for text in field { out.w.text_element(name, text) };
 }
 
 kind! {
     /// A child whose presence says yes.
-    flag [] (bool; name: &str)
+    flag [] (bool; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Items(Vec::new()))];
     read |element, flags| Ok(element.child(name).is_some());
     children |field, out| if *field { out.w.open(name); out.w.close(name); };
 }
 
 kind! {
     /// A child that may be absent.
-    child [T: Body] (Option<T>; name: &str)
+    child [T: Body] (Option<T>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<T>))];
     read |element, flags| element.child(name).map(|child| T::read(child, flags)).transpose();
     children |field, out| if let Some(body) = field { out.element(name, body) };
 }
 
 kind! {
     /// A child that may be absent, or empty, which prints as nothing.
-    child_some [T: Body] (Option<T>; name: &str)
+    child_some [T: Body] (Option<T>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<T>))];
     read |element, flags| element.child(name).map(|child| T::read(child, flags)).transpose();
     children |field, out| if let Some(body) = field { out.element_if_any(name, body) };
 }
 
 kind! {
     /// A child whose absence means its defaults; printed unless there is nothing in it.
-    child_def [T: Body + Default] (T; name: &str)
+    child_def [T: Body + Default] (T; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<T>))];
     read |element, flags| Ok(element.child(name).map(|child| T::read(child, flags)).transpose()?.unwrap_or_default());
     children |field, out| out.element_if_any(name, field);
 }
 
 kind! {
     /// Any number of children.
-    list [T: Body] (Vec<T>; name: &str)
+    list [T: Body] (Vec<T>; name: &'static str)
+    shape vec![Item::child(name, Often::Many, Of::Model(items_of::<T>))];
     read |element, flags| element.children_named(name).map(|child| T::read(child, flags)).collect();
     children |field, out| for body in field { out.element(name, body) };
 }
 
 kind! {
     /// Any number of children inside one element that is there when they are.
-    wrapped [T: Body] (Vec<T>; outer: &str, name: &str)
+    wrapped [T: Body] (Vec<T>; outer: &'static str, name: &'static str)
+    shape vec![Item::child(outer, Often::Maybe, Of::Items(vec![Item::child(name, Often::Many, Of::Model(items_of::<T>))]))];
     read |element, flags| match element.child(outer) {
         None => Ok(Vec::new()),
         Some(outer) => outer.children_named(name).map(|child| T::read(child, flags)).collect(),
@@ -177,14 +201,16 @@ kind! {
 
 kind! {
     /// A child that is kept as it came.
-    tree [] (Option<Element<'static>>; name: &str)
+    tree [] (Option<Element<'static>>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
     read |element, flags| Ok(element.child(name).map(Element::to_static));
     children |field, out| if let Some(tree) = field { out.w.element(tree) };
 }
 
 kind! {
     /// Children that are kept as they came.
-    trees [] (Vec<Element<'static>>; name: &str)
+    trees [] (Vec<Element<'static>>; name: &'static str)
+    shape vec![Item::child(name, Often::Many, Of::Items(vec![Item::Anything]))];
     read |element, flags| Ok(element.children_named(name).map(Element::to_static).collect());
     children |field, out| for tree in field { out.w.element(tree) };
 }
@@ -192,6 +218,7 @@ kind! {
 kind! {
     /// Fields of the same element, described elsewhere.
     flat [T: Body] (T;)
+    shape T::items();
     read |element, flags| T::read(element, flags);
     attrs |field, out| field.attrs(out);
     children |field, out| field.children(out);
@@ -238,7 +265,8 @@ pub(crate) fn kib(number: u64, unit: Option<&str>) -> Result<u64> {
 
 kind! {
     /// A child that is a memory size; printed in KiB.
-    kib_text [] (Option<u64>; name: &str)
+    kib_text [] (Option<u64>; name: &'static str)
+    shape vec![Item::size(name)];
     read |element, flags| element.child(name).map(read_kib).transpose();
     children |field, out| if let Some(kib) = field {
         out.w.open(name);

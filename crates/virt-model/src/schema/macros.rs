@@ -17,6 +17,13 @@ macro_rules! element {
                 $( $crate::schema::Row { kind: stringify!($kind), name: concat!($($name)?) }, )*
             ];
 
+            fn items() -> Vec<$crate::schema::shape::Item> {
+                let mut items = Vec::new();
+                $( items.extend($crate::schema::kinds::$kind::shape(
+                    std::marker::PhantomData::<$ty> $(, $name)? $(, $arg)*)); )*
+                $crate::schema::shape::amended::<Self>(items)
+            }
+
             #[allow(unused_variables)]
             fn read(
                 element: &virt_xml::Element<'_>,
@@ -71,6 +78,9 @@ macro_rules! words {
         }
 
         impl $crate::schema::Text for $Name {
+            const VALUE: $crate::schema::shape::Value =
+                $crate::schema::shape::Value::Words(&[$fword, $( $word, )*]);
+
             fn parse(text: &str) -> Option<Self> {
                 Self::from_word(text)
             }

@@ -6,8 +6,11 @@ pub mod document;
 pub mod domain_kinds;
 pub mod error;
 pub mod kinds;
+pub mod nearest;
 pub mod other_kinds;
+pub mod shape;
 pub mod text;
+pub mod validate;
 pub mod when;
 
 use virt_error::Result;
@@ -102,6 +105,10 @@ pub struct Row {
 /// What stands in an element: its attributes and what it holds.
 pub trait Body: Sized {
     const ROWS: &'static [Row] = &[];
+    /// What may stand in it, as far as the model says; `shapes.tbl` has the rest.
+    fn items() -> Vec<shape::Item> {
+        shape::amended::<Self>(Vec::new())
+    }
     fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self>;
     fn attrs(&self, out: &mut Out);
     fn children(&self, out: &mut Out);

@@ -1,11 +1,14 @@
 //! Shapes of single fields of the other documents that libvirt reads in a way of their own.
 
+use std::marker::PhantomData;
+
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::Uuid;
 use virt_xml::Element;
 
 use super::kinds::{child, kind, list, read_value};
 use crate::network::{Bridge, ForwardMode};
+use crate::schema::shape::{Item, Of, Often, items_of};
 use crate::schema::text::{YesNo, scale_bytes};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
 use crate::snapshot::DomainThen;
@@ -13,7 +16,8 @@ use crate::storage::VolumeType;
 
 kind! {
     /// Children that are never printed in the short form.
-    list_long [T: Body] (Vec<T>; name: &str)
+    list_long [T: Body] (Vec<T>; name: &'static str)
+    shape vec![Item::child(name, Often::Many, Of::Model(items_of::<T>))];
     read |element, flags| list::read(element, flags, name);
     children |field, out| for body in field {
         out.w.open(name);
@@ -25,7 +29,8 @@ kind! {
 
 kind! {
     /// A child that may be absent, never printed in the short form.
-    child_long_opt [T: Body] (Option<T>; name: &str)
+    child_long_opt [T: Body] (Option<T>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<T>))];
     read |element, flags| child::read(element, flags, name);
     children |field, out| if let Some(body) = field {
         out.w.open(name);
@@ -36,7 +41,8 @@ kind! {
 }
 
 kind! {
-    forward_mode [] (Option<ForwardMode>; name: &str)
+    forward_mode [] (Option<ForwardMode>; name: &'static str)
+    shape vec![Item::attr::<ForwardMode>(name, false)];
     read |element, flags| match element.attr(name) {
         None => Ok(None),
         Some(word) => ForwardMode::from_word(word).map(Some).ok_or_else(|| {
@@ -48,20 +54,23 @@ kind! {
 
 kind! {
     /// The bridge; of a network that has none it is not printed.
-    network_bridge [] (Option<Bridge>; name: &str)
+    network_bridge [] (Option<Bridge>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<Bridge>))];
     read |element, flags| child::read(element, flags, name);
     children |field, out| if let Some(bridge) = field { out.element_if_any(name, bridge) };
 }
 
 kind! {
     /// A text that may be missing, which its owner checks.
-    text_or_empty [] (String; name: &str)
+    text_or_empty [] (String; name: &'static str)
+    shape vec![Item::text::<String>(name, Often::Maybe)];
     read |element, flags| Ok(element.child_text(name).unwrap_or_default().into_owned());
     children |field, out| if !field.is_empty() { out.w.text_element(name, field) };
 }
 
 kind! {
-    pool_uuid [] (Option<Uuid>; name: &str)
+    pool_uuid [] (Option<Uuid>; name: &'static str)
+    shape vec![Item::text::<Uuid>(name, Often::Maybe)];
     read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(text) => Uuid::parse(&text).map(Some)
@@ -72,7 +81,8 @@ kind! {
 
 kind! {
     /// The path of a pool's source device, which must be there.
-    pool_device_path [] (String; name: &str)
+    pool_device_path [] (String; name: &'static str)
+    shape vec![Item::attr::<String>(name, true)];
     read |element, flags| element.attr(name).filter(|path| !path.is_empty()).map(str::to_owned)
         .ok_or_else(|| {
             let what = "missing storage pool source device path";
@@ -83,7 +93,8 @@ kind! {
 
 kind! {
     /// A size that is state: printed, never read.
-    bytes_state [] (u64; name: &str)
+    bytes_state [] (u64; name: &'static str)
+    shape vec![Item::size(name)];
     read |element, flags| Ok(0);
     children |field, out| {
         out.w.open(name);
@@ -106,7 +117,8 @@ fn read_bytes(element: &Element<'_>) -> Result<u64> {
 
 kind! {
     /// A child that is a size; printed in bytes.
-    bytes_text [] (Option<u64>; name: &str)
+    bytes_text [] (Option<u64>; name: &'static str)
+    shape vec![Item::size(name)];
     read |element, flags| element.child(name).map(read_bytes).transpose();
     children |field, out| if let Some(bytes) = field {
         out.w.open(name);
@@ -118,7 +130,8 @@ kind! {
 
 kind! {
     /// The same with the short unit.
-    bytes_short [] (Option<u64>; name: &str)
+    bytes_short [] (Option<u64>; name: &'static str)
+    shape vec![Item::size(name)];
     read |element, flags| bytes_text::read(element, flags, name);
     children |field, out| if let Some(bytes) = field {
         out.w.open(name);
@@ -130,20 +143,23 @@ kind! {
 
 kind! {
     /// A count that is state: printed where there is any, never read.
-    count_state [] (u32; name: &str)
+    count_state [] (u32; name: &'static str)
+    shape vec![Item::attr::<u32>(name, false)];
     read |element, flags| Ok(0);
     attrs |field, out| if *field > 0 { out.w.attr(name, &field.to_string()) };
 }
 
 kind! {
     /// A tree that is state: printed, never read.
-    not_read [] (Option<Element<'static>>; name: &str)
+    not_read [] (Option<Element<'static>>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
     read |element, flags| Ok(None);
     children |field, out| if let Some(tree) = field { out.w.element(tree) };
 }
 
 kind! {
-    clean_path [] (String; name: &str)
+    clean_path [] (String; name: &'static str)
+    shape vec![Item::attr::<String>(name, true)];
     read |element, flags| match read_value::<String>(element, name)? {
         Some(path) => Ok(crate::storage::clean_path(&path)),
         None => Err(error::missing_attribute(element, name)),
@@ -152,7 +168,8 @@ kind! {
 }
 
 kind! {
-    clean_path_text [] (Option<String>; name: &str)
+    clean_path_text [] (Option<String>; name: &'static str)
+    shape vec![Item::text::<String>(name, Often::Maybe)];
     read |element, flags| Ok(element.child_text(name).filter(|path| !path.is_empty())
         .map(|path| crate::storage::clean_path(&path)));
     children |field, out| if let Some(path) = field { out.w.text_element(name, path) };
@@ -160,13 +177,15 @@ kind! {
 
 kind! {
     /// A SCSI host where nothing is said.
-    adapter_type [] (Option<String>; name: &str)
+    adapter_type [] (Option<String>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
     read |element, flags| Ok(Some(element.attr(name).unwrap_or("scsi_host").to_owned()));
     attrs |field, out| if let Some(kind) = field { out.w.attr(name, kind) };
 }
 
 kind! {
-    volume_type [] (Option<VolumeType>; name: &str)
+    volume_type [] (Option<VolumeType>; name: &'static str)
+    shape vec![Item::attr::<VolumeType>(name, false)];
     read |element, flags| match element.attr(name) {
         None => Ok(None),
         Some(word) => VolumeType::from_word(word).map(Some).ok_or_else(|| {
@@ -178,20 +197,23 @@ kind! {
 
 kind! {
     /// The name of a host device; one to be created has none yet.
-    device_name [] (String; name: &str)
+    device_name [] (String; name: &'static str)
+    shape vec![Item::text::<String>(name, Often::Maybe)];
     read |element, flags| Ok(element.child_text(name).map_or_else(|| "new device".to_owned(), std::borrow::Cow::into_owned));
     children |field, out| out.w.text_element(name, field);
 }
 
 kind! {
     /// The domain as it was, or only which one.
-    domain_then [] (Option<DomainThen>; name: &str)
+    domain_then [] (Option<DomainThen>; name: &'static str)
+    shape vec![Item::child(name, Often::Maybe, Of::Named("snapshot::DomainThen"))];
     read |element, flags| element.child(name).map(|child| DomainThen::read(child, flags)).transpose();
     children |field, out| if let Some(then) = field { then.write(name, out) };
 }
 
 kind! {
-    checkpoint_disk_name [] (String; name: &str)
+    checkpoint_disk_name [] (String; name: &'static str)
+    shape vec![Item::attr::<String>(name, true)];
     read |element, flags| element.attr(name).map(str::to_owned).ok_or_else(|| {
         Error::new(Code::XmlError, Origin::DomainCheckpoint, "missing name from disk checkpoint element")
     });
@@ -200,7 +222,8 @@ kind! {
 
 kind! {
     /// No where absent; always printed.
-    yes_or_no [] (Option<YesNo>; name: &str)
+    yes_or_no [] (Option<YesNo>; name: &'static str)
+    shape vec![Item::attr::<YesNo>(name, false)];
     read |element, flags| read_value(element, name);
     attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
 }

@@ -5,15 +5,21 @@ use std::borrow::Cow;
 use virt_types::Uuid;
 use virt_xml::parse_number;
 
+use crate::schema::shape::Value;
+
 /// A value that an attribute or a text can hold.
 pub trait Text: Sized {
     /// What libvirt says it wanted when the text is none; empty for a vocabulary.
     const EXPECTED: &'static str = "";
+    /// What the text must be, for those who judge before they read.
+    const VALUE: Value = Value::Type(Self::EXPECTED, |text| Self::parse(text).is_some());
     fn parse(text: &str) -> Option<Self>;
     fn print(&self) -> Cow<'_, str>;
 }
 
 impl Text for String {
+    const VALUE: Value = Value::Any;
+
     fn parse(text: &str) -> Option<Self> {
         Some(text.to_owned())
     }
@@ -161,6 +167,8 @@ impl NumberSet {
 }
 
 impl Text for NumberSet {
+    const EXPECTED: &'static str = "a set of numbers, as 0-3,^2";
+
     fn parse(text: &str) -> Option<Self> {
         let mut set = Self::default();
         for part in text.trim().split(',') {
@@ -216,6 +224,8 @@ impl Mac {
 }
 
 impl Text for Mac {
+    const EXPECTED: &'static str = "an Ethernet address";
+
     /// Compat: one or two hexadecimal digits between the colons.
     fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0_u8; 6];
