@@ -3,6 +3,9 @@
 //! Every element is described once, by [`element!`]: its fields in libvirt's print order, each with
 //! its kind and its name in XML. The struct, the reader, the writer and the table of known names
 //! come from that description. What nobody acts on yet is kept as a tree in its place.
+//!
+//! A document that is to be validated is judged by the same descriptions and by `schema/shapes.tbl`, which
+//! says what they leave open: [`schema::validate`].
 
 #[macro_use]
 pub mod schema;

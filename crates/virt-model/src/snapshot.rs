@@ -155,7 +155,7 @@ pub struct MomentParse {
     pub internal: bool,
     /// The driver keeps no files, so a name may hold what a file's name cannot.
     pub any_name: bool,
-    /// The document must conform to the schema.
+    /// A snapshot's document must conform to the schema; a checkpoint's always must.
     pub validate: bool,
     /// The time now, in seconds, which also names a moment without a name.
     pub now_s: u64,
@@ -267,7 +267,8 @@ impl Checkpoint {
     pub fn parse(xml: &str, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
         let tree =
             virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::DomainCheckpoint))?;
-        expect_root(&tree, "domaincheckpoint", how.validate)?;
+        // Compat: a checkpoint is always held against its schema.
+        expect_root(&tree, "domaincheckpoint", !how.internal)?;
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
         let mut checkpoint = Self::read(&tree, flags)?;
         if how.redefine {

@@ -84,9 +84,9 @@ fn unsupported(detail: String) -> Error {
 }
 
 /// Reads a document of a snapshot that is taken now.
-fn take(state: &State, xml: &str) -> Result<Snapshot> {
+fn take(state: &State, xml: &str, validate: bool) -> Result<Snapshot> {
     let now_s = seconds_now();
-    let how = MomentParse { any_name: true, now_s, ..MomentParse::default() };
+    let how = MomentParse { any_name: true, now_s, validate, ..MomentParse::default() };
     let mut snapshot = Snapshot::parse(xml, how, rules::RULES)?;
     snapshot.domain = Some(DomainThen::Whole(Box::new((*state.current).clone())));
     snapshot.state = Some(state_word(state).to_owned());
@@ -147,8 +147,8 @@ fn align_disks(snapshot: &mut Snapshot, state: &State, external: bool) -> Result
 }
 
 /// Reads a document of a snapshot that was taken once.
-fn retake(state: &State, xml: &str) -> Result<Snapshot> {
-    let how = MomentParse { redefine: true, any_name: true, ..MomentParse::default() };
+fn retake(state: &State, xml: &str, validate: bool) -> Result<Snapshot> {
+    let how = MomentParse { redefine: true, any_name: true, validate, ..MomentParse::default() };
     let mut snapshot = Snapshot::parse(xml, how, rules::RULES)?;
     check_time(&snapshot)?;
     let Some(word) = snapshot.state.clone() else {
@@ -303,7 +303,8 @@ impl Snapshots for TestDriver {
                 let detail = "cannot create snapshot while checkpoint exists";
                 return Err(Error::new(Code::OperationUnsupported, Origin::Test, detail));
             }
-            if again { retake(state, xml_desc) } else { take(state, xml_desc) }
+            let validate = flags & DOMAIN_SNAPSHOT_CREATE_VALIDATE != 0;
+            if again { retake(state, xml_desc, validate) } else { take(state, xml_desc, validate) }
         })?;
         let name = snapshot.name.clone();
         change.change(|state| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use virt_driver::{Call, Job, Volumes};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::storage::{Volume, VolumeParse, VolumeType};
-use virt_types::{StoragePoolRef, StorageVolInfo, StorageVolRef};
+use virt_types::{StoragePoolRef, StorageVolInfo, StorageVolRef, api};
 
 use crate::TestDriver;
 use crate::error::{check_flags, internal};
@@ -44,6 +44,12 @@ fn add(pool: &mut State, mut volume: Volume) -> Result<StorageVolRef> {
     let reference = to_ref(&pool.definition.name, &volume);
     pool.volumes.insert(Arc::clone(&reference.name), volume);
     Ok(reference)
+}
+
+/// How a new volume's document is to be read.
+fn asked(flags: u32, function: &str) -> Result<VolumeParse> {
+    check_flags(flags, api::STORAGE_VOL_CREATE_VALIDATE, function)?;
+    Ok(VolumeParse { validate: flags != 0, ..VolumeParse::default() })
 }
 
 /// Puts a volume of the world's own content in place.
@@ -136,12 +142,12 @@ impl Volumes for TestDriver {
         xml: &str,
         flags: u32,
     ) -> Result<StorageVolRef> {
-        check_flags(flags, 0, "testStorageVolCreateXML")?;
+        let what = asked(flags, "testStorageVolCreateXML")?;
         let pool = self.world.pool(pool)?;
         let mut change = pool.begin(call, Job::Modify)?;
         change.read(State::require_active)?;
         let kind = change.read(|state| state.definition.kind);
-        let volume = Volume::parse(xml, kind, VolumeParse::default())?;
+        let volume = Volume::parse(xml, kind, what)?;
         change.change(|state| add(state, volume))
     }
 
@@ -153,12 +159,12 @@ impl Volumes for TestDriver {
         clonevol: &StorageVolRef,
         flags: u32,
     ) -> Result<StorageVolRef> {
-        check_flags(flags, 0, "testStorageVolCreateXMLFrom")?;
+        let what = asked(flags, "testStorageVolCreateXMLFrom")?;
         let pool = self.world.pool(pool)?;
         let mut change = pool.begin(call, Job::Modify)?;
         change.read(State::require_active)?;
         let kind = change.read(|state| state.definition.kind);
-        let volume = Volume::parse(xml, kind, VolumeParse::default())?;
+        let volume = Volume::parse(xml, kind, what)?;
         change.change(|state| {
             if !state.volumes.contains_key(&clonevol.name) {
                 return Err(not_found("name", &clonevol.name));

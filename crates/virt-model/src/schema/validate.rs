@@ -330,7 +330,35 @@ fn expected(value: Value, given: &str) -> String {
     };
     match nearest(given, words.iter().copied()) {
         Some(word) => format!("did you mean '{word}'?"),
-        None => format!("expected one of {}", words.join(", ").replace('$', "a ")),
+        None => {
+            let parts: Vec<&str> = words.iter().map(|part| described(part)).collect();
+            format!("expected {}", parts.join(", or "))
+        }
+    }
+}
+
+/// A part of a list of values, for a person.
+fn described(part: &'static str) -> &'static str {
+    match part.strip_prefix('$') {
+        None => part,
+        Some("none") => "nothing",
+        Some("full") => "a text",
+        Some("uint" | "u16" | "u12" | "u8" | "dscp" | "port") => "a number in its range",
+        Some("pcidomain" | "pcislot" | "pcifunction") => "a number in its range",
+        Some("pos") => "a number above zero",
+        Some("int") => "a number",
+        Some("hex" | "hex4" | "hex2") => "a hexadecimal number",
+        Some("wwn") => "a world wide name",
+        Some("octal") => "an octal number",
+        Some("uuid") => "a UUID",
+        Some("mac") => "an Ethernet address",
+        Some("path") => "an absolute path",
+        Some("ip" | "ip4" | "ip6") => "an IP address",
+        Some("prefix4" | "prefix6") => "a prefix's length",
+        Some("cpuset") => "a set of numbers, as 0-3,^2",
+        Some("unit") => "a unit, as KiB",
+        Some("var") => "a variable, as $IP",
+        Some(_) => "a name",
     }
 }
 
