@@ -29,6 +29,26 @@ fn failed(detail: &str) -> Error {
     Error::new(Code::OperationFailed, Origin::Cpu, detail)
 }
 
+/// `<cpu>` of a guest that a hypervisor can run wherever one of those described runs: `most` is what
+/// it can give at all.
+pub fn baseline_within(
+    cpus: &[String],
+    most: &Features,
+    wish: Wish,
+    from: Origin,
+) -> Result<String> {
+    let mut guests = Vec::new();
+    for (at, text) in cpus.iter().enumerate() {
+        let guest = Description::parse(text, from)?;
+        if guest.model.is_none() {
+            let detail = format!("no CPU model specified at index {at}");
+            return Err(Error::new(Code::InvalidArg, Origin::Cpu, detail));
+        }
+        guests.push(guest);
+    }
+    x86(&guests, Some(most), wish)
+}
+
 /// `<cpu>` of a guest that can run on all the hosts described.
 pub fn baseline(cpus: &[String], wish: Wish, from: Origin) -> Result<String> {
     let mut hosts = Vec::new();
@@ -52,7 +72,7 @@ pub fn baseline(cpus: &[String], wish: Wish, from: Origin) -> Result<String> {
     };
     let arch = first.arch.as_deref().unwrap_or_default();
     match Family::of(arch) {
-        Family::X86 => x86(&hosts, wish),
+        Family::X86 => x86(&hosts, None, wish),
         Family::Power => power(&hosts),
         Family::Arm => Ok(arm(&hosts)),
         Family::Free => {
@@ -69,7 +89,7 @@ fn common_name(hosts: &[Description]) -> Option<&str> {
     hosts.iter().all(|host| host.model.as_deref() == Some(first)).then_some(first)
 }
 
-fn x86(hosts: &[Description], wish: Wish) -> Result<String> {
+fn x86(hosts: &[Description], most: Option<&Features>, wish: Wish) -> Result<String> {
     let tables = Tables::x86();
     let mut common: Option<Features> = None;
     let mut vendors: Vec<Option<&str>> = Vec::new();
@@ -81,10 +101,14 @@ fn x86(hosts: &[Description], wish: Wish) -> Result<String> {
             return Err(failed("CPU vendors do not match"));
         }
         vendors.push(vendor);
-        let has: Features = resolved.model.union(&resolved.require).copied().collect();
+        let asked = &(&resolved.model | &resolved.require) | &resolved.force;
+        let has = &(&asked - &resolved.disable) - &resolved.forbid;
         common = Some(common.map_or_else(|| has.clone(), |common| &common & &has));
     }
     let mut common = common.unwrap_or_default();
+    if let Some(most) = most {
+        common = &common & most;
+    }
     if wish.migratable {
         common = tables.migratable(&common);
     }
@@ -101,7 +125,7 @@ fn x86(hosts: &[Description], wish: Wish) -> Result<String> {
         disable: &model.features - &common,
     };
     let printed = vendor.filter(|_| hosts.iter().all(|host| host.vendor.is_some()));
-    Ok(print(&baseline, only.is_some(), printed, wish.expand, tables))
+    Ok(print(&baseline, only.is_some() || most.is_some(), printed, wish.expand, tables))
 }
 
 /// How many features named beside a model weigh as much as one taken from it.
@@ -135,7 +159,9 @@ impl Baseline {
     /// What a host's processor is: of a model it has wholly, and the rest by name.
     pub fn of_host(vendor: Option<&'static str>, features: &Features) -> Option<Self> {
         let fits = |model: &&Model| {
-            (model.vendor.is_none() || model.vendor == vendor) && model.features.is_subset(features)
+            (model.vendor.is_none() || model.vendor == vendor)
+                && model.features.is_subset(features)
+                && !model.name.starts_with(OLD)
         };
         // Compat: here the last of equals is taken.
         let models = Tables::x86().models().iter().rev().filter(fits);

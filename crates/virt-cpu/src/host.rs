@@ -45,7 +45,7 @@ impl Host {
 }
 
 /// libvirt's name for the vendor that a processor names.
-pub(crate) fn vendor(signature: &str) -> Option<&'static str> {
+pub fn vendor(signature: &str) -> Option<&'static str> {
     match signature {
         "GenuineIntel" => Some("Intel"),
         "AuthenticAMD" => Some("AMD"),

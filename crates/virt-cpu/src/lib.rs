@@ -12,10 +12,10 @@ mod live;
 mod models;
 mod tables;
 
-pub use baseline::{Baseline, Wish, baseline};
+pub use baseline::{Baseline, Wish, baseline, baseline_within};
 pub use compare::{Answer, compare};
 pub use description::Description;
-pub use host::Host;
+pub use host::{Host, vendor};
 pub use live::{Running, update};
 pub use models::{is_arch, names};
 pub use tables::{Feature, Features, Model, Place, Register, Tables};

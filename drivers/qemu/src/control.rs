@@ -19,7 +19,7 @@ fn monitor_of(work: &Work<'_>) -> Result<Arc<Monitor>> {
 }
 
 /// One command to the guest, with no lock but the job held.
-fn tell(work: &Work<'_>, call: &Call<'_>, command: Command) -> Result<Value> {
+pub(crate) fn tell(work: &Work<'_>, call: &Call<'_>, command: Command) -> Result<Value> {
     let monitor = monitor_of(work)?;
     let answer = call.waiting(|| monitor.run(command, MONITOR_WAIT_MAX));
     answer.map_err(|error| monitor_error(&error))
@@ -151,14 +151,14 @@ pub(crate) fn impact(data: &Data, flags: u32) -> Result<Impact> {
 }
 
 /// Changes the stored definition.
-fn edit(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -> Result<()> {
+pub(crate) fn edit(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -> Result<()> {
     let Some(mut document) = work.core.stored(work.guest)? else { return Ok(()) };
     edit(Arc::make_mut(&mut document));
     define::store(work, document)
 }
 
 /// Changes the running definition, whose status file follows.
-fn edit_live(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -> Result<()> {
+pub(crate) fn edit_live(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -> Result<()> {
     work.change(|data| {
         if let Some(live) = &mut data.live {
             edit(Arc::make_mut(&mut live.document));
@@ -260,94 +260,4 @@ pub(crate) fn set_stats_period(
         edit(&mut work, set)?;
     }
     Ok(())
-}
-
-/// `virDomainSetVcpusFlags`.
-pub(crate) fn set_vcpus(
-    core: &Core,
-    call: &Call<'_>,
-    dom: &DomainRef,
-    count: u32,
-    flags: u32,
-) -> Result<()> {
-    let guest = core.find(dom)?;
-    let mut work = core.work(&guest, Job::Modify, call)?;
-    let impact = work.read(|data| impact(data, flags))?;
-    if flags & api::DOMAIN_VCPU_GUEST != 0 {
-        return virt_driver::unsupported();
-    }
-    if count == 0 {
-        return Err(invalid_arg("argument unsupported: vcpu count must be greater than 0"));
-    }
-    if flags & api::DOMAIN_VCPU_MAXIMUM != 0 {
-        if impact.live {
-            return Err(invalid_arg("maximum vcpu count of a live domain can't be modified"));
-        }
-        return edit(&mut work, |document| {
-            document.vcpu.current = document.vcpu.current.filter(|current| *current < count);
-            document.vcpu.count = count;
-        });
-    }
-    let over = |kind: &str, max: u32| {
-        let detail = "requested vcpus is greater than max allowable vcpus for the";
-        invalid_arg(format!("{detail} {kind} domain: {count} > {max}"))
-    };
-    let stored = if impact.config { core.stored(&guest)? } else { None };
-    if let Some(max) = stored.map(|document| document.vcpu.count).filter(|max| count > *max) {
-        return Err(over("persistent", max));
-    }
-    let set = |document: &mut Document| {
-        document.vcpu.current = (count < document.vcpu.count).then_some(count);
-    };
-    if impact.live {
-        let (now, max) = work.read(|data| {
-            let vcpu = data.running().map(|live| live.document.vcpu.clone())?;
-            Ok::<_, Error>((vcpu.current.unwrap_or(vcpu.count), vcpu.count))
-        })?;
-        if count > max {
-            return Err(over("live", max));
-        }
-        if count < now {
-            let detail = "failed to find appropriate hotpluggable vcpus to reach the desired target \
-                          vcpu count";
-            return Err(Error::new(Code::ConfigUnsupported, Origin::Qemu, detail));
-        }
-        plug(&mut work, call, count.saturating_sub(now))?;
-        edit_live(&mut work, set)?;
-    }
-    if impact.config {
-        edit(&mut work, set)?;
-    }
-    Ok(())
-}
-
-/// Adds this many virtual CPUs.
-fn plug(work: &mut Work<'_>, call: &Call<'_>, count: u32) -> Result<()> {
-    let slots = tell(work, call, Command::new("query-hotpluggable-cpus"))?;
-    let empty = |slot: &&Value| slot.get("qom-path").is_none();
-    // Compat: QEMU lists the last slot first.
-    let slots: Vec<&Value> = slots.as_array().into_iter().flatten().rev().filter(empty).collect();
-    for (at, slot) in slots.into_iter().take(usize::try_from(count).unwrap_or(0)).enumerate() {
-        let mut arguments = slot.get("props").cloned().unwrap_or_else(|| json!({}));
-        arguments["driver"] = slot.get("type").cloned().unwrap_or(Value::Null);
-        arguments["id"] = json!(format!("vcpu-hotplug{}-{at}", work.read(next_vcpu)));
-        tell(work, call, Command::with("device_add", arguments))?;
-    }
-    let threads = tell(work, call, Command::new("query-cpus-fast"))?;
-    let threads: Vec<u32> = threads
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|cpu| cpu.get("thread-id").and_then(Value::as_u64))
-        .filter_map(|thread| u32::try_from(thread).ok())
-        .collect();
-    work.change(|data| {
-        if let Some(live) = &mut data.live {
-            live.vcpu_threads = threads;
-        }
-    })
-}
-
-fn next_vcpu(data: &Data) -> usize {
-    data.live.as_ref().map_or(0, |live| live.vcpu_threads.len())
 }

@@ -10,6 +10,7 @@ use virt_model::domain::disk::{Disk, DiskBus, Iotune};
 use virt_model::domain::{Domain as Document, LifecycleAction};
 
 use crate::core::{MONITOR_WAIT_MAX, Work, monitor_error};
+use crate::cpu;
 use crate::lifecycle::start_error;
 use crate::monitor::{Command, MonitorError, Replies};
 
@@ -24,6 +25,7 @@ pub(crate) fn interview(work: &Work<'_>) -> Result<Replies> {
         Command::new("query-cpus-fast"),
         Command::new("query-chardev"),
     ];
+    commands.extend(cpu::questions(&document));
     if document.on_reboot == Some(LifecycleAction::Destroy) {
         // The guest's own reset then reads as its shutdown.
         commands.push(Command::with("set-action", json!({ "reboot": "shutdown" })));
@@ -120,11 +122,16 @@ pub(crate) fn learn(work: &mut Work<'_>, answers: &Replies) -> Result<()> {
         })
         .collect();
     work.change(|data| {
-        let Some(live) = &mut data.live else { return };
+        let Some(live) = &mut data.live else { return Ok(()) };
         live.vcpu_threads = threads;
         let document = Arc::make_mut(&mut live.document);
         set_terminals(document, &terminals);
-    })
+        let asked = !cpu::questions(document).is_empty();
+        match (answer(3), answer(4)) {
+            (Some(words), Some(missing)) if asked => cpu::learn(document, words, missing),
+            _ => Ok(()),
+        }
+    })?
 }
 
 fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {

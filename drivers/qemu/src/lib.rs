@@ -13,6 +13,7 @@ mod conformance;
 mod console;
 mod control;
 mod core;
+mod cpu;
 mod define;
 mod dirs;
 mod domains;

@@ -33,7 +33,7 @@ use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::rules::Lookup;
 use crate::status::{self, Status};
-use crate::{argv, image};
+use crate::{argv, cpu, image, vcpus};
 
 /// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
 const TERM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -56,10 +56,12 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
     prepare(core, &mut document, id)?;
     let emulator = PathBuf::from(document.devices.emulator.as_deref().unwrap_or_default());
     let capabilities = core.capabilities(&emulator)?;
+    cpu::prepare(&mut document, &capabilities)?;
     let dir = core.dirs().guest(id, &document.name);
     let result = launch(work, &document, &capabilities, &dir).and_then(|()| {
         let answers = interview(work)?;
         learn(work, &answers)?;
+        vcpus::add_at_start(work)?;
         run(work, paused)
     });
     if let Err(error) = result {

@@ -1,7 +1,6 @@
 //! Processor models: comparing them and finding what several have in common.
 
 use virt_cli::Args;
-use virt_error::Code;
 use virt_types::api;
 use virt_xml::{Element, to_string};
 
@@ -29,8 +28,20 @@ fn read_cpus(file: &str) -> Result<Vec<String>, Failure> {
     let root = virt_xml::parse(&wrapped).map_err(|_| none())?;
     let mut cpus = Vec::new();
     collect(&root, &mut cpus);
-    let cpus: Vec<String> = cpus.iter().map(|cpu| to_string(cpu)).collect();
+    let mut cpus: Vec<String> = cpus.iter().map(|cpu| to_string(cpu)).collect();
+    cpus.extend(root.children_named("domainCapabilities").filter_map(host_model));
     if cpus.is_empty() { Err(none()) } else { Ok(cpus) }
+}
+
+/// The host's model that domain capabilities give, as a processor of its own.
+fn host_model(capabilities: &Element<'_>) -> Option<String> {
+    let modes = capabilities.child("cpu")?;
+    let mut modes = modes.children_named("mode");
+    let mode = modes.find(|mode| mode.attr("name") == Some("host-model"))?;
+    let cpu = Element::new("cpu").with_attr("mode", "custom").with_attr("match", "exact");
+    let cpu = mode.elements().fold(cpu, |cpu, child| cpu.with_child(child.clone()));
+    cpu.child("model")?;
+    Some(to_string(&cpu))
 }
 
 fn collect<'e, 'a>(element: &'e Element<'a>, found: &mut Vec<&'e Element<'a>>) {
@@ -61,24 +72,26 @@ const COMPARE_FLAGS: &[(&str, u32)] = &[
     ("validate", api::CONNECT_COMPARE_CPU_VALIDATE_XML),
 ];
 
+/// What a processor is compared with: in the middle of a sentence and at its start.
+type With = (&'static str, &'static str);
+
+const HOST: With = ("host CPU", "Host CPU");
+const HYPERVISOR: With =
+    ("the CPU provided by hypervisor on the host", "The CPU provided by hypervisor on the host");
+
 /// Says how a processor compares, as both comparing commands do.
-fn report(shell: &mut Shell, file: &str, with: &str, result: Result<i32, Failure>) -> Done {
-    match result {
-        Ok(api::CPU_COMPARE_INCOMPATIBLE) => {
-            sayln!(shell, "CPU described in {} is incompatible with {} CPU", file, with);
-            Err(Failure::silent())
+fn report(shell: &mut Shell, file: &str, with: With, result: Result<i32, Failure>) -> Done {
+    match result? {
+        api::CPU_COMPARE_INCOMPATIBLE => {
+            sayln!(shell, "CPU described in {} is incompatible with {}", file, with.0);
+            return Err(Failure::silent());
         }
-        Ok(api::CPU_COMPARE_IDENTICAL) => {
-            sayln!(shell, "CPU described in {} is identical to {} CPU", file, with);
-            Ok(())
+        api::CPU_COMPARE_IDENTICAL => {
+            sayln!(shell, "CPU described in {} is identical to {}", file, with.0);
         }
-        Ok(_) => {
-            sayln!(shell, "Host CPU is a superset of CPU described in {}", file);
-            Ok(())
-        }
-        Err(failure) if failure.is(Code::CpuIncompatible) => Err(failure),
-        Err(failure) => Err(failure),
+        _ => sayln!(shell, "{} is a superset of CPU described in {}", with.1, file),
     }
+    Ok(())
 }
 
 pub(crate) fn cmd_cpu_compare(shell: &mut Shell, args: &Args) -> Done {
@@ -88,7 +101,7 @@ pub(crate) fn cmd_cpu_compare(shell: &mut Shell, args: &Args) -> Done {
     let first = cpus.first().map(String::as_str).unwrap_or_default();
     let result = shell.connection()?.connect_compare_cpu(first, flags);
     let result = result.during(|| format!("Failed to compare host CPU with {file}"));
-    report(shell, file, "host", result)
+    report(shell, file, HOST, result)
 }
 
 pub(crate) fn cmd_hypervisor_cpu_compare(shell: &mut Shell, args: &Args) -> Done {
@@ -102,7 +115,7 @@ pub(crate) fn cmd_hypervisor_cpu_compare(shell: &mut Shell, args: &Args) -> Done
         .connection()?
         .connect_compare_hypervisor_cpu(emulator, arch, machine, virttype, first, flags)
         .during(|| format!("Failed to compare hypervisor CPU with {file}"));
-    report(shell, file, "the", result)
+    report(shell, file, HYPERVISOR, result)
 }
 
 pub(crate) fn cmd_hypervisor_cpu_baseline(shell: &mut Shell, args: &Args) -> Done {

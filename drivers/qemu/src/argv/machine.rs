@@ -65,8 +65,17 @@ fn cpu(domain: &Domain, kvm: bool) -> Result<Option<String>> {
         let on = cpu.migratable.map_or("on", |on| on.as_str());
         text.push_str(&format!(",migratable={on}"));
     }
+    let tables = virt_cpu::Tables::x86();
     for feature in &cpu.features {
-        let name = feature.name.replace('_', "-");
+        let known = tables.row(&feature.name).and_then(|row| tables.feature(row));
+        let name = match known {
+            Some(known) => match known.qemu {
+                Some(name) => name.to_owned(),
+                // The emulator sets it by itself.
+                None => continue,
+            },
+            None => feature.name.replace('_', "-"),
+        };
         match feature.policy.unwrap_or_default() {
             Policy::Force | Policy::Require => text.push_str(&format!(",{name}=on")),
             Policy::Disable | Policy::Forbid => text.push_str(&format!(",{name}=off")),
@@ -115,10 +124,10 @@ fn memory(argv: &mut Argv, domain: &Domain) -> Result<()> {
 
 fn smp(domain: &Domain) -> String {
     let count = domain.vcpu.count;
-    let mut text = match domain.vcpu.current {
-        Some(current) => format!("{current},maxcpus={count}"),
-        None => count.to_string(),
-    };
+    let later = u32::try_from(crate::vcpus::added_at_start(domain).len()).unwrap_or(0);
+    let first = domain.vcpu.current.unwrap_or(count).saturating_sub(later);
+    let mut text =
+        if first == count { count.to_string() } else { format!("{first},maxcpus={count}") };
     match domain.cpu.as_ref().and_then(|cpu| cpu.topology.as_ref()) {
         Some(topology) => {
             text.push_str(&format!(",sockets={}", topology.sockets));

@@ -21,7 +21,7 @@ use crate::monitor::Watch;
 const CACHE_BYTES_MAX: u64 = 8 << 20;
 
 /// Grows when the cached form changes; older files are asked anew.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// One emulator's abilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub(crate) struct Capabilities {
     pub arch: String,
     pub machines: Vec<Machine>,
     pub cpus: Vec<CpuModel>,
+    /// The features of the best processor it can emulate by itself, in its own words; x86 only.
+    pub maximum: Vec<String>,
+    /// And the vendor that it says made it.
+    pub maximum_vendor: String,
     /// The device and object types of [`probe::TYPES`] that it has.
     pub types: Vec<String>,
     /// Whether Linux guests really run with hardware support; unknown while it was never tried.
@@ -51,6 +55,8 @@ pub(crate) struct Machine {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CpuModel {
     pub name: String,
+    /// The version that the name stands for, where it is not one itself.
+    pub canonical: Option<String>,
     pub deprecated: bool,
     /// What the host lacks for it; empty where it can be used.
     pub blockers: Vec<String>,

@@ -92,15 +92,32 @@ fn questions(monitor: &Monitor) -> std::result::Result<Capabilities, MonitorErro
         .filter_map(|kind| text(kind, "name"))
         .filter(|name| TYPES.contains(&name.as_str()))
         .collect();
+    let x86 = matches!(arch.as_str(), "x86_64" | "i386");
+    let (maximum, maximum_vendor) = if x86 { maximum(monitor)? } else { Default::default() };
     Ok(Capabilities {
         version: (version.major, version.minor, version.micro),
         package: version.package,
         arch,
         machines,
         cpus,
+        maximum,
+        maximum_vendor,
         types,
         kvm: None,
     })
+}
+
+/// What the best processor has that the emulator makes without help, and who is said to have made it.
+fn maximum(monitor: &Monitor) -> std::result::Result<(Vec<String>, String), MonitorError> {
+    let name = "query-cpu-model-expansion";
+    let arguments = json!({ "type": "full", "model": { "name": "max" } });
+    let answers = monitor.run_all(&[Command::with(name, arguments)], PROBE_WAIT_MAX)?;
+    let Some(Ok(answer)) = answers.into_iter().next() else { return Ok(Default::default()) };
+    let props = answer.pointer("/model/props").and_then(Value::as_object);
+    let on = |(name, value): (&String, &Value)| (*value == json!(true)).then(|| name.clone());
+    let features = props.into_iter().flatten().filter_map(on).collect();
+    let vendor = answer.pointer("/model/props/vendor").and_then(Value::as_str);
+    Ok((features, vendor.unwrap_or_default().to_owned()))
 }
 
 fn machine(value: &Value) -> Option<Machine> {
@@ -121,6 +138,7 @@ fn cpu_model(value: &Value) -> Option<CpuModel> {
     let blockers = value.get("unavailable-features").and_then(Value::as_array);
     Some(CpuModel {
         name: text(value, "name")?,
+        canonical: text(value, "alias-of"),
         deprecated: flag(value, "deprecated"),
         known: blockers.is_some(),
         blockers: blockers

@@ -7,7 +7,7 @@ use virt_types::{DomainGetVcpuPinInfo, DomainRef, DomainVcpus, api};
 use super::{AFFECT, check_flags};
 use crate::control::{self, impact};
 use crate::guest::Data;
-use crate::{QemuDriver, vcpus};
+use crate::{QemuDriver, agent, vcpus};
 
 impl DomainTuning for QemuDriver {
     fn get_max_memory(&self, _: &Call<'_>, dom: &DomainRef) -> Result<u64> {
@@ -41,7 +41,19 @@ impl DomainTuning for QemuDriver {
             | api::DOMAIN_VCPU_GUEST
             | api::DOMAIN_VCPU_HOTPLUGGABLE;
         check_flags(flags, known, "qemuDomainSetVcpusFlags")?;
-        control::set_vcpus(self.core(), call, dom, nvcpus, flags)
+        vcpus::set_count(self.core(), call, dom, nvcpus, flags)
+    }
+
+    fn set_vcpu(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        cpumap: &str,
+        state: i32,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, AFFECT, "qemuDomainSetVcpu")?;
+        vcpus::set_one(self.core(), call, dom, cpumap, state != 0, flags)
     }
 
     fn get_max_vcpus(&self, call: &Call<'_>, dom: &DomainRef) -> Result<i32> {
@@ -55,7 +67,7 @@ impl DomainTuning for QemuDriver {
         let known = AFFECT | api::DOMAIN_VCPU_MAXIMUM | api::DOMAIN_VCPU_GUEST;
         check_flags(flags, known, "qemuDomainGetVcpusFlags")?;
         if flags & api::DOMAIN_VCPU_GUEST != 0 {
-            return virt_driver::unsupported();
+            return agent::refuse(self.core(), dom);
         }
         let core = self.core();
         let guest = core.find(dom)?;

@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
+use virt_cpu::{Baseline, Tables};
 use virt_error::{Code, Error, Origin, Result};
 use virt_xml::Writer;
 
-use crate::capabilities::Capabilities;
+use crate::capabilities::{Capabilities, CpuModel};
 
 /// Prints the document.
 pub(super) fn document(
@@ -95,24 +96,75 @@ fn cpu(w: &mut Writer, capabilities: &Capabilities, kvm: bool) {
     w.open("cpu");
     mode(w, "host-passthrough", kvm, |w| choice(w, "hostPassthroughMigratable", &["on", "off"]));
     mode(w, "maximum", true, |w| choice(w, "maximumMigratable", &["on", "off"]));
-    mode(w, "host-model", false, |_| {});
-    mode(w, "custom", true, |w| {
-        for model in &capabilities.cpus {
-            w.open("model");
-            let usable = match (model.known, model.blockers.is_empty()) {
-                (false, _) => "unknown",
-                (true, true) => "yes",
-                (true, false) => "no",
-            };
-            w.attr("usable", usable);
-            if model.deprecated {
-                w.attr("deprecated", "yes");
-            }
-            w.text(&model.name);
-            w.close("model");
+    let model = crate::cpu::host_model(capabilities, kvm);
+    mode(w, "host-model", model.is_some(), |w| {
+        if let Some(model) = &model {
+            host_model(w, model);
         }
     });
+    let mut models: Vec<&CpuModel> = capabilities.cpus.iter().collect();
+    models.retain(|model| Tables::x86().model(&model.name).is_some() || !is_x86(capabilities));
+    models.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    mode(w, "custom", true, |w| models.iter().for_each(|model| custom_model(w, model)));
     w.close("cpu");
+}
+
+fn is_x86(capabilities: &Capabilities) -> bool {
+    matches!(capabilities.arch.as_str(), "x86_64" | "i386")
+}
+
+fn host_model(w: &mut Writer, model: &Baseline) {
+    w.open("model");
+    w.attr("fallback", "forbid");
+    w.text(model.model);
+    w.close("model");
+    if let Some(vendor) = model.vendor {
+        w.text_element("vendor", vendor);
+    }
+    for (name, policy) in model.features() {
+        w.open("feature");
+        w.attr("policy", policy);
+        w.attr("name", name);
+        w.close("feature");
+    }
+}
+
+fn custom_model(w: &mut Writer, model: &CpuModel) {
+    w.open("model");
+    let usable = match (model.known, model.blockers.is_empty()) {
+        (false, _) => "unknown",
+        (true, true) => "yes",
+        (true, false) => "no",
+    };
+    w.attr("usable", usable);
+    if model.deprecated {
+        w.attr("deprecated", "yes");
+    }
+    let tables = Tables::x86();
+    w.attr("vendor", tables.model(&model.name).and_then(|known| known.vendor).unwrap_or("unknown"));
+    if let Some(canonical) = &model.canonical {
+        w.attr("canonical", canonical);
+    }
+    w.text(&model.name);
+    w.close("model");
+    let mut blockers: Vec<&str> = model
+        .blockers
+        .iter()
+        .map(|name| tables.row(name).map_or(name.as_str(), |row| tables.name(row)))
+        .collect();
+    if blockers.is_empty() {
+        return;
+    }
+    blockers.sort_unstable();
+    blockers.dedup();
+    w.open("blockers");
+    w.attr("model", &model.name);
+    for name in blockers {
+        w.open("feature");
+        w.attr("name", name);
+        w.close("feature");
+    }
+    w.close("blockers");
 }
 
 /// The names whose device the emulator has.

@@ -4,14 +4,16 @@ mod domain_caps;
 mod node_caps;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use virt_driver::{Call, Host, check_flags as check};
 use virt_error::{Code, Error, Origin, Result};
 use virt_host::{CpuInfo, CpuTime, MemoryInfo, Topology, cells};
-use virt_types::{NodeCpuStat, NodeGetCpuMap, NodeGetSecurityModel, NodeInfo, NodeMemoryStat};
+use virt_types::{NodeCpuStat, NodeGetCpuMap, NodeGetSecurityModel, NodeInfo, NodeMemoryStat, api};
 
-use crate::QemuDriver;
+use crate::capabilities::Capabilities;
 use crate::rules::{Lookup, default_emulator};
+use crate::{QemuDriver, cpu};
 
 fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
     check(flags, known, function).map_err(|error| error.or_from(Origin::Qemu))
@@ -28,6 +30,15 @@ pub(crate) fn installed() -> Vec<(&'static str, PathBuf)> {
         .map(|arch| (arch, default_emulator(arch)))
         .filter(|(_, path)| path.exists())
         .collect()
+}
+
+impl QemuDriver {
+    /// The emulator that a call names, or the one for an architecture.
+    fn asked_about(&self, emulator: Option<&str>, arch: Option<&str>) -> Result<Arc<Capabilities>> {
+        let arch = arch.map_or_else(virt_host::architecture, str::to_owned);
+        let emulator = emulator.map_or_else(|| default_emulator(&arch), PathBuf::from);
+        self.0.capabilities(&emulator)
+    }
 }
 
 fn number(value: usize) -> i32 {
@@ -240,11 +251,51 @@ impl Host for QemuDriver {
 
     fn get_cpu_model_names(&self, _: &Call<'_>, arch: &str, flags: u32) -> Result<Vec<String>> {
         check_flags(flags, 0, "qemuConnectGetCPUModelNames")?;
-        let emulator = default_emulator(arch);
-        if !emulator.exists() {
-            return Err(invalid_arg(format!("cannot find architecture {arch}")));
-        }
-        let capabilities = self.0.capabilities(&emulator)?;
-        Ok(capabilities.cpus.iter().map(|model| model.name.clone()).collect())
+        virt_cpu::names(arch, Origin::Qemu)
+    }
+
+    fn baseline_cpu(&self, _: &Call<'_>, xml_cpus: &[String], flags: u32) -> Result<String> {
+        let wish = cpu::wish(flags, "qemuConnectBaselineCPU")?;
+        virt_cpu::baseline(xml_cpus, wish, Origin::Qemu)
+    }
+
+    fn compare_cpu(&self, _: &Call<'_>, xml: &str, flags: u32) -> Result<i32> {
+        let known = api::CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE;
+        check_flags(flags, known, "qemuConnectCompareCPU")?;
+        cpu::compare_with_host(xml)?.code(flags != 0)
+    }
+
+    fn compare_hypervisor_cpu(
+        &self,
+        _: &Call<'_>,
+        emulator: Option<&str>,
+        arch: Option<&str>,
+        _machine: Option<&str>,
+        virttype: Option<&str>,
+        xml_cpu: &str,
+        flags: u32,
+    ) -> Result<i32> {
+        let known = api::CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE;
+        check_flags(flags, known, "qemuConnectCompareHypervisorCPU")?;
+        let capabilities = self.asked_about(emulator, arch)?;
+        let kvm = virttype.map_or_else(|| capabilities.kvm(), |kind| kind == "kvm");
+        cpu::compare_with_emulator(xml_cpu, &capabilities, kvm)?.code(flags != 0)
+    }
+
+    fn baseline_hypervisor_cpu(
+        &self,
+        _: &Call<'_>,
+        emulator: Option<&str>,
+        arch: Option<&str>,
+        _machine: Option<&str>,
+        virttype: Option<&str>,
+        xml_cpus: &[String],
+        flags: u32,
+    ) -> Result<String> {
+        let wish = cpu::wish(flags, "qemuConnectBaselineHypervisorCPU")?;
+        let capabilities = self.asked_about(emulator, arch)?;
+        let kvm = virttype.map_or_else(|| capabilities.kvm(), |kind| kind == "kvm");
+        let most = cpu::most(&capabilities, kvm);
+        virt_cpu::baseline_within(xml_cpus, &most, wish, Origin::Qemu)
     }
 }

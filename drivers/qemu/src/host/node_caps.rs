@@ -1,5 +1,6 @@
 //! `<capabilities>`: the host as it is, and the guests its emulators can run.
 
+use virt_cpu::{Baseline, Host};
 use virt_host::{CpuInfo, Topology, cells, page_sizes_kib};
 use virt_types::Uuid;
 use virt_xml::Writer;
@@ -8,13 +9,14 @@ use super::installed;
 use crate::capabilities::Capabilities;
 use crate::core::Core;
 use crate::rules::Lookup;
+use crate::security::{Identity, MODEL};
 
 /// Prints the document.
 pub(super) fn document(core: &Core) -> String {
     let mut w = Writer::new();
     w.open("capabilities");
     w.raw("\n");
-    host(&mut w);
+    host(&mut w, core.security.usual());
     w.raw("\n");
     for (arch, emulator) in installed() {
         // An emulator that does not answer runs no guests.
@@ -43,7 +45,7 @@ fn uuid() -> Option<Uuid> {
     })
 }
 
-fn host(w: &mut Writer) {
+fn host(w: &mut Writer, usual: Option<&Identity>) {
     w.open("host");
     if let Some(uuid) = uuid() {
         w.text_element("uuid", &uuid.to_string());
@@ -58,14 +60,36 @@ fn host(w: &mut Writer) {
     w.text_element("model", "none");
     w.text_element("doi", "0");
     w.close("secmodel");
+    if let Some(usual) = usual {
+        owners(w, usual);
+    }
     w.close("host");
 }
 
-/// The processor by its own signature: no model of ours claims to be it.
+/// Whom guests run as, and have their files, when they do not say it themselves.
+fn owners(w: &mut Writer, usual: &Identity) {
+    w.open("secmodel");
+    w.text_element("model", MODEL);
+    w.text_element("doi", "0");
+    for kind in ["kvm", "qemu"] {
+        w.open("baselabel");
+        w.attr("type", kind);
+        w.text(&usual.label());
+        w.close("baselabel");
+    }
+    w.close("secmodel");
+}
+
+/// The processor: the model it has wholly, its own signature, and what it has beside the model.
 fn cpu(w: &mut Writer) {
     let info = CpuInfo::host();
+    let host = Host::read();
+    let model = Baseline::of_host(host.vendor, &host.features);
     w.open("cpu");
     w.text_element("arch", &virt_host::architecture());
+    if let Some(model) = &model {
+        w.text_element("model", model.model);
+    }
     match info.vendor.as_str() {
         "GenuineIntel" => w.text_element("vendor", "Intel"),
         "AuthenticAMD" => w.text_element("vendor", "AMD"),
@@ -96,6 +120,9 @@ fn cpu(w: &mut Writer) {
     if info.physical_bits > 0 {
         let bits = text(info.physical_bits);
         empty(w, "maxphysaddr", &[("mode", "emulate"), ("bits", &bits)]);
+    }
+    for (name, _) in model.iter().flat_map(Baseline::features) {
+        empty(w, "feature", &[("name", name)]);
     }
     for size in page_sizes_kib() {
         empty(w, "pages", &[("unit", "KiB"), ("size", &size.to_string())]);

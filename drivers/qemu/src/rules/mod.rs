@@ -171,7 +171,13 @@ fn default_cpu(domain: &mut Domain, default: Option<&str>) {
         let name = Some(name.to_owned());
         cpu.model = Some(cpu::Model { fallback, name, vendor_id: None });
     }
-    if cpu.mode == Some(cpu::Mode::Custom) {
-        cpu.check.get_or_insert(cpu::Check::None);
+    match cpu.mode {
+        Some(cpu::Mode::Custom | cpu::Mode::Maximum) => {
+            cpu.check.get_or_insert(cpu::Check::None);
+        }
+        Some(cpu::Mode::HostModel) => {
+            cpu.check.get_or_insert(cpu::Check::Partial);
+        }
+        _ => {}
     }
 }
