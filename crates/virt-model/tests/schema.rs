@@ -281,13 +281,18 @@ fn spoiled(tree: &Element<'static>, slip: Slip, dice: &mut Dice) -> Option<Eleme
     (count > 0 && change(&mut tree, &mut at, &fits, &spoil)).then_some(tree)
 }
 
+/// `SCHEMA_SEED=N` spoils other places.
+fn seed() -> u64 {
+    std::env::var("SCHEMA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_260_101)
+}
+
 /// Judges one spoiled form of each document for each of these slips.
 fn judge_spoiled(name: &str, slips: &[Slip]) -> Option<Count> {
     let folder = conformance()?;
     let scratch = std::env::temp_dir().join(format!("schema-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&scratch).expect("a scratch folder");
     let mut all = Count::default();
-    let mut dice = Dice(20_260_101);
+    let mut dice = Dice(seed());
     let corpora = corpora(&folder);
     for (root, schema) in SCHEMAS {
         let mut files = Vec::new();
@@ -350,5 +355,5 @@ fn the_suite_of_schemas_is_judged_right() {
         (right, total) = (right + usize::from(agree), total + 1);
     }
     println!("domain-schema {right}/{total}");
-    assert!(total > 0 && right >= 49, "{right} of {total}");
+    assert!(total > 0 && right == total, "{right} of {total}");
 }

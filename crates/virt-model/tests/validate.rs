@@ -179,9 +179,8 @@ fn each_fault_has_its_place_and_its_hint() {
 
 #[test]
 fn what_holds_depends_on_the_kind_of_device() {
-    let network =
-        "<disk type='network'><source protocol='nbd' name='x'/><target dev='vda'/></disk>";
-    let file = "<disk type='file'><source protocol='nbd' name='x'/><target dev='vda'/></disk>";
+    let network = "<disk type='network'><source protocol='nbd' name='x'><host name='h'/></source><target dev='vda'/></disk>";
+    let file = "<disk type='file'><source protocol='nbd' name='x'><host name='h'/></source><target dev='vda'/></disk>";
     assert_eq!(faults(&with_device(network)), []);
     let found = faults(&with_device(file));
     assert_eq!(found.len(), 2, "{found:?}");

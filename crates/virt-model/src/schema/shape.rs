@@ -170,6 +170,7 @@ pub(crate) const MODEL: &[(&str, Items)] = &[
     ("model:pool-dir", items_of::<crate::storage::PoolDir>),
     ("model:pool-adapter", items_of::<crate::storage::Adapter>),
     ("model:interconnects", items_of::<crate::domain::cpu::Interconnects>),
+    ("model:iommu", items_of::<crate::domain::devices::Iommu>),
     ("model:volume", items_of::<crate::storage::Volume>),
 ];
 

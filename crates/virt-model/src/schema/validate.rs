@@ -165,16 +165,32 @@ impl Allowed {
 }
 
 struct Judge<'t> {
-    path: Vec<&'t str>,
+    /// The elements down to the one that is judged.
+    path: Vec<&'t Element<'t>>,
     faults: Vec<Fault>,
 }
 
 impl<'t> Judge<'t> {
     fn fault(&mut self, at: &Element<'_>, what: String, hint: Option<String>) {
         if self.faults.len() < FAULTS_MAX {
-            let path = self.path.join("/");
+            let names: Vec<&str> = self.path.iter().map(|element| &*element.name).collect();
+            let path = names.join("/");
             self.faults.push(Fault { line: at.line, column: at.column, path, what, hint });
         }
+    }
+
+    /// The vocabulary of an element below the one that is judged, or of that one.
+    fn uri(&self, element: &'t Element<'t>) -> Option<&'t str> {
+        let Some(prefix) = element.prefix() else { return element.attr("xmlns") };
+        let above = self.path.iter().rev().find_map(|above| above.namespace_of(prefix));
+        element.namespace_of(prefix).or(above)
+    }
+
+    /// The definition of an element of another vocabulary, where it is a known one.
+    fn foreign(&self, child: &'t Element<'t>) -> Option<&'static [Item]> {
+        let uri = self.uri(child)?;
+        let (_, prefix) = VOCABULARIES.iter().find(|(known, _)| *known == uri)?;
+        shape::definition(&format!("{prefix}:{}", child.local_name()))
     }
 
     fn element(&mut self, element: &'t Element<'t>, parent: Option<&Element<'_>>, items: &[Item]) {
@@ -183,7 +199,7 @@ impl<'t> Judge<'t> {
         if allowed.anything {
             return;
         }
-        self.path.push(&element.name);
+        self.path.push(element);
         self.attributes(element, &allowed);
         self.text(element, &allowed);
         self.children(element, &allowed);
@@ -242,12 +258,16 @@ impl<'t> Judge<'t> {
         let mut seen: Vec<&str> = Vec::new();
         for node in &element.children {
             let Node::Element(child) = node else { continue };
+            // Limit: what comes after the last fault that is named is not looked at.
+            if self.faults.len() >= FAULTS_MAX {
+                return;
+            }
             // Inside another vocabulary its prefix, whatever it is, says nothing.
-            let name: &str =
-                if element.prefix().is_some() { child.local_name() } else { &child.name };
+            let same = element.prefix().is_some() && self.uri(child) == self.uri(element);
+            let name: &str = if same { child.local_name() } else { &child.name };
             let Some((_, often, of)) = allowed.children.iter().find(|(known, ..)| *known == name)
             else {
-                if let Some(items) = allowed.foreign.then(|| foreign(element, child)).flatten() {
+                if let Some(items) = allowed.foreign.then(|| self.foreign(child)).flatten() {
                     self.element(child, Some(element), items);
                     continue;
                 }
@@ -260,7 +280,9 @@ impl<'t> Judge<'t> {
                 let what = format!("Element {} has a second {name}", element.name);
                 self.fault(child, what, Some("it may stand there once".to_owned()));
             }
-            seen.push(name);
+            if !seen.contains(&name) {
+                seen.push(name);
+            }
             match of {
                 Of::Model(items) => self.element(child, Some(element), &items()),
                 Of::Named(name) => {
@@ -296,16 +318,6 @@ const VOCABULARIES: &[(&str, &str)] = &[
     ("http://libvirt.org/schemas/storagepool/fs/1.0", "fs"),
     ("http://libvirt.org/schemas/storagepool/rbd/1.0", "rbd"),
 ];
-
-/// The definition of an element of another vocabulary, where it is a known one.
-fn foreign(parent: &Element<'_>, child: &Element<'_>) -> Option<&'static [Item]> {
-    let uri = match child.prefix() {
-        Some(prefix) => child.namespace_of(prefix).or_else(|| parent.namespace_of(prefix)),
-        None => child.attr("xmlns"),
-    }?;
-    let (_, prefix) = VOCABULARIES.iter().find(|(known, _)| *known == uri)?;
-    shape::definition(&format!("{prefix}:{}", child.local_name()))
-}
 
 /// Whether a text is what is wanted. Blanks around it do not count.
 fn fits(value: Value, text: &str) -> bool {
@@ -418,6 +430,11 @@ fn is(kind: &str, text: &str) -> bool {
             text == "root" || chains.iter().any(of)
         }
         "port" => text.parse::<u16>().is_ok(),
+        "disk" => {
+            let text = text.strip_prefix("ioemu:").unwrap_or(text);
+            let names = ["fd", "hd", "sd", "vd", "xvd", "ubd"];
+            names.iter().any(|name| text.strip_prefix(name).is_some_and(|rest| one_of("_", rest)))
+        }
         "usbport" => text.split('.').all(digits) && text.split('.').count() <= 4,
         _ => false,
     }
