@@ -183,7 +183,7 @@ fn what_holds_depends_on_the_kind_of_device() {
     let file = "<disk type='file'><source protocol='nbd' name='x'><host name='h'/></source><target dev='vda'/></disk>";
     assert_eq!(faults(&with_device(network)), []);
     let found = faults(&with_device(file));
-    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found.len(), 3, "{found:?}");
     assert_eq!((found[0].line, &*found[0].path), (7, "domain/devices/disk/source"));
     let pci = "<hostdev mode='subsystem' type='pci'><source><address uuid='x'/></source></hostdev>";
     assert_eq!(faults(&with_device(pci))[0].what, "Invalid attribute uuid for element address");
