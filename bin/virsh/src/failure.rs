@@ -1,7 +1,7 @@
 //! Why a command failed: the lines a person reads on standard error.
 
 use virt_cli::Problem;
-use virt_error::{Code, Error};
+use virt_error::Error;
 
 /// The result of a command.
 pub(crate) type Done = Result<(), Failure>;
@@ -10,13 +10,11 @@ pub(crate) type Done = Result<(), Failure>;
 #[derive(Debug, Default)]
 pub(crate) struct Failure {
     pub(crate) lines: Vec<String>,
-    /// The number of the error of the public API behind it, or 0.
-    number: i32,
 }
 
 impl Failure {
     pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], number: 0 }
+        Self { lines: vec![line.into()] }
     }
 
     pub(crate) fn silent() -> Self {
@@ -36,22 +34,18 @@ impl Failure {
         self.lines.push(what.into());
         self
     }
-
-    pub(crate) fn is(&self, code: Code) -> bool {
-        self.number == code as i32
-    }
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let lines = std::iter::once(problem.message).chain(problem.detail).collect();
-        Self { lines, number: 0 }
+        Self { lines }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { lines: vec![error.message().to_owned()], number: error.number() }
+        Self { lines: vec![error.message().to_owned()] }
     }
 }
 
