@@ -209,6 +209,11 @@ impl Client {
         self.in_flight.load(Ordering::SeqCst) >= requests_max
     }
 
+    /// Whether nothing is in flight and nothing is left to send.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::SeqCst) == 0 && !self.has_backlog() && !self.is_closing()
+    }
+
     /// Marks the task as reading no more, until [`Client::resume`].
     pub(crate) fn pause(&self) {
         self.paused.store(true, Ordering::SeqCst);

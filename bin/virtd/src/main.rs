@@ -12,6 +12,7 @@ mod daemonize;
 mod drivers;
 mod events;
 mod outbox;
+mod pace;
 mod pidfile;
 mod pool;
 mod serve;

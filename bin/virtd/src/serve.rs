@@ -18,6 +18,7 @@ use virt_wire::{FrameReader, MESSAGE_FDS_MAX, Message, MessageType, keepalive};
 use crate::calls::{self, Server};
 use crate::client::Client;
 use crate::events;
+use crate::pace::Pace;
 use crate::pool::Lane;
 
 /// Limit: calls of a client, and their bytes, that wait until others of its are answered. Reading
@@ -42,6 +43,7 @@ pub(crate) async fn run(server: Arc<Server>, client: Arc<Client>) {
         waiting: VecDeque::new(),
         waiting_bytes: 0,
         keepalive: None,
+        pace: Pace::new(client.caller.client_id),
         server: Arc::clone(&server),
         client: Arc::clone(&client),
     };
@@ -87,6 +89,7 @@ struct Task {
     waiting: VecDeque<(Message, Vec<OwnedFd>)>,
     waiting_bytes: usize,
     keepalive: Option<Keepalive>,
+    pace: Pace,
 }
 
 enum Ready {
@@ -190,35 +193,51 @@ impl Task {
         self.client.is_full(self.server.settings.requests_per_client_max)
     }
 
-    /// Reads once. False when the connection is over.
+    /// Reads and serves what is there. False when the connection is over.
     fn read(&mut self) -> bool {
-        let received = SCRATCH.with_borrow_mut(|scratch| {
-            scratch.resize(READ_BYTES, 0);
-            let received = fds::receive(self.client.socket.as_fd(), scratch, &mut self.fds);
-            if let Ok(count) = received {
-                self.frames.feed(scratch.get(..count).unwrap_or_default());
-            }
-            received
-        });
-        match received {
-            Ok(0) => false,
-            Ok(count) => {
-                if count < READ_BYTES {
-                    // The socket is empty: the next read would only say so. New bytes wake anew.
+        let mut received = self.receive();
+        loop {
+            match received {
+                Ok(0) => return false,
+                Ok(count) => {
+                    if let Some(keepalive) = &mut self.keepalive {
+                        keepalive.heard();
+                    }
+                    self.pace.heard(std::time::Instant::now());
+                    if !self.serve_waiting() {
+                        return false;
+                    }
+                    if count == READ_BYTES {
+                        return true;
+                    }
+                    received = self.receive_next();
+                }
+                Err(Errno::AGAIN) => {
+                    // The socket is empty: another read would only say so. New bytes wake anew.
                     drained(&self.client.socket, Interest::READABLE);
+                    return true;
                 }
-                if let Some(keepalive) = &mut self.keepalive {
-                    keepalive.heard();
-                }
-                self.serve_waiting()
+                Err(Errno::INTR) => return true,
+                Err(_) => return false,
             }
-            Err(Errno::AGAIN) => {
-                drained(&self.client.socket, Interest::READABLE);
-                true
-            }
-            Err(Errno::INTR) => true,
-            Err(_) => false,
         }
+    }
+
+    fn receive(&mut self) -> Result<usize, Errno> {
+        receive(&self.client, &mut self.frames, &mut self.fds)
+    }
+
+    /// What comes at once after an answer, if it is worth waiting for; else `EAGAIN`.
+    fn receive_next(&mut self) -> Result<usize, Errno> {
+        let mut received = Err(Errno::AGAIN);
+        if self.client.is_idle() && !self.reads_no_more() {
+            let Self { pace, client, frames, fds, .. } = self;
+            pace.wait(std::time::Instant::now, || {
+                received = receive(client, frames, fds);
+                received != Err(Errno::AGAIN)
+            });
+        }
+        received
     }
 
     /// Serves the whole messages that are there, answers in one write. False when bytes are wrong.
@@ -299,6 +318,22 @@ impl Task {
             }
         }
     }
+}
+
+/// Reads once.
+fn receive(
+    client: &Client,
+    frames: &mut FrameReader,
+    fds: &mut Vec<OwnedFd>,
+) -> Result<usize, Errno> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.resize(READ_BYTES, 0);
+        let received = fds::receive(client.socket.as_fd(), scratch, fds);
+        if let Ok(count) = received {
+            frames.feed(scratch.get(..count).unwrap_or_default());
+        }
+        received
+    })
 }
 
 /// The bytes of a client make no messages.

@@ -1,10 +1,12 @@
 //! Filters of list calls, and the check of flags, which are the same for every driver.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use virt_error::{Error, Origin, Result};
 use virt_types::api;
 
 /// What the filters of `virConnectListAllDomains` look at.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DomainFacts {
     pub active: bool,
     pub persistent: bool,
@@ -14,6 +16,54 @@ pub struct DomainFacts {
     pub autostart: bool,
     pub snapshot: bool,
     pub checkpoint: bool,
+}
+
+/// The id and the facts of a domain as of its last change, to be had without its lock: a list of
+/// thousands takes no lock of any of them.
+#[derive(Debug, Default)]
+pub struct DomainGlance(AtomicU64);
+
+impl DomainGlance {
+    const ACTIVE: u64 = 1;
+    const PERSISTENT: u64 = 1 << 1;
+    const MANAGED_SAVE: u64 = 1 << 2;
+    const AUTOSTART: u64 = 1 << 3;
+    const SNAPSHOT: u64 = 1 << 4;
+    const CHECKPOINT: u64 = 1 << 5;
+    /// Above the flags: eight bits of state, and at the top the 32 bits of the id.
+    const STATE_AT: u32 = 8;
+    const ID_AT: u32 = 32;
+
+    /// `id` is -1 for a domain that does not run.
+    pub fn set(&self, id: i32, facts: &DomainFacts) {
+        let flags = [
+            (facts.active, Self::ACTIVE),
+            (facts.persistent, Self::PERSISTENT),
+            (facts.managed_save, Self::MANAGED_SAVE),
+            (facts.autostart, Self::AUTOSTART),
+            (facts.snapshot, Self::SNAPSHOT),
+            (facts.checkpoint, Self::CHECKPOINT),
+        ];
+        let flags = flags.iter().filter(|(fact, _)| *fact).fold(0, |all, (_, flag)| all | flag);
+        let state = u64::from(u8::try_from(facts.state).unwrap_or_default()) << Self::STATE_AT;
+        let id = u64::from(id.cast_unsigned()) << Self::ID_AT;
+        self.0.store(id | state | flags, Ordering::Release);
+    }
+
+    pub fn get(&self) -> (i32, DomainFacts) {
+        let packed = self.0.load(Ordering::Acquire);
+        let is = |flag| packed & flag != 0;
+        let facts = DomainFacts {
+            active: is(Self::ACTIVE),
+            persistent: is(Self::PERSISTENT),
+            state: i32::from((packed >> Self::STATE_AT) as u8),
+            managed_save: is(Self::MANAGED_SAVE),
+            autostart: is(Self::AUTOSTART),
+            snapshot: is(Self::SNAPSHOT),
+            checkpoint: is(Self::CHECKPOINT),
+        };
+        (((packed >> Self::ID_AT) as u32).cast_signed(), facts)
+    }
 }
 
 /// Whether one group of two opposite filters lets an object through: none or both set pass all.
@@ -125,6 +175,25 @@ pub fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_glance_shows_what_it_was_given() {
+        let glance = DomainGlance::default();
+        let all = DomainFacts {
+            active: true,
+            persistent: true,
+            state: api::DOMAIN_PMSUSPENDED,
+            managed_save: true,
+            autostart: true,
+            snapshot: true,
+            checkpoint: true,
+        };
+        let few = DomainFacts { state: api::DOMAIN_SHUTOFF, autostart: true, ..Default::default() };
+        for (id, facts) in [(i32::MAX, all), (-1, few), (0, DomainFacts::default())] {
+            glance.set(id, &facts);
+            assert_eq!(glance.get(), (id, facts));
+        }
+    }
 
     #[test]
     fn opposite_filters_together_let_everything_through() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use virt_driver::{Call, DomainFacts, Job, domain_matches};
+use virt_driver::{Call, DomainFacts, DomainGlance, Job, domain_matches};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Definition;
 use virt_model::snapshot::{Checkpoint, Snapshot};
@@ -181,6 +181,12 @@ impl Family for State {
     const WHAT: &'static str = "domain";
     const ORIGIN: Origin = Origin::Domain;
 
+    type Glance = DomainGlance;
+
+    fn show(&self, glance: &DomainGlance) {
+        glance.set(self.id.unwrap_or(-1), &self.facts());
+    }
+
     fn is_active(&self) -> bool {
         self.active()
     }
@@ -233,7 +239,9 @@ impl World {
     /// The domains that pass the filters of `virConnectListAllDomains`.
     pub(crate) fn list_domains(&self, flags: u32) -> Vec<DomainRef> {
         self.domains.collect(|domain| {
-            domain.read(|state| domain_matches(flags, &state.facts()).then(|| domain.ref_at(state)))
+            let (id, facts) = domain.glance.get();
+            let (name, uuid) = (&domain.name, domain.uuid);
+            domain_matches(flags, &facts).then(|| DomainRef { name: Arc::clone(name), uuid, id })
         })
     }
 

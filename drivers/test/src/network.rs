@@ -34,6 +34,10 @@ impl Family for State {
     const WHAT: &'static str = "network";
     const ORIGIN: Origin = Origin::Network;
 
+    type Glance = ();
+
+    fn show(&self, (): &()) {}
+
     fn is_active(&self) -> bool {
         self.active
     }

@@ -35,6 +35,10 @@ impl Family for State {
     const WHAT: &'static str = "pool";
     const ORIGIN: Origin = Origin::Storage;
 
+    type Glance = ();
+
+    fn show(&self, (): &()) {}
+
     fn is_active(&self) -> bool {
         self.active
     }
