@@ -189,6 +189,9 @@ const MISSPELT: &[Slip] = &[Slip::Element, Slip::Attribute, Slip::Word];
 const MISPLACED: &[Slip] =
     &[Slip::ElementLost, Slip::ElementTwice, Slip::AttributeLost, Slip::StrayText];
 
+/// Stands for a text between elements, which the writer would not print.
+const STRAY: &str = "stray-text";
+
 /// The same numbers on every run.
 struct Dice(u64);
 
@@ -274,7 +277,7 @@ fn spoiled(tree: &Element<'static>, slip: Slip, dice: &mut Dice) -> Option<Eleme
                 attr.value = misspelt(&attr.value).into();
             }
         }
-        Slip::StrayText => element.children.push(Node::Text("stray".into())),
+        Slip::StrayText => element.children.push(Node::Element(Element::new(STRAY))),
     };
     let count = places(&tree, &fits);
     let mut at = dice.below(count);
@@ -303,7 +306,7 @@ fn judge_spoiled(name: &str, slips: &[Slip]) -> Option<Count> {
                 let Some(tree) = spoiled(&tree.to_static(), *slip, &mut dice) else { continue };
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 let file = scratch.join(format!("{root}-{stem}-{number}-{slip:?}.xml"));
-                let text = virt_xml::to_string(&tree);
+                let text = virt_xml::to_string(&tree).replace(&format!("<{STRAY}/>"), "stray");
                 std::fs::write(&file, &text).expect("a file in the scratch folder");
                 files.push(file);
                 texts.push(text);
