@@ -65,5 +65,10 @@ fn qemu(settings: &Settings) -> driver_qemu::Settings {
         },
     };
     let path = if settings.system { "system" } else { "session" };
-    driver_qemu::Settings { uri: format!("qemu:///{path}"), dirs, user: None }
+    driver_qemu::Settings {
+        uri: format!("qemu:///{path}"),
+        dirs,
+        config: settings.dirs.config.join("qemu.conf"),
+        privileged: settings.system,
+    }
 }

@@ -38,6 +38,12 @@ use settings::Settings;
 
 fn main() -> ExitCode {
     let name = "virtd";
+    if let Err(error) = virt_host::run_as_asked() {
+        // What it writes here is in the guest's log and explains why it did not start.
+        let source = error.source_io().map_or_else(String::new, |source| format!(": {source}"));
+        let _ = writeln!(std::io::stderr(), "{name}: {error}{source}");
+        return ExitCode::FAILURE;
+    }
     match args::parse(std::env::args().skip(1)) {
         Ok(Asked::Help) => print(&args::help(name)),
         Ok(Asked::Version) => print(&format!("{name} (ferrovirt) {}\n", env!("CARGO_PKG_VERSION"))),

@@ -3,8 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
+
+/// Limit: how long a daemon that was killed may take to end; one that holds its lock longer lives.
+const ENDING_MAX: Duration = Duration::from_secs(2);
+
+/// Between two looks at the lock.
+const ENDING_PAUSE: Duration = Duration::from_millis(5);
 
 /// Held until the daemon ends; dropping it removes the file.
 #[derive(Debug)]
@@ -28,7 +35,7 @@ impl PidFile {
                 .truncate(false)
                 .open(path)
                 .map_err(|error| format!("Failed to open pid file '{shown}': {error}"))?;
-            fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)
+            lock(&file)
                 .map_err(|error| format!("Failed to acquire pid file '{shown}': {error}"))?;
             if !is_at(&file, path) {
                 continue;
@@ -41,6 +48,18 @@ impl PidFile {
             return Ok(Self { path: path.to_owned(), _file: file });
         }
         Err(format!("Failed to acquire pid file '{shown}'"))
+    }
+}
+
+/// Takes the lock; a daemon that was killed may hold it until the kernel has cleared it away.
+fn lock(file: &File) -> rustix::io::Result<()> {
+    let since = Instant::now();
+    loop {
+        let done = fcntl_lock(file, FlockOperation::NonBlockingLockExclusive);
+        if done.is_ok() || since.elapsed() > ENDING_MAX {
+            return done;
+        }
+        std::thread::sleep(ENDING_PAUSE);
     }
 }
 

@@ -9,6 +9,7 @@ mod memory;
 mod numa;
 mod pidfd;
 mod process;
+mod run_as;
 mod spawn;
 mod text;
 
@@ -18,6 +19,7 @@ pub use memory::{MemoryInfo, page_sizes_kib};
 pub use numa::{Cell, cells};
 pub use pidfd::{Ended, Pidfd, Signal};
 pub use process::{Process, ThreadTimes, clock_ticks, thread_cpus, thread_times};
+pub use run_as::{Limits, RunAs, run_as_asked};
 pub use spawn::{Child, Spawn};
 
 use std::path::PathBuf;

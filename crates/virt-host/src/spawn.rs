@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{HostError, Pidfd, Result};
+use crate::{HostError, Pidfd, Result, RunAs};
 
 /// What to start, and how.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub struct Spawn {
     pub stdin: Option<OwnedFd>,
     /// Becomes descriptors 1 and 2.
     pub output: File,
-    /// User and group to run as, where it is not the daemon's own.
-    pub user: Option<(u32, u32)>,
+    /// Whom to run as, where it is not the daemon's own user.
+    pub user: Option<RunAs>,
 }
 
 /// A started program.
@@ -40,7 +40,10 @@ impl Spawn {
         let what = format!("run '{}'", self.program.display());
         let errors =
             self.output.try_clone().map_err(|error| HostError::io(what.as_str(), error))?;
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.user {
+            Some(user) => user.command(&self.program),
+            None => Command::new(&self.program),
+        };
         command
             .args(self.args)
             .env_clear()
@@ -50,9 +53,6 @@ impl Spawn {
             .stdout(self.output)
             .stderr(errors)
             .process_group(0);
-        if let Some((uid, gid)) = self.user {
-            command.uid(uid).gid(gid);
-        }
         let child = command.spawn().map_err(|error| HostError::io(what.as_str(), error))?;
         // Our own unreaped child cannot lose its pid before the descriptor is open.
         match Pidfd::open(child.id())? {

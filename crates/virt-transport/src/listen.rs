@@ -5,9 +5,16 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Gid, Mode, Uid};
 use virt_error::{Error, Origin, Result};
+
+/// Limit: how long a daemon that was killed may take to end; one that answers after this lives.
+const ENDING_MAX: Duration = Duration::from_secs(2);
+
+/// The first pause before it is asked again; each is twice the one before.
+const ENDING_PAUSE_MIN: Duration = Duration::from_millis(2);
 
 /// How a listening socket is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +73,24 @@ fn bind(wanted: &Listen<'_>) -> io::Result<UnixListener> {
 }
 
 /// Removes a socket that refuses connections; anything else at the path is left alone.
+///
+/// A daemon that was killed lets go of its locks before its sockets: until the kernel has closed
+/// them they still take connections that nobody will serve. So one that answers is asked again.
 fn remove_stale(path: &Path) -> io::Result<()> {
+    let mut waited = Duration::ZERO;
+    let mut pause = ENDING_PAUSE_MIN;
+    loop {
+        match remove_silent(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && waited < ENDING_MAX => {}
+            done => return done,
+        }
+        std::thread::sleep(pause);
+        waited = waited.saturating_add(pause);
+        pause = pause.saturating_mul(2);
+    }
+}
+
+fn remove_silent(path: &Path) -> io::Result<()> {
     let meta = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
@@ -84,6 +108,22 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    /// What a killed daemon leaves for a moment: a socket that still takes connections.
+    #[test]
+    fn a_socket_that_is_about_to_close_is_replaced() {
+        let path = std::env::temp_dir().join(format!("virt-listen-ending-{}", std::process::id()));
+        let wanted = Listen { path: &path, mode: 0o600, group: None, backlog: 5 };
+        let ending = listen(&wanted).expect("first");
+        let end = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(ending);
+        });
+        let _second = listen(&wanted).expect("second");
+        end.join().expect("joined");
+        connect(&path).expect("the second one answers");
+        std::fs::remove_file(&path).expect("remove");
+    }
 
     #[test]
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {

@@ -1,24 +1,26 @@
 //! The driver's heart: all guests, their events, and who may change one when.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use virt_driver::{Call, EventBus, Job, Table, Turn};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::Domain as Document;
-use virt_store::PidFile;
+use virt_store::{PidFile, StoreError};
 use virt_types::{DomainRef, Event};
 
 use crate::capabilities::{Capabilities, Emulators};
+use crate::config::Config;
 use crate::console::Consoles;
 use crate::dirs::{Dirs, store_error};
 use crate::events;
 use crate::guest::{Data, Definition, Guest, invalid_operation};
 use crate::monitor::{Happening, MonitorError, Sink, Watch};
 use crate::rules::{Lookup, QemuRules};
+use crate::security::{self, Security};
 
 /// Limit: how long a call waits for another one on the same guest; libvirt's own.
 pub(crate) const JOB_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -29,13 +31,22 @@ pub(crate) const MONITOR_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Limit: a document larger than this is no definition of ours.
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 
+/// Limit: how long a daemon that was killed may take to end.
+const ENDING_MAX: Duration = Duration::from_secs(2);
+
+/// Between two looks at its lock.
+const ENDING_PAUSE: Duration = Duration::from_millis(5);
+
 /// How the driver is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub uri: String,
     pub dirs: Dirs,
-    /// User and group of the emulators, where they are not the daemon's own.
-    pub user: Option<(u32, u32)>,
+    /// The file with the driver's configuration; it need not be there.
+    pub config: PathBuf,
+    /// Whether emulators can run as somebody else: the daemon is root's, for all users, and its
+    /// `main` begins with [`virt_host::run_as_asked`].
+    pub privileged: bool,
 }
 
 pub(crate) struct Core {
@@ -45,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) watch: Watch,
     pub(crate) emulators: Emulators,
     pub(crate) consoles: Consoles,
+    pub(crate) config: Config,
+    pub(crate) security: Security,
     last_id: AtomicI32,
     last_run: AtomicU64,
     me: Weak<Self>,
@@ -54,9 +67,13 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(settings: Settings) -> Result<Arc<Self>> {
+        let config = Config::read(&settings.config)?;
+        let security = Security::new(&config, settings.privileged)?;
         settings.dirs.make().map_err(|error| store_error(&error))?;
-        let lock = PidFile::acquire(&settings.dirs.run.join("driver.pid"));
-        let lock = lock.map_err(|error| store_error(&error))?;
+        for dir in [&settings.dirs.lib, &settings.dirs.channel] {
+            security::give(dir, security.usual())?;
+        }
+        let lock = acquire(&settings.dirs.run.join("driver.pid"))?;
         for dir in [&settings.dirs.config, &settings.dirs.run] {
             virt_store::sweep(dir).map_err(|error| store_error(&error))?;
         }
@@ -65,6 +82,8 @@ impl Core {
         Ok(Arc::new_cyclic(|me| Self {
             emulators: Emulators::new(settings.dirs.cache.clone()),
             settings,
+            config,
+            security,
             consoles: Consoles::default(),
             guests: Table::new(),
             events: EventBus::new(),
@@ -184,6 +203,20 @@ impl Core {
         match live {
             Some(document) => Ok(document),
             None => self.stored(guest)?.ok_or_else(|| invalid_operation("domain is gone")),
+        }
+    }
+}
+
+/// Takes the lock of the driver's directories; a daemon that was killed may hold it until the
+/// kernel has cleared it away.
+fn acquire(path: &Path) -> Result<PidFile> {
+    let since = Instant::now();
+    loop {
+        match PidFile::acquire(path) {
+            Err(StoreError::Locked { .. }) if since.elapsed() < ENDING_MAX => {
+                std::thread::sleep(ENDING_PAUSE);
+            }
+            done => return done.map_err(|error| store_error(&error)),
         }
     }
 }

@@ -83,6 +83,7 @@ impl Dirs {
             (&self.lib, 0o755),
             (&self.log, 0o755),
             (&self.cache, 0o755),
+            (&self.channel, 0o755),
         ] {
             virt_store::make_dir(dir, mode)?;
         }

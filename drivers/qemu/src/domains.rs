@@ -257,12 +257,13 @@ impl Domains for QemuDriver {
         _: &Call<'_>,
         dom: &DomainRef,
     ) -> Result<DomainGetSecurityLabelList> {
-        let label = |label: String| DomainSecurityLabel { label, enforcing: false };
-        let mut labels = Vec::new();
-        if self.seen(dom, Data::active)? {
-            labels.push(label(String::new()));
-            labels.extend(self.0.settings.user.map(|(uid, gid)| label(format!("+{uid}:+{gid}"))));
-        }
+        let labels: Vec<_> = self.seen(dom, |data| {
+            let live = data.live.as_ref().map(|live| {
+                [Some(""), crate::security::label_of(&live.document)].into_iter().flatten()
+            });
+            let label = |label: &str| DomainSecurityLabel { label: label.into(), enforcing: false };
+            live.into_iter().flatten().map(label).collect()
+        })?;
         Ok(DomainGetSecurityLabelList { ret: i32::try_from(labels.len()).unwrap_or(0), labels })
     }
 

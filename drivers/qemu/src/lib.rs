@@ -8,6 +8,7 @@ mod agent;
 mod argv;
 mod blocks;
 mod capabilities;
+mod config;
 #[cfg(test)]
 mod conformance;
 mod console;
@@ -30,6 +31,7 @@ mod open;
 mod raw;
 mod recover;
 mod rules;
+mod security;
 mod snapshots;
 mod stats;
 mod status;

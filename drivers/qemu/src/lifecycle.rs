@@ -32,6 +32,7 @@ use crate::guest::{Data, Guest, Live, operation_failed};
 use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::rules::Lookup;
+use crate::security::{self, Claim, Identity, give};
 use crate::status::{self, Status};
 use crate::{argv, cpu, image, vcpus};
 
@@ -53,12 +54,15 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
     let id = core.next_id();
     let mut document = definition.clone();
     document.id = Some(id);
-    prepare(core, &mut document, id)?;
+    let whom = core.security.label(&mut document)?;
+    prepare(core, &mut document, id, whom.as_ref())?;
     let emulator = PathBuf::from(document.devices.emulator.as_deref().unwrap_or_default());
     let capabilities = core.capabilities(&emulator)?;
     cpu::prepare(&mut document, &capabilities)?;
     let dir = core.dirs().guest(id, &document.name);
-    let result = launch(work, &document, &capabilities, &dir).and_then(|()| {
+    let mut claim = None;
+    let launched = launch(work, &document, &capabilities, &dir, whom.as_ref(), &mut claim);
+    let result = launched.and_then(|()| {
         let answers = interview(work)?;
         learn(work, &answers)?;
         vcpus::add_at_start(work)?;
@@ -66,8 +70,10 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
     });
     if let Err(error) = result {
         fail(work, &dir);
+        // Order: the files are given back by dropping the claim, when the emulator has ended.
         return Err(error);
     }
+    claim.into_iter().for_each(Claim::keep);
     let dom = guest.to_ref();
     if !paused {
         let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
@@ -83,7 +89,7 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
 }
 
 /// Fills in what only a running guest has.
-fn prepare(core: &Core, document: &mut Document, id: i32) -> Result<()> {
+fn prepare(core: &Core, document: &mut Document, id: i32, whom: Option<&Identity>) -> Result<()> {
     argv::number_nodes(document);
     argv::assign_aliases(document);
     disks(document);
@@ -100,7 +106,7 @@ fn prepare(core: &Core, document: &mut Document, id: i32) -> Result<()> {
     }
     if made {
         virt_store::make_dir(&channels, 0o750).map_err(|error| store_error(&error))?;
-        give(core, &channels)?;
+        give(&channels, whom)?;
     }
     let mut taken = Vec::new();
     for graphics in &mut document.devices.graphics {
@@ -109,7 +115,8 @@ fn prepare(core: &Core, document: &mut Document, id: i32) -> Result<()> {
         }
         let listen = graphics.listens.first_mut();
         if let Some(listen) = listen.filter(|listen| listen.kind == ListenType::Address) {
-            let address = listen.address.get_or_insert_with(|| "127.0.0.1".into()).clone();
+            let address =
+                listen.address.get_or_insert_with(|| core.config.vnc_listen.clone()).clone();
             let port = free_port(&address, &taken)?;
             taken.push(port);
             graphics.ports.port = Some(port);
@@ -149,30 +156,21 @@ fn free_port(address: &str, taken: &[i32]) -> Result<i32> {
     })
 }
 
-/// Hands a directory or socket to the emulator's user.
-fn give(core: &Core, path: &Path) -> Result<()> {
-    let Some((uid, gid)) = core.settings.user else { return Ok(()) };
-    std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(|error| {
-        Error::io(
-            Origin::Qemu,
-            &error,
-            format!("unable to set user and group on '{}'", path.display()),
-        )
-    })
-}
-
 /// Starts the process, stopped, with the monitor's socket listening already.
-fn launch(
-    work: &mut Work<'_>,
-    document: &Document,
+fn launch<'a, 'work: 'a>(
+    work: &mut Work<'work>,
+    document: &'a Document,
     capabilities: &crate::capabilities::Capabilities,
     dir: &Path,
+    whom: Option<&Identity>,
+    claim: &mut Option<Claim<'a>>,
 ) -> Result<()> {
     let (core, guest) = (work.core, work.guest);
     let args = argv::build(document, dir)?;
     virt_store::make_dir(dir, 0o750).map_err(|error| store_error(&error))?;
-    give(core, dir)?;
-    master_key(core, dir)?;
+    security::check_reach(dir, whom)?;
+    give(dir, whom)?;
+    master_key(dir, whom)?;
     let path = dir.join("monitor.sock");
     let at = |error: std::io::Error| {
         Error::io(Origin::Qemu, &error, format!("cannot make socket '{}'", path.display()))
@@ -192,13 +190,15 @@ fn launch(
         document: document.clone(),
     };
     status.write(core.dirs())?;
+    // Order: the status file says whose the files are before they are given away.
+    *claim = Some(core.security.claim(document, whom)?);
     let spawn = Spawn {
         program: emulator,
         args,
-        env: environment(dir, document),
+        env: environment(dir, document, whom),
         stdin: Some(listener.into()),
         output: log,
-        user: core.settings.user,
+        user: whom.map(|whom| whom.run_as.clone()),
     };
     let process = Arc::new(spawn.start().map_err(|error| host_error(&error))?.pidfd);
     status.pid = process.pid();
@@ -248,18 +248,34 @@ pub(crate) fn adopt(
 }
 
 /// The key under which secrets are handed to this emulator.
-fn master_key(core: &Core, dir: &Path) -> Result<()> {
+fn master_key(dir: &Path, whom: Option<&Identity>) -> Result<()> {
     let key = [virt_types::Uuid::random().0, virt_types::Uuid::random().0].concat();
     let path = dir.join("master-key.aes");
     virt_store::write(&path, &key, 0o600, Durability::Process)
         .map_err(|error| store_error(&error))?;
-    give(core, &path)
+    give(&path, whom)
 }
 
-fn environment(dir: &Path, document: &Document) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+fn environment(
+    dir: &Path,
+    document: &Document,
+    whom: Option<&Identity>,
+) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     let mut env = vec![("LC_ALL".into(), "C".into())];
-    for name in ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"] {
-        env.extend(std::env::var_os(name).map(|value| (name.into(), value)));
+    let keep = |env: &mut Vec<_>, names: &[&str]| {
+        for name in names {
+            env.extend(std::env::var_os(name).map(|value| ((*name).into(), value)));
+        }
+    };
+    keep(&mut env, &["PATH", "TMPDIR"]);
+    match whom {
+        None => keep(&mut env, &["HOME", "USER", "LOGNAME"]),
+        // Compat: another user is at home where it may write.
+        Some(_) => {
+            env.push(("HOME".into(), dir.into()));
+            env.push(("XDG_DATA_HOME".into(), dir.join(".local/share").into()));
+            env.push(("XDG_CONFIG_HOME".into(), dir.join(".config").into()));
+        }
     }
     env.push(("XDG_CACHE_HOME".into(), dir.join(".cache").into()));
     env.extend(argv::passthrough_env(document));
@@ -483,6 +499,7 @@ pub(crate) fn stopped(
         (data.live.take(), transient)
     });
     let Some(live) = live else { return };
+    core.security.release(&live.document);
     let _ = std::fs::remove_dir_all(core.dirs().guest(live.id, &guest.name));
     let _ = std::fs::remove_dir_all(core.dirs().guest_channels(live.id, &guest.name));
     log_end(core, &guest.name, reason, how);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use virt_driver::Job;
 use virt_error::Result;
 use virt_host::{Pidfd, Process, Signal};
+use virt_model::domain::Domain as Document;
 use virt_store::Autostart;
 use virt_types::{Uuid, api};
 use virt_xml::peek;
@@ -105,12 +106,12 @@ fn found(core: &Arc<Core>, status: Status, ready: Sender<()>) {
     let starting =
         (status.state, status.reason) == (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_STARTING_UP);
     let Some(process) = process else {
-        return vanished(core, &name, &dir, uuid, starting);
+        return vanished(core, &status.document, &dir, uuid, starting);
     };
     if starting {
         // Nobody was told that it runs, so it never did.
         let _ = process.signal(Signal::KILL);
-        return vanished(core, &name, &dir, uuid, starting);
+        return vanished(core, &status.document, &dir, uuid, starting);
     }
     let known = core.guests.by_uuid(&uuid).filter(|guest| *guest.name == *name);
     let guest = match known {
@@ -174,8 +175,10 @@ fn unfinished(name: &str, uuid: Uuid) -> Option<Pidfd> {
 }
 
 /// A guest that ended, or never really started, while nobody watched.
-fn vanished(core: &Core, name: &str, dir: &PathBuf, uuid: Uuid, starting: bool) {
-    status::remove(core.dirs(), name);
+fn vanished(core: &Core, document: &Document, dir: &PathBuf, uuid: Uuid, starting: bool) {
+    // Order: as long as the status file is there, a new daemon tries again.
+    core.security.release(document);
+    status::remove(core.dirs(), &document.name);
     // What is left there is found again by nobody.
     let _ = std::fs::remove_dir_all(dir);
     let Some(guest) = core.guests.by_uuid(&uuid) else { return };

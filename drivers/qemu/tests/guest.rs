@@ -43,7 +43,8 @@ impl Private {
 fn connect(scratch: &Scratch) -> Connection {
     let dir = |name: &str| scratch.join(name).join("libvirt");
     let dirs = Dirs::within(&dir("config"), &dir("state"), &dir("run"), &dir("log"), &dir("cache"));
-    let settings = Settings { uri: "qemu:///session".into(), dirs, user: None };
+    let config = scratch.join("config/libvirt/qemu.conf");
+    let settings = Settings { uri: "qemu:///session".into(), dirs, config, privileged: false };
     let driver = QemuDriver::start(settings).unwrap();
     Connection::new(vec![Arc::new(driver) as Arc<dyn Driver>], "qemu:///session", false)
 }

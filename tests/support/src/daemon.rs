@@ -31,6 +31,8 @@ pub struct Virtd {
     program: PathBuf,
     socket: PathBuf,
     child: Option<Child>,
+    /// Those that nobody has waited for.
+    killed: Vec<Child>,
 }
 
 impl Virtd {
@@ -43,7 +45,7 @@ impl Virtd {
     pub fn start_program(program: PathBuf) -> Self {
         let base = Scratch::new("virtd");
         let socket = base.join("run/libvirt/libvirt-sock");
-        let mut virtd = Self { base, program, socket, child: None };
+        let mut virtd = Self { base, program, socket, child: None, killed: Vec::new() };
         virtd.restart();
         virtd
     }
@@ -81,6 +83,14 @@ impl Virtd {
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());
+        }
+    }
+
+    /// [`Virtd::kill`], but the kernel may still be at work on it: what it held may be held yet.
+    pub fn kill_unawaited(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            self.killed.push(child);
         }
     }
 
@@ -132,6 +142,9 @@ impl Drop for Virtd {
         }
         for pid in self.emulators() {
             signal(pid, Signal::KILL);
+        }
+        for killed in &mut self.killed {
+            drop(killed.wait());
         }
     }
 }

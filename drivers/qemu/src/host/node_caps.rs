@@ -9,13 +9,14 @@ use super::installed;
 use crate::capabilities::Capabilities;
 use crate::core::Core;
 use crate::rules::Lookup;
+use crate::security::{Identity, MODEL};
 
 /// Prints the document.
 pub(super) fn document(core: &Core) -> String {
     let mut w = Writer::new();
     w.open("capabilities");
     w.raw("\n");
-    host(&mut w);
+    host(&mut w, core.security.usual());
     w.raw("\n");
     for (arch, emulator) in installed() {
         // An emulator that does not answer runs no guests.
@@ -44,7 +45,7 @@ fn uuid() -> Option<Uuid> {
     })
 }
 
-fn host(w: &mut Writer) {
+fn host(w: &mut Writer, usual: Option<&Identity>) {
     w.open("host");
     if let Some(uuid) = uuid() {
         w.text_element("uuid", &uuid.to_string());
@@ -59,7 +60,24 @@ fn host(w: &mut Writer) {
     w.text_element("model", "none");
     w.text_element("doi", "0");
     w.close("secmodel");
+    if let Some(usual) = usual {
+        owners(w, usual);
+    }
     w.close("host");
+}
+
+/// Whom guests run as, and have their files, when they do not say it themselves.
+fn owners(w: &mut Writer, usual: &Identity) {
+    w.open("secmodel");
+    w.text_element("model", MODEL);
+    w.text_element("doi", "0");
+    for kind in ["kvm", "qemu"] {
+        w.open("baselabel");
+        w.attr("type", kind);
+        w.text(&usual.label());
+        w.close("baselabel");
+    }
+    w.close("secmodel");
 }
 
 /// The processor: the model it has wholly, its own signature, and what it has beside the model.
