@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use test_support::{
-    Daemon, Normaliser, Outcome, Reference, Scratch, Terminal, Virtd, debian_program, or_skip,
-    our_program, reference_program, run, tiny_domain, tiny_guest, virsh, wait_until,
+    Daemon, Normaliser, Outcome, Reference, Scratch, Terminal, Virtd, debian_program, guests_path,
+    or_skip, our_program, reference_program, run, tiny_domain, tiny_guest, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -128,7 +128,7 @@ fn a_guest_leads_the_same_life_under_both_daemons() {
     for shell in [shell, our_program("virsh")] {
         // A new daemon each time: ids are counted from 1.
         let virtd = Virtd::start();
-        let ours = Side::new(&shell, &virtd, "system").lead(&home, &document);
+        let ours = Side::new(&shell, &virtd, guests_path()).lead(&home, &document);
         assert_same(&ours, &theirs);
         assert_eq!(virtd.emulators(), [0; 0], "an emulator is left over");
     }
@@ -138,7 +138,7 @@ fn a_guest_leads_the_same_life_under_both_daemons() {
 fn a_guest_marked_for_it_starts_with_the_host() {
     let (home, _) = or_skip!(files());
     let mut virtd = Virtd::start();
-    let side = Side::new(&our_program("virsh"), &virtd, "system");
+    let side = Side::new(&our_program("virsh"), &virtd, guests_path());
     side.run(&home, "define {DIR}/guest.xml; autostart guest").ok();
     let document = side.run(&home, "dumpxml guest").ok();
 
@@ -160,7 +160,7 @@ fn a_guest_marked_for_it_starts_with_the_host() {
 fn a_transient_guest_is_gone_when_it_ends_and_its_id_is_not_given_again() {
     let (home, _) = or_skip!(files());
     let virtd = Virtd::start();
-    let side = Side::new(&our_program("virsh"), &virtd, "system");
+    let side = Side::new(&our_program("virsh"), &virtd, guests_path());
     side.run(&home, "create {DIR}/guest.xml").ok();
     let id = side.run(&home, "domid guest").ok();
     assert_eq!(id.trim(), "1");

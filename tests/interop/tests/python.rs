@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use test_support::{
-    Daemon, Reference, Scratch, Virtd, debian_program, or_skip, run, system_python, tiny_domain,
-    tiny_guest,
+    Daemon, Reference, Scratch, Virtd, debian_program, guests_path, or_skip, run, system_python,
+    tiny_domain, tiny_guest,
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -41,7 +41,7 @@ fn the_default_world_through_python() {
 #[test]
 fn a_real_guest_through_python() {
     let virtd = Virtd::start();
-    or_skip!(guest(&virtd, "system"));
+    or_skip!(guest(&virtd, guests_path()));
 }
 
 /// Calls that libvirt's test driver answers and ours refuses. A line here is a debt.

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use test_support::{
-    Daemon as _, Scratch, Signal, Virtd, debian_program, long_run, or_skip, our_program, run,
-    signal, tiny_domain, tiny_guest, virsh, wait_until,
+    Daemon as _, Scratch, Signal, Virtd, debian_program, guests_path, long_run, or_skip,
+    our_program, run, signal, tiny_domain, tiny_guest, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ struct World {
 impl World {
     /// Runs one command; `Err` if it was not answered with success.
     fn ask(&self, line: &str) -> Result<String, String> {
-        let uri = self.virtd.uri("qemu", "system");
+        let uri = self.virtd.uri("qemu", guests_path());
         let outcome = run(virsh(&self.shell, &uri, self.files.path()).arg(line), LIMIT);
         if outcome.code == Some(0) { Ok(outcome.stdout) } else { Err(outcome.stderr) }
     }

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use test_support::{
-    Daemon as _, Outcome, Scratch, Signal, Virtd, debian_program, or_skip, our_program, run,
-    signal, tiny_domain, tiny_guest, virsh,
+    Daemon as _, Outcome, Scratch, Signal, Virtd, debian_program, guests_path, or_skip,
+    our_program, run, signal, tiny_domain, tiny_guest, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ struct World {
 
 impl World {
     fn command(&self, line: &str) -> Command {
-        let uri = self.virtd.uri("qemu", "system");
+        let uri = self.virtd.uri("qemu", guests_path());
         let mut command = virsh(&self.shell, &uri, self.files.path());
         command.arg(line.replace("{DIR}", &self.files.path().to_string_lossy()));
         command

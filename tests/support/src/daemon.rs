@@ -25,6 +25,11 @@ pub trait Daemon {
     }
 }
 
+/// The path of the QEMU driver's address that a daemon of this user serves.
+pub fn guests_path() -> &'static str {
+    if rustix::process::geteuid().is_root() { "system" } else { "session" }
+}
+
 /// Our daemon, with everything it reads and writes below one folder.
 pub struct Virtd {
     base: Scratch,
