@@ -1,9 +1,13 @@
-//! Files that commands read, bounded.
+//! Files that commands read, bounded, and descriptors that they hand on.
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
+use virt_driver::{CallContext, Connection};
 use virt_error::errno_text;
+use virt_types::feature;
 
 use crate::failure::{Failure, fail};
 
@@ -41,4 +45,32 @@ pub(crate) fn absolute(path: &str) -> String {
 pub(crate) fn is_block_device(path: &str) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
     std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device())
+}
+
+/// Limit: descriptors that go with one call.
+const PASSED_MAX: usize = 32;
+
+/// The connection for one call that copies of this process's descriptors go with: `3,4`.
+pub(crate) fn passing(connection: &Connection, numbers: &str) -> Result<Connection, Failure> {
+    let parsed = numbers.split(',').map(|text| match text.parse::<u32>() {
+        Ok(number) => Ok(number),
+        Err(_) => fail(format!("Unable to parse FD number '{text}'")),
+    });
+    let parsed = parsed.collect::<Result<Vec<u32>, Failure>>()?;
+    if parsed.len() > PASSED_MAX {
+        return fail(format!("too many descriptors: {}", parsed.len()));
+    }
+    // Compat: a driver that takes none is asked all the same, and refuses the call.
+    let files = match connection.supports_feature(feature::FD_PASSING) {
+        true => parsed.into_iter().map(copy_of).collect::<Result<_, _>>()?,
+        false => Vec::new(),
+    };
+    Ok(connection.with_context(Arc::new(CallContext::new(files, |_| {}))))
+}
+
+/// What the system shows of a descriptor is opened, so that no borrowed number is needed.
+fn copy_of(number: u32) -> Result<OwnedFd, Failure> {
+    let path = format!("/proc/self/fd/{number}");
+    let file = File::options().read(true).write(true).open(&path).or_else(|_| File::open(&path));
+    file.map(OwnedFd::from).map_err(|error| refusal("pass", &path, &error))
 }

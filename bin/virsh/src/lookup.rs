@@ -203,12 +203,22 @@ fn in_that_pool(
 
 /// The interface of `--interface`, by name or by MAC address.
 pub(crate) fn interface(shell: &mut Shell, args: &Args, by: By) -> Result<InterfaceRef, Failure> {
+    interface_of(shell, args, "interface", by)
+}
+
+/// The same, with another name for the option.
+pub(crate) fn interface_of(
+    shell: &mut Shell,
+    args: &Args,
+    option: &str,
+    by: By,
+) -> Result<InterfaceRef, Failure> {
     let connection = shell.connection()?;
-    let text = named(shell, args, "interface")?;
+    let text = named(shell, args, option)?;
     let failed = || format!("failed to get interface '{text}'");
     let is_mac = text.len() == 17 && text.split(':').count() == 6;
     if by.uuid && is_mac {
-        trying(shell, args, "interface", "trying as interface MAC");
+        trying(shell, args, option, "trying as interface MAC");
         match connection.interface_lookup_by_mac_string(text) {
             Ok(found) => return Ok(found),
             Err(error) if !by.name => return Err(error).during(failed),
@@ -216,7 +226,7 @@ pub(crate) fn interface(shell: &mut Shell, args: &Args, by: By) -> Result<Interf
         }
     }
     if by.name {
-        trying(shell, args, "interface", "trying as interface NAME");
+        trying(shell, args, option, "trying as interface NAME");
         return connection.interface_lookup_by_name(text).during(failed);
     }
     fail(failed())

@@ -51,6 +51,16 @@ pub(crate) fn disks(domain: &Element<'_>) -> Vec<Disk> {
         .collect()
 }
 
+/// The copy that a job makes of the disk with this target or source.
+pub(crate) fn mirror_of<'e, 'a>(domain: &'e Element<'a>, disk: &str) -> Option<&'e Element<'a>> {
+    let named = |found: &Element<'a>| {
+        attr_at(found, &["target"], "dev") == Some(disk)
+            || ["file", "dev"].iter().any(|attr| attr_at(found, &["source"], attr) == Some(disk))
+    };
+    let mut disks = domain.child("devices")?.children_named("disk");
+    disks.find(|found| named(found))?.child("mirror")
+}
+
 /// Where a directly attached NVMe namespace sits.
 fn nvme_address(source: &Element<'_>) -> Option<String> {
     let address = source.child("address")?;

@@ -10,6 +10,7 @@ use virt_types::{Event, EventClass, Uuid};
 use super::event_words::{DOMAIN_EVENTS, Kind, Kinds, describe};
 use crate::clock;
 use crate::failure::{Done, Failure, fail};
+use crate::interrupt::Watched;
 use crate::lookup::{device, domain, network, pool, secret};
 use crate::shell::{Shell, sayln};
 
@@ -122,7 +123,7 @@ fn find(kinds: Kinds, name: &str) -> Result<&'static Kind, Failure> {
 }
 
 /// The time to wait. Compat: it is kept as milliseconds in 32 bits, and 0 is refused.
-fn timeout_of(args: &Args) -> Result<Option<Duration>, Failure> {
+pub(crate) fn timeout_of(args: &Args) -> Result<Option<Duration>, Failure> {
     let Some(seconds) = args.number::<u32>("timeout")? else { return Ok(None) };
     let milliseconds = i32::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1000));
     match milliseconds {
@@ -167,8 +168,13 @@ fn wait(
     }
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut received = 0_u64;
+    let watched = Watched::new();
     loop {
         match next(&events, deadline) {
+            Err(RecvTimeoutError::Timeout) if watched.pressed() => {
+                sayln!(shell, "event loop interrupted");
+                break;
+            }
             Ok(event) => {
                 received += 1;
                 print(shell, args, &event);
@@ -195,8 +201,8 @@ fn is_over(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
-/// Limit: how long a lost connection can go unnoticed.
-const ALIVE_CHECK: Duration = Duration::from_secs(1);
+/// Limit: how long Ctrl-C or a lost connection can go unnoticed.
+const ALIVE_CHECK: Duration = Duration::from_millis(100);
 
 fn next(events: &Receiver<Event>, deadline: Option<Instant>) -> Result<Event, RecvTimeoutError> {
     let left = deadline.map_or(ALIVE_CHECK, |deadline| {

@@ -146,3 +146,23 @@ pub(crate) fn cmd_complete(shell: &mut Shell, args: &Args) -> Done {
     }
     if candidates.is_empty() { Err(Failure::silent()) } else { Ok(()) }
 }
+
+/// Prints parts of the table; that the table is sound is a test of its own.
+pub(crate) fn cmd_self_test(shell: &mut Shell, args: &Args) -> Done {
+    for command in TABLE.commands().filter(|command| command.alias_of.is_none()) {
+        if args.flag("dump-help") {
+            let text = virt_cli::command_help(command);
+            shell.print(format_args!("{text}"));
+        }
+        if args.flag("completers-missing") {
+            let unknown = command.options.iter().filter(|option| {
+                option.kind == virt_cli::Kind::String && option.values == virt_cli::Values::Unknown
+            });
+            let names: Vec<&str> = unknown.map(|option| option.name).collect();
+            if !names.is_empty() {
+                sayln!(shell, "{}: {}", command.name, names.join(","));
+            }
+        }
+    }
+    Ok(())
+}

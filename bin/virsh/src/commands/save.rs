@@ -8,6 +8,7 @@ use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::{absolute, read_document};
 use crate::lookup::{By, domain, domain_by};
 use crate::options::flags_of;
+use crate::progress::watch;
 use crate::shell::{Shell, extra};
 
 const STATES: &[(&str, u32)] =
@@ -55,14 +56,17 @@ pub(crate) fn cmd_save(shell: &mut Shell, args: &Args) -> Done {
     let xml = xml.as_deref();
     let flags = flags_of(args, SAVE_FLAGS);
     let connection = shell.connection()?;
+    let label = args.flag("verbose").then_some("Save");
     // Compat: the oldest call that can express what was asked.
-    let saved = if !params.is_empty() {
-        connection.domain_save_params(&found, &with_file(params, &path, xml), flags)
-    } else if flags != 0 || xml.is_some() {
-        connection.domain_save_flags(&found, &path, xml, flags)
-    } else {
-        connection.domain_save(&found, &path)
-    };
+    let saved = watch(&connection, &found, label, || {
+        if !params.is_empty() {
+            connection.domain_save_params(&found, &with_file(params, &path, xml), flags)
+        } else if flags != 0 || xml.is_some() {
+            connection.domain_save_flags(&found, &path, xml, flags)
+        } else {
+            connection.domain_save(&found, &path)
+        }
+    });
     saved.during(|| format!("Failed to save domain '{}' to {file}", found.name))?;
     extra!(shell, "\nDomain '{}' saved to {}", found.name, file);
     Ok(())
@@ -109,7 +113,9 @@ pub(crate) fn cmd_save_image_define(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_managedsave(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let flags = flags_of(args, SAVE_FLAGS);
-    let saved = shell.connection()?.domain_managed_save(&found, flags);
+    let connection = shell.connection()?;
+    let label = args.flag("verbose").then_some("Managedsave");
+    let saved = watch(&connection, &found, label, || connection.domain_managed_save(&found, flags));
     saved.during(|| format!("Failed to save domain '{}' state", found.name))?;
     extra!(shell, "\nDomain '{}' state saved by libvirt", found.name);
     Ok(())
@@ -187,10 +193,11 @@ pub(crate) fn cmd_dump(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, DUMP_FLAGS);
     let format = dump_format(args)?;
     let connection = shell.connection()?;
-    let dumped = match format {
+    let label = args.flag("verbose").then_some("Dump");
+    let dumped = watch(&connection, &found, label, || match format {
         0 => connection.domain_core_dump(&found, &path, flags),
         _ => connection.domain_core_dump_with_format(&found, &path, format, flags),
-    };
+    });
     dumped.during(|| format!("Failed to core dump domain '{}' to {file}", found.name))?;
     extra!(shell, "\nDomain '{}' dumped to {}", found.name, file);
     Ok(())

@@ -69,4 +69,16 @@ pub(crate) static ITSELF: &[Entry] = &[
     )
     .offline()
     .hidden(),
+    Entry::new(
+        "self-test",
+        itself::cmd_self_test,
+        "check the table of commands",
+        "For tests of shells: checks the table of commands, or prints parts of it.",
+        &[
+            Opt::flag("completers-missing", "list options whose values cannot be completed"),
+            Opt::flag("dump-help", "print the help of every command"),
+        ],
+    )
+    .offline()
+    .hidden(),
 ];

@@ -5,6 +5,8 @@ mod domain;
 mod guest;
 mod host;
 mod itself;
+mod job;
+mod migrate;
 mod moment;
 mod monitor;
 mod network;
@@ -28,6 +30,8 @@ pub(crate) static TABLE: Table<Run> = Table {
                 domain::DOMAIN_COMMANDS,
                 devices::DEVICE_COMMANDS,
                 save::SAVE_COMMANDS,
+                job::JOB_COMMANDS,
+                migrate::MIGRATE_COMMANDS,
                 tune::TUNE_COMMANDS,
                 guest::GUEST_COMMANDS,
             ],
@@ -54,6 +58,7 @@ pub(crate) static TABLE: Table<Run> = Table {
         Group { title: "Node Device", keyword: "nodedev", commands: &[host::NODEDEV_COMMANDS] },
         Group { title: "Secret", keyword: "secret", commands: &[network::SECRET_COMMANDS] },
         Group { title: "Snapshot", keyword: "snapshot", commands: &[moment::SNAPSHOT_COMMANDS] },
+        Group { title: "Backup", keyword: "backup", commands: &[moment::BACKUP_COMMANDS] },
         Group { title: "Storage Pool", keyword: "pool", commands: &[storage::POOL_COMMANDS] },
         Group { title: "Storage Volume", keyword: "volume", commands: &[storage::VOLUME_COMMANDS] },
         Group { title: "Virsh itself", keyword: "virsh", commands: &[itself::ITSELF] },

@@ -2,11 +2,18 @@
 
 use virt_cli::{Opt, Values};
 
-use crate::commands::{checkpoint, snapshot};
-use crate::options::{DOMAIN, LIVE, PRINT_XML, VALIDATE, WRAP, XPATH};
+use crate::commands::{backup, checkpoint, edit, snapshot};
+use crate::options::{ACTIVE_DOMAIN, DOMAIN, LIVE, PRINT_XML, VALIDATE, WRAP, XPATH};
 use crate::table::Entry;
 
 pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "checkpoint-edit",
+        edit::cmd_checkpoint_edit,
+        "edit the document of a checkpoint",
+        "Lets you change the document of a checkpoint in an editor.",
+        &[DOMAIN, Opt::string("checkpointname", "the checkpoint").needed()],
+    ),
     Entry::new(
         "checkpoint-create",
         checkpoint::cmd_checkpoint_create,
@@ -97,6 +104,19 @@ pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
 ];
 
 pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "snapshot-edit",
+        edit::cmd_snapshot_edit,
+        "edit the document of a snapshot",
+        "Lets you change the document of a snapshot in an editor.",
+        &[
+            DOMAIN,
+            Opt::string("snapshotname", "the snapshot").at(),
+            Opt::flag("current", "the current one, or make it that"),
+            Opt::flag("rename", "its new name replaces the old"),
+            Opt::flag("clone", "its new name makes another snapshot"),
+        ],
+    ),
     Entry::new(
         "snapshot-create",
         snapshot::cmd_snapshot_create,
@@ -240,5 +260,29 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
             Opt::flag("force", "even where it is risky"),
             Opt::flag("reset-nvram", "begin with fresh firmware variables"),
         ],
+    ),
+];
+
+pub(crate) static BACKUP_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "backup-begin",
+        backup::cmd_backup_begin,
+        "back up disks while they are used",
+        "Starts a backup of the disks of a running domain.",
+        &[
+            ACTIVE_DOMAIN,
+            Opt::string("backupxml", "file that says how").at().of(Values::File),
+            Opt::string("checkpointxml", "file with a checkpoint to make beside it")
+                .unwanted()
+                .of(Values::File),
+            Opt::flag("reuse-external", "the destinations are there already"),
+        ],
+    ),
+    Entry::new(
+        "backup-dumpxml",
+        backup::cmd_backup_dumpxml,
+        "document of a backup",
+        "Prints the document of the backup that runs, or a part of it.",
+        &[ACTIVE_DOMAIN, XPATH, WRAP],
     ),
 ];

@@ -3,13 +3,43 @@
 use virt_cli::{Opt, Values};
 
 use crate::commands::network::SECTIONS;
-use crate::commands::{event, interface, network, security};
+use crate::commands::{bridge, edit, event, interface, network, security};
 use crate::options::{
     CONFIG, CURRENT, FILE, INTERFACE, LIVE, NETWORK, NWFILTER, SECRET, VALIDATE, WRAP, XPATH,
 };
 use crate::table::Entry;
 
 pub(crate) static INTERFACE_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "iface-bridge",
+        bridge::cmd_iface_bridge,
+        "make a bridge of an interface",
+        "Makes a bridge that takes the place of an interface, with that attached.",
+        &[
+            INTERFACE,
+            Opt::string("bridge", "name of the bridge").needed(),
+            Opt::flag("no-stp", "without spanning tree"),
+            Opt::number("delay", "seconds before a new port forwards").unwanted(),
+            Opt::flag("no-start", "do not start it"),
+        ],
+    ),
+    Entry::new(
+        "iface-edit",
+        edit::cmd_iface_edit,
+        "edit the document of an interface",
+        "Lets you change the document of an interface in an editor.",
+        &[INTERFACE],
+    ),
+    Entry::new(
+        "iface-unbridge",
+        bridge::cmd_iface_unbridge,
+        "take a bridge apart",
+        "Removes a bridge and gives its interface its place back.",
+        &[
+            Opt::string("bridge", "the bridge").needed().of(Values::Object("interface")),
+            Opt::flag("no-start", "do not start the interface"),
+        ],
+    ),
     Entry::new(
         "iface-begin",
         interface::cmd_iface_begin,
@@ -99,6 +129,13 @@ pub(crate) static INTERFACE_COMMANDS: &[Entry] = &[
 
 pub(crate) static FILTER_COMMANDS: &[Entry] = &[
     Entry::new(
+        "nwfilter-edit",
+        edit::cmd_nwfilter_edit,
+        "edit the document of a filter",
+        "Lets you change the document of a network filter in an editor.",
+        &[NWFILTER],
+    ),
+    Entry::new(
         "nwfilter-define",
         security::cmd_nwfilter_define,
         "keep a filter from an XML file",
@@ -157,6 +194,13 @@ pub(crate) static FILTER_COMMANDS: &[Entry] = &[
 ];
 
 pub(crate) static NETWORK_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "net-edit",
+        edit::cmd_net_edit,
+        "edit the document of a network",
+        "Lets you change the document of a network in an editor.",
+        &[NETWORK],
+    ),
     Entry::new(
         "net-autostart",
         network::cmd_net_autostart,

@@ -2,7 +2,7 @@
 
 use virt_cli::{Opt, Values};
 
-use crate::commands::save;
+use crate::commands::{edit, save};
 use crate::options::{ACTIVE_DOMAIN, DOMAIN, FILE, WRAP, XPATH};
 use crate::table::Entry;
 
@@ -18,6 +18,27 @@ const SECRETS: Opt = Opt::flag("security-info", "with secrets");
 const VERBOSE: Opt = Opt::flag("verbose", "show how far it is");
 
 pub(crate) static SAVE_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "managedsave-edit",
+        edit::cmd_managedsave_edit,
+        "edit the document of a managed save",
+        "Lets you change the document that goes with a managed save, in an editor.",
+        &[DOMAIN, RUNNING, PAUSED],
+    ),
+    Entry::new(
+        "save-image-edit",
+        edit::cmd_save_image_edit,
+        "edit the document in a saved state",
+        "Lets you change the document in a file that a domain was saved to, in an editor.",
+        &[SAVED, RUNNING, PAUSED],
+    ),
+    Entry::new(
+        "edit",
+        edit::cmd_edit,
+        "edit the document of a domain",
+        "Lets you change the document of a domain in an editor.",
+        &[DOMAIN, Opt::flag("skip-validate", "do not check it against its schema")],
+    ),
     Entry::new(
         "dump",
         save::cmd_dump,

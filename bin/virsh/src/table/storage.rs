@@ -3,11 +3,18 @@
 use virt_cli::{Opt, Values};
 
 use crate::commands::volume::WIPES;
-use crate::commands::{event, pool, volume};
+use crate::commands::{edit, event, pool, transfer, volume};
 use crate::options::{FILE, POOL, POOL_AT, PRINT_XML, VALIDATE, VOL, WRAP, XPATH};
 use crate::table::Entry;
 
 pub(crate) static POOL_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "pool-edit",
+        edit::cmd_pool_edit,
+        "edit the document of a pool",
+        "Lets you change the document of a pool in an editor.",
+        &[POOL],
+    ),
     Entry::new(
         "find-storage-pool-sources-as",
         pool::cmd_find_storage_pool_sources_as,
@@ -244,6 +251,34 @@ pub(crate) static POOL_COMMANDS: &[Entry] = &[
 ];
 
 pub(crate) static VOLUME_COMMANDS: &[Entry] = &[
+    Entry::new(
+        "vol-download",
+        transfer::cmd_vol_download,
+        "copy a volume to a file",
+        "Writes what a volume contains to a file.",
+        &[
+            VOL,
+            Opt::string("file", "where to write").needed().of(Values::File),
+            POOL_AT,
+            Opt::number("offset", "where in the volume to begin").unwanted(),
+            Opt::number("length", "how much of it").unwanted(),
+            Opt::flag("sparse", "leave holes where the volume has them"),
+        ],
+    ),
+    Entry::new(
+        "vol-upload",
+        transfer::cmd_vol_upload,
+        "copy a file to a volume",
+        "Writes what a file contains to a volume.",
+        &[
+            VOL,
+            Opt::string("file", "what to read").needed().of(Values::File),
+            POOL_AT,
+            Opt::number("offset", "where in the volume to begin").unwanted(),
+            Opt::number("length", "how much of it").unwanted(),
+            Opt::flag("sparse", "leave holes where the file has them"),
+        ],
+    ),
     Entry::new(
         "vol-clone",
         volume::cmd_vol_clone,
