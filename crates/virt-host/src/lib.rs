@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod cpu;
+mod group;
 mod memory;
 mod numa;
 mod pidfd;
@@ -15,10 +16,11 @@ mod text;
 
 pub use cgroup::{Cgroups, cgroups};
 pub use cpu::{Cpu, CpuInfo, CpuTime, Shape, Topology};
+pub use group::{Group, Version};
 pub use memory::{MemoryInfo, page_sizes_kib};
 pub use numa::{Cell, cells};
 pub use pidfd::{Ended, Pidfd, Signal};
-pub use process::{Process, ThreadTimes, clock_ticks, thread_cpus, thread_times};
+pub use process::{Process, ThreadTimes, clock_ticks, thread_cpus, thread_times, threads};
 pub use run_as::{Limits, RunAs, run_as_asked};
 pub use spawn::{Child, Spawn};
 

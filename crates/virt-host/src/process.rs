@@ -59,6 +59,19 @@ impl Process {
     }
 }
 
+/// The threads of a process with their names, in the order of their numbers.
+pub fn threads(pid: u32) -> Vec<(u32, String)> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut threads: Vec<(u32, String)> = entries
+        .filter_map(|entry| {
+            let name = text::read(entry.path().join("comm"))?;
+            Some((entry.file_name().to_str()?.parse().ok()?, name.trim_end().to_owned()))
+        })
+        .collect();
+    threads.sort_unstable();
+    threads
+}
+
 /// The times of one thread of a process.
 pub fn thread_times(pid: u32, thread: u32) -> Option<ThreadTimes> {
     let dir = format!("/proc/{pid}/task/{thread}");

@@ -22,8 +22,10 @@ pub struct Spawn {
     pub env: Vec<(OsString, OsString)>,
     /// Becomes descriptor 0: the one way to hand a descriptor over that no other start can race.
     pub stdin: Option<OwnedFd>,
-    /// Becomes descriptors 1 and 2.
+    /// Becomes descriptor 1.
     pub output: File,
+    /// Becomes descriptor 2; the same as 1 where there is none.
+    pub errors: Option<File>,
     /// Whom to run as, where it is not the daemon's own user.
     pub user: Option<RunAs>,
 }
@@ -38,8 +40,10 @@ impl Spawn {
     /// Starts the program.
     pub fn start(self) -> Result<Child> {
         let what = format!("run '{}'", self.program.display());
-        let errors =
-            self.output.try_clone().map_err(|error| HostError::io(what.as_str(), error))?;
+        let errors = match self.errors {
+            Some(errors) => errors,
+            None => self.output.try_clone().map_err(|error| HostError::io(what.as_str(), error))?,
+        };
         let mut command = match &self.user {
             Some(user) => user.command(&self.program),
             None => Command::new(&self.program),
@@ -84,6 +88,7 @@ mod tests {
             env: vec![("ONLY".into(), "this".into()), ("PATH".into(), "/bin:/usr/bin".into())],
             stdin: Some(theirs.into()),
             output: File::create(&log).unwrap(),
+            errors: None,
             user: None,
         }
         .start()
@@ -108,6 +113,7 @@ mod tests {
             env: vec![],
             stdin: None,
             output: File::create("/dev/null").unwrap(),
+            errors: None,
             user: None,
         }
         .start()

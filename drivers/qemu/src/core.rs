@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use virt_driver::{Call, EventBus, Job, Table, Turn};
 use virt_error::{Code, Error, Origin, Result};
+use virt_guests::Consoles;
 use virt_model::ParseFlags;
 use virt_model::domain::Domain as Document;
 use virt_store::{PidFile, StoreError};
@@ -14,7 +15,6 @@ use virt_types::{DomainRef, Event};
 
 use crate::capabilities::{Capabilities, Emulators};
 use crate::config::Config;
-use crate::console::Consoles;
 use crate::dirs::{Dirs, store_error};
 use crate::events;
 use crate::guest::{Data, Definition, Guest, invalid_operation};

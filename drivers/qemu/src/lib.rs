@@ -11,7 +11,6 @@ mod capabilities;
 mod config;
 #[cfg(test)]
 mod conformance;
-mod console;
 mod control;
 mod core;
 mod cpu;

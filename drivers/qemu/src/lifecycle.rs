@@ -198,6 +198,7 @@ fn launch<'a, 'work: 'a>(
         env: environment(dir, document, whom),
         stdin: Some(listener.into()),
         output: log,
+        errors: None,
         user: whom.map(|whom| whom.run_as.clone()),
     };
     let process = Arc::new(spawn.start().map_err(|error| host_error(&error))?.pidfd);
@@ -300,7 +301,7 @@ fn open_log(
     let mut text = format!(
         "{}: starting up ferrovirt version: {}, qemu version: {major}.{minor}.{micro}{}, kernel: {}, \
          hostname: {}\n{}",
-        crate::events::log_time(),
+        virt_guests::log_time(),
         env!("CARGO_PKG_VERSION"),
         capabilities.package,
         virt_host::kernel_release(),
@@ -529,7 +530,7 @@ fn log_end(core: &Core, name: &str, reason: i32, how: Ended) {
     };
     let path = core.dirs().log.join(format!("{name}.log"));
     if let Ok(mut log) = File::options().append(true).open(path) {
-        let line = format!("{}: shutting down, reason={word}{how}\n", crate::events::log_time());
+        let line = format!("{}: shutting down, reason={word}{how}\n", virt_guests::log_time());
         // A log that is full loses a line.
         let _ = log.write_all(line.as_bytes());
     }
@@ -538,5 +539,5 @@ fn log_end(core: &Core, name: &str, reason: i32, how: Ended) {
 /// A document as its file holds it.
 pub(crate) fn definition_text(document: &Document) -> String {
     let flags = PrintFlags { inactive: true, secure: true, ..PrintFlags::default() };
-    format!("{}{}", status::header(&document.name), document.to_xml(flags))
+    format!("{}{}", virt_guests::words::header(&document.name), document.to_xml(flags))
 }

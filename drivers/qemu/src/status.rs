@@ -7,11 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use virt_error::{Code, Error, Origin, Result};
+use virt_guests::words;
 use virt_model::domain::Domain as Document;
 use virt_model::schema::Out;
 use virt_model::{ParseFlags, PrintFlags};
 use virt_store::Durability;
-use virt_types::api;
 use virt_xml::{Element, Writer};
 
 use crate::dirs::{Dirs, store_error};
@@ -32,80 +32,6 @@ pub(crate) struct Status {
     pub(crate) document: Document,
 }
 
-/// Names of states and reasons in the file, by number.
-const STATES: [&str; 8] = [
-    "no state",
-    "running",
-    "blocked",
-    "paused",
-    "in shutdown",
-    "shut off",
-    "crashed",
-    "pmsuspended",
-];
-const RUNNING: [&str; 13] = [
-    "unknown",
-    "booted",
-    "migrated",
-    "restored",
-    "from snapshot",
-    "unpaused",
-    "migration canceled",
-    "save canceled",
-    "wakeup",
-    "crashed",
-    "post-copy",
-    "post-copy failed",
-    "",
-];
-const PAUSED: [&str; 15] = [
-    "unknown",
-    "user",
-    "migration",
-    "save",
-    "dump",
-    "ioerror",
-    "watchdog",
-    "from snapshot",
-    "shutdown",
-    "snapshot",
-    "crashed",
-    "starting up",
-    "post-copy",
-    "post-copy failed",
-    "api-error",
-];
-
-fn reasons(state: i32) -> &'static [&'static str] {
-    match state {
-        api::DOMAIN_RUNNING => &RUNNING,
-        api::DOMAIN_PAUSED => &PAUSED,
-        api::DOMAIN_SHUTDOWN => &["unknown", "user"],
-        _ => &["unknown"],
-    }
-}
-
-fn word(words: &[&'static str], number: i32) -> &'static str {
-    usize::try_from(number).ok().and_then(|at| words.get(at)).copied().unwrap_or("unknown")
-}
-
-fn number(words: &[&str], word: &str) -> i32 {
-    let at = words.iter().position(|known| *known == word);
-    at.and_then(|at| i32::try_from(at).ok()).unwrap_or(0)
-}
-
-/// The comment at the head of every file that the daemon writes for itself.
-///
-/// Compat: the name cannot end the comment early; two dashes are written apart.
-pub(crate) fn header(name: &str) -> String {
-    let name = name.replace("--", "- -");
-    format!(
-        "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE. CHANGES TO IT ARE LIKELY TO BE\n\
-         OVERWRITTEN AND LOST. Changes to this xml configuration should be made using:\n  \
-         virsh edit {name}\nor other application using the libvirt API.\n-->\n\n"
-    )
-}
-
 impl Status {
     /// Writes the file.
     pub(crate) fn write(&self, dirs: &Dirs) -> Result<()> {
@@ -118,8 +44,8 @@ impl Status {
         let mut out = Out::new(PrintFlags { secure: true, ..PrintFlags::default() });
         out.w = Writer::new();
         out.w.open("domstatus");
-        out.w.attr("state", word(&STATES, self.state));
-        out.w.attr("reason", word(reasons(self.state), self.reason));
+        out.w.attr("state", words::state_word(self.state));
+        out.w.attr("reason", words::reason_word(self.state, self.reason));
         out.w.attr("pid", &self.pid.to_string());
         out.w.open("monitor");
         out.w.attr("path", &self.monitor.to_string_lossy());
@@ -139,7 +65,7 @@ impl Status {
         }
         out.element("domain", &self.document);
         out.w.close("domstatus");
-        format!("{}{}", header(&self.document.name), out.w.finish())
+        format!("{}{}", words::header(&self.document.name), out.w.finish())
     }
 
     /// Reads the file.
@@ -153,11 +79,11 @@ impl Status {
         let root = virt_xml::parse(&text).map_err(|error| odd(&error.to_string()))?;
         let domain = root.child("domain").ok_or_else(|| odd("no domain"))?;
         let monitor = root.child("monitor").and_then(|monitor| monitor.attr("path"));
-        let state = number(&STATES, root.attr("state").unwrap_or_default());
+        let state = words::state_number(root.attr("state").unwrap_or_default());
         let threads = root.child("vcpus").into_iter().flat_map(Element::elements);
         Ok(Self {
             state,
-            reason: number(reasons(state), root.attr("reason").unwrap_or_default()),
+            reason: words::reason_number(state, root.attr("reason").unwrap_or_default()),
             pid: root.attr("pid").and_then(|pid| pid.parse().ok()).unwrap_or(0),
             monitor: monitor.ok_or_else(|| odd("no monitor"))?.into(),
             vcpu_threads: threads
@@ -175,24 +101,4 @@ pub(crate) fn remove(dirs: &Dirs, name: &str) {
     // What cannot be removed is seen to be stale then.
     let _ = virt_store::remove(&dirs.pid(name));
     let _ = virt_store::remove(&dirs.status(name));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_states_are_read_back() {
-        for state in 0..8 {
-            assert_eq!(number(&STATES, word(&STATES, state)), state);
-        }
-        assert_eq!(word(&PAUSED, api::DOMAIN_PAUSED_STARTING_UP), "starting up");
-        assert_eq!(word(&RUNNING, api::DOMAIN_RUNNING_UNPAUSED), "unpaused");
-        assert_eq!(word(&RUNNING, -1), "unknown");
-    }
-
-    #[test]
-    fn a_name_cannot_end_the_comment() {
-        assert!(!header("a--><x/>").replace("-->\n", "").contains("-->"));
-    }
 }

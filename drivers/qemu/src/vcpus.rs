@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Origin, Result};
+use virt_guests::cpu_map;
 use virt_host::thread_times;
 use virt_model::domain::{Domain as Document, VcpuState};
 use virt_model::{NumberSet, Text, YesNo};
@@ -43,7 +44,7 @@ pub(crate) fn running(guest: &Guest, maxinfo: i32, maplen: i32) -> Result<Domain
             cpu: i32::try_from(times.cpu).unwrap_or(0),
         });
         let cpus = virt_host::thread_cpus(pid, *thread).unwrap_or_default();
-        vcpus.cpumaps.extend(map(&cpus, maplen));
+        vcpus.cpumaps.extend(cpu_map(&cpus, maplen));
     }
     Ok(vcpus)
 }
@@ -65,7 +66,7 @@ pub(crate) fn pinned(
     };
     let count = usize::try_from(document.vcpu.count).unwrap_or(0);
     let count = count.min(usize::try_from(ncpumaps).unwrap_or(0));
-    let cpumaps = (0..count).flat_map(|_| map(&all, maplen)).collect();
+    let cpumaps = (0..count).flat_map(|_| cpu_map(&all, maplen)).collect();
     Ok(DomainGetVcpuPinInfo { cpumaps, num: i32::try_from(count).unwrap_or(0) })
 }
 
@@ -381,27 +382,4 @@ fn learn_threads(work: &mut Work<'_>, call: &Call<'_>) -> Result<()> {
             live.vcpu_threads = threads;
         }
     })
-}
-
-/// A set of CPUs as bytes, eight to each, the lowest first.
-fn map(cpus: &[usize], maplen: i32) -> Vec<u8> {
-    let mut bytes = vec![0_u8; usize::try_from(maplen).unwrap_or(0)];
-    for cpu in cpus {
-        if let Some(byte) = bytes.get_mut(cpu / 8) {
-            *byte |= 1 << (cpu % 8);
-        }
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::map;
-
-    #[test]
-    fn cpu_maps_have_the_length_that_is_asked_for() {
-        assert_eq!(map(&[0, 1, 9, 99], 2), [0b11, 0b10]);
-        assert_eq!(map(&[0], 0), [0_u8; 0]);
-        assert_eq!(map(&[3], -1), [0_u8; 0]);
-    }
 }

@@ -24,6 +24,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("virt-host", &[]),
     ("virt-store", &[]),
     ("virt-cpu", &["virt-xml", "virt-model"]),
+    (
+        "virt-guests",
+        &["virt-xml", "virt-model", "virt-driver", "virt-cpu", "virt-host", "virt-store"],
+    ),
     ("virt-disk", &[]),
     ("virt-log", &[]),
     ("virt-conf", &[]),
@@ -35,6 +39,7 @@ const DRIVER: &[&str] = &[
     "virt-xml",
     "virt-model",
     "virt-driver",
+    "virt-guests",
     "virt-host",
     "virt-cpu",
     "virt-store",

@@ -94,6 +94,7 @@ fn run(emulator: &Path, accelerator: &str) -> std::io::Result<Ended> {
         env: vec![("LC_ALL".into(), "C".into())],
         stdin: None,
         output: File::options().write(true).open("/dev/null")?,
+        errors: None,
         user: None,
     };
     let process = spawn.start().map_err(std::io::Error::other)?.pidfd;

@@ -52,6 +52,7 @@ pub(super) fn ask(emulator: &Path, watch: &Watch) -> Result<Capabilities> {
         env: vec![("LC_ALL".into(), "C".into())],
         stdin: Some(theirs.into()),
         output: File::options().write(true).open("/dev/null").map_err(|error| fail(&error))?,
+        errors: None,
         user: None,
     }
     .start()

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use virt_driver::{Call, DomainGuest, Stream};
-use virt_error::Result;
+use virt_error::{Origin, Result};
 use virt_types::{DomainGetFsinfo, DomainRef, DomainTime, TypedParam};
 
 use super::check_flags;
-use crate::{QemuDriver, agent, console, control};
+use crate::{QemuDriver, agent, control};
 
 impl DomainGuest for QemuDriver {
     fn inject_nmi(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
@@ -125,7 +125,7 @@ impl DomainGuest for QemuDriver {
         check_flags(flags, 3, "qemuDomainOpenConsole")?;
         let document =
             self.seen(dom, |data| data.running().map(|live| Arc::clone(&live.document)))??;
-        let terminal = console::terminal(&document, dev_name)?;
-        self.0.consoles.open(&terminal, flags)
+        let terminal = virt_guests::terminal(&document, dev_name, Origin::Qemu)?;
+        self.0.consoles.open(&terminal, flags, Origin::Qemu)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use virt_driver::{Call, Host, check_flags as check};
 use virt_error::{Code, Error, Origin, Result};
-use virt_host::{CpuInfo, CpuTime, MemoryInfo, Topology, cells};
+use virt_guests::node;
 use virt_types::{NodeCpuStat, NodeGetCpuMap, NodeGetSecurityModel, NodeInfo, NodeMemoryStat, api};
 
 use crate::capabilities::Capabilities;
@@ -41,10 +41,6 @@ impl QemuDriver {
     }
 }
 
-fn number(value: usize) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
-}
-
 impl Host for QemuDriver {
     fn get_type(&self, _: &Call<'_>) -> Result<String> {
         Ok("QEMU".into())
@@ -75,20 +71,7 @@ impl Host for QemuDriver {
     }
 
     fn node_get_info(&self, _: &Call<'_>) -> Result<NodeInfo> {
-        let topology = Topology::host();
-        let cells = cells();
-        let shape = topology.shape();
-        let signed = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
-        Ok(NodeInfo {
-            model: virt_host::architecture(),
-            memory: cells.iter().map(|cell| cell.memory.total_kib).sum(),
-            cpus: number(topology.online.len()),
-            mhz: signed(CpuInfo::host().mhz),
-            nodes: number(cells.len()),
-            sockets: signed(shape.sockets),
-            cores: signed(shape.cores),
-            threads: signed(shape.threads),
-        })
+        Ok(node::info())
     }
 
     fn get_capabilities(&self, _: &Call<'_>) -> Result<String> {
@@ -131,20 +114,11 @@ impl Host for QemuDriver {
         start_cell: i32,
         maxcells: i32,
     ) -> Result<Vec<u64>> {
-        let cells = cells();
-        let first = usize::try_from(start_cell).unwrap_or(usize::MAX);
-        let most = usize::try_from(maxcells).unwrap_or(0);
-        if first >= cells.len() {
-            let last = cells.len().saturating_sub(1);
-            let detail = format!("start cell {start_cell} out of range (0-{last})");
-            return Err(Error::internal(Origin::Qemu, detail));
-        }
-        let each = cells.iter().skip(first).take(most);
-        Ok(each.map(|cell| cell.memory.free_kib.saturating_mul(1024)).collect())
+        node::cells_free_memory(start_cell, maxcells, Origin::Qemu)
     }
 
     fn node_get_free_memory(&self, _: &Call<'_>) -> Result<u64> {
-        Ok(MemoryInfo::host().free_kib.saturating_mul(1024))
+        Ok(node::free_memory())
     }
 
     fn node_get_cpu_stats(
@@ -153,23 +127,7 @@ impl Host for QemuDriver {
         cpu_num: i32,
         flags: u32,
     ) -> Result<Vec<NodeCpuStat>> {
-        check_flags(flags, 0, "virHostCPUGetStats")?;
-        let invalid = || {
-            let message = format!("Invalid cpuNum in virHostCPUGetStatsLinux: {cpu_num}");
-            Error::new(Code::InvalidArg, Origin::None, message)
-        };
-        let cpu = match cpu_num {
-            -1 => None,
-            id => Some(usize::try_from(id).map_err(|_| invalid())?),
-        };
-        let times = CpuTime::host(cpu).ok_or_else(invalid)?;
-        let stat = |field: &str, value| NodeCpuStat { field: field.into(), value };
-        Ok(vec![
-            stat("kernel", times.system_ns),
-            stat("user", times.user_ns),
-            stat("idle", times.idle_ns),
-            stat("iowait", times.iowait_ns),
-        ])
+        node::cpu_stats(cpu_num, flags, Origin::Qemu)
     }
 
     fn node_get_memory_stats(
@@ -178,25 +136,7 @@ impl Host for QemuDriver {
         cell_num: i32,
         flags: u32,
     ) -> Result<Vec<NodeMemoryStat>> {
-        check_flags(flags, 0, "virHostMemGetStats")?;
-        let stat = |field: &str, value| NodeMemoryStat { field: field.into(), value };
-        if cell_num == -1 {
-            let memory = MemoryInfo::host();
-            return Ok(vec![
-                stat("total", memory.total_kib),
-                stat("free", memory.free_kib),
-                stat("buffers", memory.buffers_kib),
-                stat("cached", memory.cached_kib),
-            ]);
-        }
-        let memory =
-            usize::try_from(cell_num).ok().and_then(MemoryInfo::cell).ok_or_else(|| {
-                let last = cells().len().saturating_sub(1);
-                invalid_arg(format!(
-                    "cellNum in virHostMemGetStats must be less than or equal to {last}"
-                ))
-            })?;
-        Ok(vec![stat("total", memory.total_kib), stat("free", memory.free_kib)])
+        node::memory_stats(cell_num, flags, Origin::Qemu)
     }
 
     fn node_get_cpu_map(
@@ -206,21 +146,7 @@ impl Host for QemuDriver {
         need_online: i32,
         flags: u32,
     ) -> Result<NodeGetCpuMap> {
-        check_flags(flags, 0, "virHostCPUGetMap")?;
-        let topology = Topology::host();
-        let present = topology.present.iter().max().map_or(0, |last| last.saturating_add(1));
-        let mut cpumap = vec![0_u8; present.div_ceil(8)];
-        for cpu in &topology.online {
-            if let Some(byte) = cpumap.get_mut(cpu.id / 8) {
-                *byte |= 1 << (cpu.id % 8);
-            }
-        }
-        let online = u32::try_from(topology.online.len()).unwrap_or(u32::MAX);
-        Ok(NodeGetCpuMap {
-            cpumap: if need_map != 0 { cpumap } else { Vec::new() },
-            online: if need_online != 0 { online } else { 0 },
-            ret: number(present),
-        })
+        node::cpu_map(need_map, need_online, flags, Origin::Qemu)
     }
 
     fn node_get_free_pages(
@@ -231,22 +157,7 @@ impl Host for QemuDriver {
         cell_count: u32,
         flags: u32,
     ) -> Result<Vec<u64>> {
-        check_flags(flags, 0, "virHostMemGetFreePages")?;
-        let cells = cells();
-        let first = usize::try_from(start_cell).unwrap_or(usize::MAX);
-        let most = usize::try_from(cell_count).unwrap_or(0);
-        if first >= cells.len() {
-            let last = cells.len().saturating_sub(1);
-            let detail = format!("start cell {start_cell} out of range (0-{last})");
-            return Err(Error::internal(Origin::Qemu, detail));
-        }
-        let mut free = Vec::new();
-        for cell in cells.iter().skip(first).take(most) {
-            for size in pages {
-                free.push(cell.free_pages(u64::from(*size)));
-            }
-        }
-        Ok(free)
+        node::free_pages(pages, start_cell, cell_count, flags, Origin::Qemu)
     }
 
     fn get_cpu_model_names(&self, _: &Call<'_>, arch: &str, flags: u32) -> Result<Vec<String>> {

@@ -4,7 +4,6 @@
 //! as itself and leaves all files alone. The live document says what was done, in its `<seclabel>`,
 //! and so does the status file: whoever finds the guest again can take it back.
 
-mod accounts;
 mod files;
 mod owner;
 mod reach;
@@ -20,9 +19,9 @@ use virt_model::YesNo;
 use virt_model::domain::{Domain as Document, Seclabel, SeclabelType};
 
 use crate::config::Config;
-use accounts::Accounts;
 use files::Used;
 use owner::Owner;
+use virt_guests::Accounts;
 
 /// The account that Debian's packages of QEMU and libvirt make, and its group.
 const USUAL: &str = "libvirt-qemu";

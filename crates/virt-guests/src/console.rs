@@ -1,4 +1,4 @@
-//! Consoles: a stream on the terminal that the emulator made.
+//! Consoles: a stream on the terminal that stands for a guest's console.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -15,11 +15,9 @@ use virt_model::domain::Domain as Document;
 use virt_model::domain::chardev::{ChardevSource, ChardevType};
 use virt_types::api;
 
-use crate::guest::operation_failed;
-
 /// The open consoles, by the terminal they are on. Each has one user at a time.
 #[derive(Debug, Default)]
-pub(crate) struct Consoles(Mutex<HashMap<PathBuf, Weak<Console>>>);
+pub struct Consoles(Mutex<HashMap<PathBuf, Weak<Console>>>);
 
 /// One open console.
 struct Console {
@@ -32,12 +30,13 @@ struct Console {
 
 impl Consoles {
     /// Opens a terminal; by force, it is taken from whoever has it.
-    pub(crate) fn open(&self, path: &Path, flags: u32) -> Result<Arc<dyn Stream>> {
+    pub fn open(&self, path: &Path, flags: u32, origin: Origin) -> Result<Arc<dyn Stream>> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, console| console.upgrade().is_some_and(|console| !console.is_closed()));
         if let Some(user) = open.get(path).and_then(Weak::upgrade) {
             if flags & api::DOMAIN_CONSOLE_FORCE == 0 {
-                return Err(operation_failed("Active console session exists for this domain"));
+                let detail = "Active console session exists for this domain";
+                return Err(Error::new(Code::OperationFailed, origin, detail));
             }
             user.take_away();
         }
@@ -147,7 +146,7 @@ impl Stream for Console {
 }
 
 /// The terminal of the device with this alias, or of the first console.
-pub(crate) fn terminal(document: &Document, device: Option<&str>) -> Result<PathBuf> {
+pub fn terminal(document: &Document, device: Option<&str>, origin: Origin) -> Result<PathBuf> {
     let devices = &document.devices;
     let named = |alias: &Option<String>| alias.as_deref() == device;
     let source: Option<&ChardevSource> = match device {
@@ -164,7 +163,7 @@ pub(crate) fn terminal(document: &Document, device: Option<&str>) -> Result<Path
         }
     };
     let name = device.unwrap_or("(null)");
-    let internal = |detail: String| Error::internal(Origin::Qemu, detail);
+    let internal = |detail: String| Error::internal(origin, detail);
     let source = source.ok_or_else(|| internal(format!("cannot find character device {name}")))?;
     match (source.kind, &source.path) {
         (ChardevType::Pty, Some(path)) => Ok(PathBuf::from(path)),

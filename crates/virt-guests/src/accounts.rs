@@ -2,7 +2,7 @@
 //!
 //! Limit: accounts that only a name service knows are not seen; their numbers work everywhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use virt_error::{Code, Error, Origin, Result};
 
@@ -11,14 +11,14 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// The files of accounts as they are now.
 #[derive(Debug, Default)]
-pub(crate) struct Accounts {
+pub struct Accounts {
     passwd: String,
     group: String,
 }
 
 impl Accounts {
     /// What cannot be read names nobody.
-    pub(crate) fn read() -> Self {
+    pub fn read() -> Self {
         let text = |path| virt_store::read_text(Path::new(path), FILE_BYTES_MAX);
         Self {
             passwd: text("/etc/passwd").unwrap_or_default(),
@@ -27,7 +27,7 @@ impl Accounts {
     }
 
     /// A user by name or number. Compat: a plus sign says that it is a number, whatever is called so.
-    pub(crate) fn user(&self, text: &str) -> Result<u32> {
+    pub fn user(&self, text: &str) -> Result<u32> {
         id(&self.passwd, text).ok_or_else(|| {
             let detail = format!("Failed to parse user '{text}'");
             Error::new(Code::InvalidArg, Origin::None, detail)
@@ -35,33 +35,42 @@ impl Accounts {
     }
 
     /// A group likewise.
-    pub(crate) fn group(&self, text: &str) -> Result<u32> {
+    pub fn group(&self, text: &str) -> Result<u32> {
         id(&self.group, text).ok_or_else(|| {
             let detail = format!("Failed to parse group '{text}'");
             Error::new(Code::InvalidArg, Origin::None, detail)
         })
     }
 
-    pub(crate) fn user_named(&self, name: &str) -> Option<u32> {
+    pub fn user_named(&self, name: &str) -> Option<u32> {
         by_name(&self.passwd, name)
     }
 
-    pub(crate) fn group_named(&self, name: &str) -> Option<u32> {
+    pub fn group_named(&self, name: &str) -> Option<u32> {
         by_name(&self.group, name)
     }
 
     /// A user's name, or the number where it has none.
-    pub(crate) fn user_name(&self, uid: u32) -> String {
+    pub fn user_name(&self, uid: u32) -> String {
         self.entry(uid).map_or_else(|| uid.to_string(), |fields| fields.0.to_owned())
     }
 
     /// The group that a user's own entry names.
-    pub(crate) fn main_group(&self, uid: u32) -> Option<u32> {
+    pub fn main_group(&self, uid: u32) -> Option<u32> {
         self.entry(uid).map(|fields| fields.1)
     }
 
+    /// A user's home, where it is there.
+    pub fn home(&self, uid: u32) -> Option<PathBuf> {
+        let line = self.passwd.lines().find(|line| {
+            let number = line.split(':').nth(2).and_then(|number| number.parse().ok());
+            number == Some(uid)
+        });
+        line?.split(':').nth(5).map(PathBuf::from).filter(|home| home.is_dir())
+    }
+
     /// All groups of a user that runs with this group: its own, and those that list it.
-    pub(crate) fn groups(&self, uid: u32, gid: u32) -> Vec<u32> {
+    pub fn groups(&self, uid: u32, gid: u32) -> Vec<u32> {
         let mut groups = vec![gid];
         if let Some((name, main)) = self.entry(uid) {
             groups.push(main);

@@ -1,0 +1,62 @@
+//! What drivers share whose guests are processes of this host; no hypervisor.
+//!
+//! [`Guests`] holds the domains of a driver: which there are, their stored definitions, and whose
+//! job may change one. What a running guest is, is the driver's own ([`Live`]). Beside it: the words
+//! of status files, consoles on terminals, and the figures and the description of the host itself.
+
+mod accounts;
+mod console;
+mod define;
+mod guest;
+mod guests;
+pub mod node;
+pub mod node_caps;
+mod time;
+pub mod words;
+
+pub use accounts::Accounts;
+pub use console::{Consoles, terminal};
+pub use guest::{Data, Definition, Guest, Live};
+pub use guests::{Guests, Impact, JOB_WAIT_MAX, Rules};
+pub use time::log_time;
+
+use virt_error::{Error, Origin};
+
+/// A store error as the public one.
+pub fn store_error(error: &virt_store::StoreError, origin: Origin) -> Error {
+    match error.io() {
+        Some(io) => Error::io(origin, io, error),
+        None => Error::internal(origin, error.to_string()),
+    }
+}
+
+/// A host error as the public one.
+pub fn host_error(error: &virt_host::HostError, origin: Origin) -> Error {
+    match error.source_io() {
+        Some(io) => Error::io(origin, io, error),
+        None => Error::internal(origin, error.to_string()),
+    }
+}
+
+/// A set of CPUs as bytes, eight to each, the lowest first.
+pub fn cpu_map(cpus: &[usize], length: i32) -> Vec<u8> {
+    let mut bytes = vec![0_u8; usize::try_from(length).unwrap_or(0)];
+    for cpu in cpus {
+        if let Some(byte) = bytes.get_mut(cpu / 8) {
+            *byte |= 1 << (cpu % 8);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu_map;
+
+    #[test]
+    fn cpu_maps_have_the_length_that_is_asked_for() {
+        assert_eq!(cpu_map(&[0, 1, 9, 99], 2), [0b11, 0b10]);
+        assert_eq!(cpu_map(&[0], 0), [0_u8; 0]);
+        assert_eq!(cpu_map(&[3], -1), [0_u8; 0]);
+    }
+}
