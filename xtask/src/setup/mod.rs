@@ -32,7 +32,16 @@ const TESTS: &[Need] = &[
         is_there: || has_libvirt_driver("qemu"),
         package: "libvirt-daemon-driver-qemu",
     },
-    Need { what: "libvirt's Python module", is_there: has_python, package: "python3-libvirt" },
+    Need {
+        what: "libvirt's Python module",
+        is_there: || imports("libvirt"),
+        package: "python3-libvirt",
+    },
+    Need { what: "QEMU's disk tools", is_there: || has("qemu-img"), package: "qemu-utils" },
+    Need { what: "7-Zip", is_there: || has("7zz"), package: "7zip" },
+    Need { what: "libvmdk", is_there: || imports("pyvmdk"), package: "python3-libvmdk" },
+    Need { what: "libvhdi", is_there: || imports("pyvhdi"), package: "python3-libvhdi" },
+    Need { what: "vmdkstream", is_there: || has("vmdkstream"), package: "python3-vmdkstream" },
     Need { what: "a C compiler", is_there: || has("gcc"), package: "gcc" },
     Need {
         what: "the C library's headers",
@@ -89,9 +98,10 @@ fn has_libvirt_driver(name: &str) -> bool {
     folders.map(|entry| entry.path().join(&library)).any(|path| path.exists())
 }
 
-fn has_python() -> bool {
-    // The system's own interpreter: the package is not visible to others.
-    process::succeeds(&mut process::command("/usr/bin/python3", &["-c", "import libvirt"]))
+/// Whether the system's own interpreter has a module: its packages are not visible to others.
+fn imports(module: &str) -> bool {
+    let import = format!("import {module}");
+    process::succeeds(&mut process::command("/usr/bin/python3", &["-c", &import]))
 }
 
 /// A Linux kernel and those of its modules that a guest needs to obey the power button.

@@ -1,0 +1,109 @@
+//! The independent readers: each turns an image into the bytes of its disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use test_support::{debian_program, run};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// qemu-img, told the format: a fixed VHD is not recognised by its first bytes.
+pub(crate) fn qemu_img(path: &Path, format: &str) -> Result<Vec<u8>, String> {
+    let program = debian_program("qemu-img")?;
+    let out = path.with_extension("qemu-raw");
+    let outcome = run(
+        Command::new(program).args(["convert", "-f", format, "-O", "raw"]).arg(path).arg(&out),
+        LIMIT,
+    );
+    assert_eq!(outcome.code, Some(0), "qemu-img on {}: {}", path.display(), outcome.stderr);
+    Ok(take(&out))
+}
+
+/// `qemu-img check`, where it knows how to.
+pub(crate) fn qemu_check(path: &Path, format: &str) {
+    let Ok(program) = debian_program("qemu-img") else { return };
+    let outcome = run(Command::new(program).args(["check", "-f", format]).arg(path), LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
+}
+
+/// 7zz, which follows a VHD's parents by name.
+pub(crate) fn seven_zip(path: &Path, kind: &str) -> Result<Vec<u8>, String> {
+    let program = debian_program("7zz").or_else(|_| debian_program("7z"))?;
+    let out = path.with_extension("7z-out");
+    let outcome = run(
+        Command::new(program)
+            .args(["x", "-y", &format!("-t{kind}")])
+            .arg(format!("-o{}", out.display()))
+            .arg(path),
+        LIMIT,
+    );
+    assert_eq!(outcome.code, Some(0), "7zz on {}: {}", path.display(), outcome.stdout);
+    let files: Vec<PathBuf> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "7zz made {files:?}");
+    let content = take(&files[0]);
+    fs::remove_dir_all(&out).unwrap();
+    Ok(content)
+}
+
+/// libvhdi or libvmdk through Debian's Python; `paths` are the images, oldest first.
+pub(crate) fn libyal(module: &str, paths: &[PathBuf]) -> Result<Vec<u8>, String> {
+    const SCRIPT: &str = "
+import sys, importlib
+module = importlib.import_module(sys.argv[1])
+out, paths = sys.argv[2], sys.argv[3:]
+below = None
+kept = []
+for path in paths:
+    if sys.argv[1] == 'pyvmdk':
+        image = module.handle()
+        image.open(path)
+        image.open_extent_data_files()
+    else:
+        image = module.file()
+        image.open(path)
+    if below is not None:
+        image.set_parent(below)
+    below = image
+    kept.append(image)
+size = below.get_media_size()
+with open(out, 'wb') as file:
+    at = 0
+    while at < size:
+        part = below.read_buffer_at_offset(min(65536, size - at), at)
+        file.write(part)
+        at += len(part)
+";
+    let python = debian_program("python3")?;
+    let probe = run(Command::new(&python).args(["-c", &format!("import {module}")]), LIMIT);
+    if probe.code != Some(0) {
+        return Err(format!("python3-lib{} is not installed (cargo xtask setup)", &module[2..]));
+    }
+    let out = paths[paths.len() - 1].with_extension("yal-raw");
+    let outcome =
+        run(Command::new(python).args(["-c", SCRIPT, module]).arg(&out).args(paths), LIMIT);
+    assert_eq!(outcome.code, Some(0), "{module}: {}", outcome.stderr);
+    Ok(take(&out))
+}
+
+/// Any of qemu's writers.
+pub(crate) fn qemu_make(raw: &Path, out: &Path, format: &str, options: &str) -> Result<(), String> {
+    let program = debian_program("qemu-img")?;
+    let mut command = Command::new(program);
+    command.args(["convert", "-f", "raw", "-O", format]);
+    if options == "compressed" {
+        command.arg("-c");
+    } else if !options.is_empty() {
+        command.args(["-o", options]);
+    }
+    let outcome = run(command.arg(raw).arg(out), LIMIT);
+    assert_eq!(outcome.code, Some(0), "qemu-img: {}", outcome.stderr);
+    Ok(())
+}
+
+fn take(path: &Path) -> Vec<u8> {
+    let content = fs::read(path).unwrap();
+    fs::remove_file(path).unwrap();
+    content
+}
