@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virt_error::{Code, Error, Origin, Result};
-use virt_types::{Event, EventClass, Uuid};
+use virt_types::{Event, EventClass, Name, Uuid};
 
 /// Receives events. It must not wait: a subscriber that is slow keeps a bounded queue of its own and
 /// gives up the connection when that is full.
@@ -28,7 +28,7 @@ pub struct EventFilter {
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventObject {
     Uuid(Uuid),
-    Name(Arc<str>),
+    Name(Name),
 }
 
 impl EventFilter {
@@ -40,7 +40,7 @@ impl EventFilter {
         Self { class, id, object: Some(EventObject::Uuid(uuid)) }
     }
 
-    pub fn named(class: EventClass, id: i32, name: Arc<str>) -> Self {
+    pub fn named(class: EventClass, id: i32, name: Name) -> Self {
         Self { class, id, object: Some(EventObject::Name(name)) }
     }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use virt_types::Uuid;
+use virt_types::{Name, Uuid};
 
 /// Something that is listed under a name and a UUID, neither of which changes while it is listed.
 pub trait Entry: Send + Sync {
-    fn name(&self) -> &Arc<str>;
+    fn name(&self) -> &Name;
     fn uuid(&self) -> Uuid;
 }
 
@@ -17,7 +17,7 @@ pub struct Table<T> {
 }
 
 struct Inner<T> {
-    by_name: BTreeMap<Arc<str>, Arc<T>>,
+    by_name: BTreeMap<Name, Arc<T>>,
     by_uuid: HashMap<Uuid, Arc<T>>,
 }
 
@@ -84,7 +84,7 @@ impl<T: Entry> Table<T> {
             if let Some(taken) = taken {
                 return Err(taken);
             }
-            inner.by_name.insert(Arc::clone(entry.name()), Arc::clone(&entry));
+            inner.by_name.insert(entry.name().clone(), Arc::clone(&entry));
             inner.by_uuid.insert(entry.uuid(), entry);
             Ok(())
         })
@@ -116,7 +116,7 @@ impl<T: Entry> Table<T> {
             }
             inner.by_name.remove(entry.name());
             inner.by_uuid.remove(&entry.uuid());
-            inner.by_name.insert(Arc::clone(with.name()), Arc::clone(&with));
+            inner.by_name.insert(with.name().clone(), Arc::clone(&with));
             inner.by_uuid.insert(with.uuid(), with);
             true
         })

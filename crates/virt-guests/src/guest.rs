@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use virt_driver::{Cell, DomainFacts, Entry};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain as Document;
-use virt_types::{DomainRef, Uuid, api};
+use virt_types::{DomainRef, Name, Uuid, api};
 
 /// A running guest, as its driver knows it.
 pub trait Live: Send + Sync + 'static {
@@ -24,7 +24,7 @@ pub trait Live: Send + Sync + 'static {
 /// One domain.
 #[derive(Debug)]
 pub struct Guest<L> {
-    pub name: Arc<str>,
+    pub name: Name,
     pub uuid: Uuid,
     pub cell: Cell<Data<L>>,
 }
@@ -88,7 +88,7 @@ impl Definition {
 }
 
 impl<L: Live> Guest<L> {
-    pub fn new(name: Arc<str>, uuid: Uuid, data: Data<L>) -> Self {
+    pub fn new(name: Name, uuid: Uuid, data: Data<L>) -> Self {
         Self { name, uuid, cell: Cell::new(data) }
     }
 
@@ -101,7 +101,7 @@ impl<L: Live> Guest<L> {
     }
 
     pub fn ref_with(&self, id: i32) -> DomainRef {
-        DomainRef { name: Arc::clone(&self.name), uuid: self.uuid, id }
+        DomainRef { name: self.name.clone(), uuid: self.uuid, id }
     }
 
     /// Looks at the running guest, or refuses a call that needs one.
@@ -111,7 +111,7 @@ impl<L: Live> Guest<L> {
 }
 
 impl<L: Live> Entry for Guest<L> {
-    fn name(&self) -> &Arc<str> {
+    fn name(&self) -> &Name {
         &self.name
     }
 

@@ -13,6 +13,8 @@ pub use generated::*;
 /// The constants of the public API.
 pub use generated::constants as api;
 pub use params::{TypedParam, TypedValue};
+/// The name of an object. Names are short: most are copied whole, without counting owners.
+pub use smol_str::SmolStr as Name;
 pub use uuid::Uuid;
 
 /// The release of libvirt whose interface this is: 1,000,000 × major + 1,000 × minor + release.

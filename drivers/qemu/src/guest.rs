@@ -9,14 +9,14 @@ use virt_driver::{Cell, DomainFacts, Entry};
 use virt_error::{Code, Error, Origin, Result};
 use virt_host::Pidfd;
 use virt_model::domain::Domain as Document;
-use virt_types::{DomainRef, Uuid, api};
+use virt_types::{DomainRef, Name, Uuid, api};
 
 use crate::monitor::{Happening, Monitor};
 
 /// One domain.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Name,
     pub(crate) uuid: Uuid,
     pub(crate) cell: Cell<Data>,
     /// What happened and waits for whoever holds the job, or for the next one.
@@ -96,7 +96,7 @@ impl Definition {
 }
 
 impl Guest {
-    pub(crate) fn new(name: Arc<str>, uuid: Uuid, data: Data) -> Self {
+    pub(crate) fn new(name: Name, uuid: Uuid, data: Data) -> Self {
         Self { name, uuid, cell: Cell::new(data), inbox: Mutex::default(), posted: Condvar::new() }
     }
 
@@ -109,7 +109,7 @@ impl Guest {
     }
 
     pub(crate) fn ref_with(&self, id: i32) -> DomainRef {
-        DomainRef { name: Arc::clone(&self.name), uuid: self.uuid, id }
+        DomainRef { name: self.name.clone(), uuid: self.uuid, id }
     }
 
     pub(crate) fn post(&self, run: u64, happening: Happening) {
@@ -138,7 +138,7 @@ impl Guest {
 }
 
 impl Entry for Guest {
-    fn name(&self) -> &Arc<str> {
+    fn name(&self) -> &Name {
         &self.name
     }
 

@@ -40,7 +40,7 @@ impl RemoteEvents {
             _ => None,
         };
         let name = match &filter.object {
-            Some(EventObject::Name(name)) => Some(Arc::clone(name)),
+            Some(EventObject::Name(name)) => Some(name.clone()),
             _ => None,
         };
         match filter.class {

@@ -7,7 +7,7 @@ use virt_driver::{Call, NodeDevices, pick};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::node_device::NodeDevice;
 use virt_model::{Document, ParseFlags, PrintFlags};
-use virt_types::{Event, NodeDeviceRef, Uuid, api};
+use virt_types::{Event, Name, NodeDeviceRef, Uuid, api};
 use virt_xml::{Element, Node};
 
 use crate::TestDriver;
@@ -15,7 +15,7 @@ use crate::error::check_flags;
 
 /// All devices of a node. They change so quickly that one lock does for all.
 #[derive(Debug, Default)]
-pub(crate) struct DeviceList(Mutex<BTreeMap<Arc<str>, Listed>>);
+pub(crate) struct DeviceList(Mutex<BTreeMap<Name, Listed>>);
 
 #[derive(Clone, Debug)]
 struct Listed {
@@ -27,14 +27,14 @@ struct Listed {
 }
 
 impl DeviceList {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Listed>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Listed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn insert(&self, device: NodeDevice, original: bool) -> NodeDeviceRef {
-        let name: Arc<str> = device.name.as_str().into();
+        let name: Name = device.name.as_str().into();
         let listed = Listed { device: Arc::new(device), original };
-        self.lock().insert(Arc::clone(&name), listed);
+        self.lock().insert(name.clone(), listed);
         NodeDeviceRef { name }
     }
 
@@ -175,7 +175,7 @@ impl NodeDevices for TestDriver {
         check_flags(flags, known, "testConnectListAllNodeDevices")?;
         let devices = self.world.devices.lock();
         let wanted = devices.iter().filter(|(_, listed)| is_wanted(flags, listed));
-        Ok(wanted.map(|(name, _)| NodeDeviceRef { name: Arc::clone(name) }).collect())
+        Ok(wanted.map(|(name, _)| NodeDeviceRef { name: name.clone() }).collect())
     }
 
     fn lookup_by_name(&self, _: &Call<'_>, name: &str) -> Result<NodeDeviceRef> {

@@ -226,7 +226,7 @@ impl Domain {
     }
 
     pub(crate) fn ref_at(&self, state: &State) -> DomainRef {
-        DomainRef { name: Arc::clone(&self.name), uuid: self.uuid, id: state.id.unwrap_or(-1) }
+        DomainRef { name: self.name.clone(), uuid: self.uuid, id: state.id.unwrap_or(-1) }
     }
 }
 
@@ -241,7 +241,7 @@ impl World {
         self.domains.collect(|domain| {
             let (id, facts) = domain.glance.get();
             let (name, uuid) = (&domain.name, domain.uuid);
-            domain_matches(flags, &facts).then(|| DomainRef { name: Arc::clone(name), uuid, id })
+            domain_matches(flags, &facts).then(|| DomainRef { name: name.clone(), uuid, id })
         })
     }
 

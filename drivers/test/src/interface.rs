@@ -7,7 +7,7 @@ use virt_driver::{Call, Interfaces, pick};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::host_interface::HostInterface;
 use virt_model::{Document, ParseFlags, PrintFlags};
-use virt_types::{InterfaceRef, api};
+use virt_types::{InterfaceRef, Name, api};
 
 use crate::TestDriver;
 use crate::error::{check_flags, invalid_operation};
@@ -18,9 +18,9 @@ pub(crate) struct InterfaceList(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    all: BTreeMap<Arc<str>, Listed>,
+    all: BTreeMap<Name, Listed>,
     /// What there was when the change began that can be taken back.
-    before: Option<BTreeMap<Arc<str>, Listed>>,
+    before: Option<BTreeMap<Name, Listed>>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,9 +30,9 @@ struct Listed {
 }
 
 impl Listed {
-    fn to_ref(&self, name: &Arc<str>) -> InterfaceRef {
+    fn to_ref(&self, name: &Name) -> InterfaceRef {
         let mac = self.definition.mac().unwrap_or_default().to_owned();
-        InterfaceRef { name: Arc::clone(name), mac }
+        InterfaceRef { name: name.clone(), mac }
     }
 }
 
@@ -43,7 +43,7 @@ impl InterfaceList {
 
     /// Adds an interface, or gives the one of that name another definition.
     pub(crate) fn define(&self, definition: HostInterface, active: bool) -> InterfaceRef {
-        let name: Arc<str> = definition.name.clone().unwrap_or_default().into();
+        let name: Name = definition.name.clone().unwrap_or_default().into();
         let mut inner = self.lock();
         let active = active || inner.all.get(&name).is_some_and(|known| known.active);
         let listed = Listed { definition: Arc::new(definition), active };

@@ -58,7 +58,7 @@ fn not_found(by: &str, what: impl std::fmt::Display) -> Error {
 
 impl Network {
     fn to_ref(&self) -> NetworkRef {
-        NetworkRef { name: Arc::clone(&self.name), uuid: self.uuid }
+        NetworkRef { name: self.name.clone(), uuid: self.uuid }
     }
 }
 

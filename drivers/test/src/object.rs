@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use virt_driver::{Call, Cell, Entry, Job, Table, Turn};
 use virt_error::{Code, Error, Origin, Result};
-use virt_types::Uuid;
+use virt_types::{Name, Uuid};
 
 /// How long a call waits for another one's turn at the same object.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Object<S: Family> {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Name,
     pub(crate) uuid: Uuid,
     /// What lists want to know of the state, without its lock.
     pub(crate) glance: S::Glance,
@@ -86,7 +86,7 @@ impl<S: Family> Change<'_, S> {
 }
 
 impl<S: Family> Entry for Object<S> {
-    fn name(&self) -> &Arc<str> {
+    fn name(&self) -> &Name {
         &self.name
     }
 

@@ -7,7 +7,7 @@ use virt_driver::{Call, Job, Pools, pick};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::storage::{Pool as Definition, PoolType, Volume};
 use virt_model::{Document, ParseFlags, PrintFlags};
-use virt_types::{Event, StoragePoolInfo, StoragePoolRef, StorageVolRef, Uuid, api};
+use virt_types::{Event, Name, StoragePoolInfo, StoragePoolRef, StorageVolRef, Uuid, api};
 
 use crate::TestDriver;
 use crate::error::{check_flags, internal, invalid_arg, invalid_operation};
@@ -25,7 +25,7 @@ const CAPACITY_BYTES: u64 = 100 << 30;
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) definition: Definition,
-    pub(crate) volumes: BTreeMap<Arc<str>, Volume>,
+    pub(crate) volumes: BTreeMap<Name, Volume>,
     active: bool,
     persistent: bool,
     autostart: bool,
@@ -59,7 +59,7 @@ fn not_found(by: &str, what: impl std::fmt::Display) -> Error {
 
 impl Pool {
     fn to_ref(&self) -> StoragePoolRef {
-        StoragePoolRef { name: Arc::clone(&self.name), uuid: self.uuid }
+        StoragePoolRef { name: self.name.clone(), uuid: self.uuid }
     }
 }
 

@@ -42,7 +42,7 @@ fn add(pool: &mut State, mut volume: Volume) -> Result<StorageVolRef> {
     volume.target.path = Some(path);
     pool.account(bytes, true);
     let reference = to_ref(&pool.definition.name, &volume);
-    pool.volumes.insert(Arc::clone(&reference.name), volume);
+    pool.volumes.insert(reference.name.clone(), volume);
     Ok(reference)
 }
 

@@ -18,7 +18,7 @@ pub(super) fn owned(kind: &Type) -> String {
         Type::Int(name) => (*name).to_owned(),
         Type::Flag => "bool".into(),
         Type::Text | Type::Chars(_) | Type::CharsFixed(_) => "String".into(),
-        Type::Name => "Arc<str>".into(),
+        Type::Name => "Name".into(),
         Type::Uuid => "Uuid".into(),
         Type::Bytes(_) | Type::Octets(_) => "Vec<u8>".into(),
         Type::List(inner, _) => format!("Vec<{}>", owned(inner)),
@@ -60,7 +60,7 @@ pub(super) fn keep(kind: &Type, name: &str) -> String {
     match kind {
         Type::Int(_) | Type::Flag => name.to_owned(),
         Type::Text | Type::Chars(_) | Type::CharsFixed(_) => format!("{name}.to_owned()"),
-        Type::Name => format!("Arc::from({name})"),
+        Type::Name => format!("Name::from({name})"),
         Type::Uuid => format!("*{name}"),
         Type::Bytes(_) | Type::Octets(_) | Type::List(..) => format!("{name}.to_vec()"),
         Type::Optional(inner) => match **inner {
@@ -122,7 +122,7 @@ pub(super) fn decode(kind: &Type) -> String {
         Type::Int(name) => format!("r.{name}()?"),
         Type::Flag => "r.flag()?".into(),
         Type::Text => "r.string(limits::STRING_MAX)?".into(),
-        Type::Name => "Arc::from(r.str(limits::STRING_MAX)?)".into(),
+        Type::Name => "Name::from(r.str(limits::STRING_MAX)?)".into(),
         Type::Uuid => "Uuid(r.fixed()?)".into(),
         Type::Bytes(max) => format!("r.bytes({})?", limit(max)),
         Type::Chars(max) => format!("r.chars({})?", limit(max)),

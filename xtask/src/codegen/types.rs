@@ -7,7 +7,7 @@ use super::parse::{Event, Field, Program, Type};
 
 pub(super) fn emit(programs: &[Program]) -> String {
     let mut out = super::header("Objects, records and events of the public API.");
-    out.push_str("use std::sync::Arc;\n\nuse crate::{TypedParam, Uuid};\n\n");
+    out.push_str("use crate::{Name, TypedParam, Uuid};\n\n");
     for program in programs {
         for record in &program.records {
             let hash = if record.fields.iter().all(|field| hashable(&field.kind, program)) {

@@ -24,7 +24,7 @@ pub(super) fn limits(programs: &[Program]) -> String {
 
 pub(super) fn records(programs: &[Program]) -> String {
     let mut out = super::header("Codec of the records of the public API.");
-    out.push_str("use std::sync::Arc;\n\nuse virt_types::*;\n");
+    out.push_str("use virt_types::*;\n");
     out.push_str(USES);
     out.push_str("use super::limits;\n\n");
     for record in programs.iter().flat_map(|program| &program.records) {
@@ -112,8 +112,8 @@ fn arguments(out: &mut String, name: &str, fields: &[Field]) {
 pub(super) fn events(program: &Program) -> String {
     let mut out =
         super::header("Event messages: with a callback id, and in the older form without.");
-    out.push_str("use std::sync::Arc;\n\nuse virt_types::*;\nuse virt_xdr::{Reader, Writer};\n\nuse super::limits;\nuse crate::{Codec, Result};\n\n");
-    let _ = writeln!(out, "const _: fn() -> Option<Arc<str>> = || None;\n");
+    out.push_str("use virt_types::*;\nuse virt_xdr::{Reader, Writer};\n\nuse super::limits;\nuse crate::{Codec, Result};\n\n");
+    let _ = writeln!(out, "const _: fn() -> Option<Name> = || None;\n");
     out.push_str("/// The procedure that carries the event to a subscriber with a callback id.\npub fn procedure(event: &Event) -> u32 { match event {\n");
     for event in &program.events {
         let _ = writeln!(out, "Event::{} {{ .. }} => {},", event.name, event.number);
