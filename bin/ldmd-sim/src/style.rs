@@ -1,5 +1,7 @@
 //! Answers as text, in every style that managers are known or suspected to write.
 
+use std::collections::BTreeSet;
+
 use virt_xml::{Attr, Element, Node};
 
 use crate::legacy;
@@ -71,10 +73,12 @@ const BIND: Vocabulary = Vocabulary {
 const ALL: &[&Vocabulary] = &[&XSI, &OVF, &RASD, &GPROP, &BIND];
 
 impl Style {
+    fn prefix(&self, vocabulary: &Vocabulary) -> &'static str {
+        if self.names == Names::Odd { vocabulary.odd_prefix } else { vocabulary.prefix }
+    }
+
     fn name(&self, vocabulary: &Vocabulary, local: &str) -> String {
-        let is_odd = self.names == Names::Odd;
-        let prefix = if is_odd { vocabulary.odd_prefix } else { vocabulary.prefix };
-        format!("{prefix}:{local}")
+        format!("{}:{local}", self.prefix(vocabulary))
     }
 
     /// `<Envelope>` with these objects.
@@ -158,7 +162,7 @@ impl Style {
         Element::new("response").with_child(message)
     }
 
-    /// A root element; what it declares is what `attrs` of a request declared, and what is ours.
+    /// A root element, with what the root of a request declared.
     pub(crate) fn root(
         &self,
         name: &'static str,
@@ -167,18 +171,22 @@ impl Style {
     ) -> Element<'static> {
         let mut root = Element::new(name).with_attr("version", version);
         root.attrs.extend(attrs.iter().filter(|attr| attr.name.starts_with("xmlns")).cloned());
-        for vocabulary in ALL {
-            let (prefix, namespace) = match self.names {
-                Names::Declared => (vocabulary.prefix, vocabulary.namespace),
-                Names::Odd => (vocabulary.odd_prefix, vocabulary.odd_namespace),
-                Names::Undeclared => continue,
-            };
-            let name = format!("xmlns:{prefix}");
+        root
+    }
+
+    /// Declares what the document uses of our prefixes, unless the request did.
+    fn declare(&self, root: &mut Element<'_>) {
+        let mut used = BTreeSet::new();
+        prefixes(root, &mut used);
+        let used: Vec<bool> = ALL.iter().map(|one| used.contains(self.prefix(one))).collect();
+        for (vocabulary, _) in ALL.iter().zip(used).filter(|(_, is_used)| *is_used) {
+            let is_odd = self.names == Names::Odd;
+            let namespace = if is_odd { vocabulary.odd_namespace } else { vocabulary.namespace };
+            let name = format!("xmlns:{}", self.prefix(vocabulary));
             if root.attr(&name).is_none() {
                 root.set_attr(name, namespace);
             }
         }
-        root
     }
 
     /// The text of a whole document.
@@ -188,7 +196,11 @@ impl Style {
             out.push_str("<?xml version=\"1.0\"?>");
             out.push_str(if self.pretty { "\n" } else { "" });
         }
-        self.write(&mut out, root, 0);
+        let mut root = root.clone();
+        if self.names != Names::Undeclared {
+            self.declare(&mut root);
+        }
+        self.write(&mut out, &root, 0);
         out
     }
 
@@ -231,6 +243,15 @@ impl Style {
             out.push_str(&"  ".repeat(depth));
         }
     }
+}
+
+/// The prefixes of all names, and of the types that attributes name.
+fn prefixes<'a>(element: &'a Element<'_>, into: &mut BTreeSet<&'a str>) {
+    let attrs = element.attrs.iter().filter(|attr| !attr.name.starts_with("xmlns"));
+    let types = attrs.clone().filter(|attr| attr.name.ends_with(":type")).map(|attr| &*attr.value);
+    let names = attrs.map(|attr| &*attr.name).chain(types).chain([&*element.name]);
+    into.extend(names.filter_map(|name| name.split_once(':')).map(|(prefix, _)| prefix));
+    element.elements().for_each(|child| prefixes(child, into));
 }
 
 #[cfg(test)]
