@@ -173,7 +173,21 @@ impl Client {
         }
     }
 
-    /// The next bytes, as many as that.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        let link = self.link.as_mut().expect("it is open");
+        link.write_all(bytes).expect("it reads");
+    }
+
+    /// The next bytes, which need not be text.
+    pub fn take_bytes(&mut self, count: usize) -> Vec<u8> {
+        assert!(self.input.is_empty(), "{:?} is not read yet", self.input);
+        let mut bytes = vec![0; count];
+        let link = self.link.as_mut().expect("it is open");
+        link.read_exact(&mut bytes).expect("it writes");
+        bytes
+    }
+
+    /// The next bytes of text, as many as that.
     pub fn take(&mut self, count: usize) -> String {
         while self.input.len() < count {
             let bytes = self.read();
