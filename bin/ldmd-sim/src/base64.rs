@@ -24,6 +24,20 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The text that stands for these bytes.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - chunk.len()));
+        for at in 0..4 {
+            let letter = LETTERS.get((bits >> (18 - 6 * at) & 63) as usize).copied();
+            out.push(if at <= chunk.len() { char::from(letter.unwrap_or(b'=')) } else { '=' });
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +47,9 @@ mod tests {
         assert_eq!(decode("cm9v dA==").as_deref(), Some(&b"root"[..]));
         assert_eq!(decode("czNjcmV0").as_deref(), Some(&b"s3cret"[..]));
         assert_eq!(decode("").as_deref(), Some(&b""[..]));
+        for text in ["", "a", "ab", "abc", "\0root\0s3cret"] {
+            assert_eq!(decode(&encode(text.as_bytes())).as_deref(), Some(text.as_bytes()));
+        }
         for bad in ["a", "ab=c", "====", "a*==", "abcde"] {
             assert_eq!(decode(bad), None, "{bad}");
         }

@@ -318,25 +318,19 @@ impl Run<'_> {
 
     /// Does an action for each object; one that fails does not keep the others from being done.
     fn objects(&mut self, action: &str, command: &Command, objects: &[Object], done: &mut Done) {
-        // The second Content of a migration says where the first one goes.
-        let merged = (action == "migrate-domain").then(|| {
-            let items = objects.iter().flat_map(|object| object.items.clone()).collect();
-            let domain = objects.first().and_then(|object| object.domain.clone());
-            vec![Object { domain, items }]
-        });
         let nameless = [Object::default()];
-        let objects = match &merged {
-            Some(merged) => merged.as_slice(),
-            None if objects.is_empty() && command.options.iter().any(|word| word == "-a") => {
-                &nameless
+        let groups: Vec<&[Object]> = match objects {
+            // The second object of a migration says where the first one goes.
+            objects if action == "migrate-domain" => vec![objects],
+            [] if command.options.iter().any(|word| word == "-a") => vec![&nameless],
+            [] => {
+                done.refusals.push("The request names no object".to_owned());
+                return;
             }
-            None => objects,
+            objects => objects.chunks(1).collect(),
         };
-        if objects.is_empty() {
-            done.refusals.push("The request names no object".to_owned());
-        }
-        for object in objects {
-            match self.object(action, &command.options, object) {
+        for group in groups {
+            match self.group(action, &command.options, group) {
                 Ok(effects) => {
                     self.notices.extend(effects.notices);
                     done.warnings.extend(effects.warning);
@@ -346,11 +340,16 @@ impl Run<'_> {
         }
     }
 
-    /// Does an action for one object, with the time it takes.
-    fn object(&self, action: &str, options: &[String], object: &Object) -> Result<Effects, String> {
+    /// Does an action for one object, or for those that belong together, with the time it takes.
+    fn group(
+        &self,
+        action: &str,
+        options: &[String],
+        objects: &[Object],
+    ) -> Result<Effects, String> {
         let context = Context { live: self.live, options };
         let mut machine = self.manager.machine();
-        let step = actions::run(&mut machine, &context, action, object);
+        let step = actions::run(&mut machine, &context, action, objects);
         self.manager.save(&mut machine);
         drop(machine);
         let rest = match step? {
@@ -359,11 +358,8 @@ impl Run<'_> {
                 std::thread::sleep(time);
                 rest
             }
-            Step::Report(time, notices, rest) => {
-                for notice in notices {
-                    std::thread::sleep(time);
-                    self.manager.publish(&[notice]);
-                }
+            Step::Migrate(migration, rest) => {
+                self.manager.migrate(&migration)?;
                 rest
             }
         };

@@ -78,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) state: Option<PathBuf>,
     pub(crate) control: Option<PathBuf>,
     pub(crate) users: Option<PathBuf>,
+    /// Other managers by the names that migrations give them.
+    pub(crate) peers: Vec<(String, SocketAddr)>,
     pub(crate) has_tls: bool,
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
@@ -100,6 +102,7 @@ impl Default for Settings {
             state: None,
             control: None,
             users: None,
+            peers: Vec::new(),
             has_tls: true,
             certificate: None,
             key: None,
@@ -180,6 +183,12 @@ const RULES: &[Rule] = &[
     }),
     fixed("users-file", "FILE", "lines of NAME:PASSWORD:read or :write", |all, text| {
         all.users = Some(text.into());
+        Ok(())
+    }),
+    fixed("peer", "NAME=ADDRESS:PORT", "another ldmd-sim that takes migrations", |all, text| {
+        let (name, address) = text.split_once('=').ok_or("not NAME=ADDRESS:PORT")?;
+        let address = address.parse().map_err(|_| "not NAME=ADDRESS:PORT")?;
+        all.peers.push((name.to_owned(), address));
         Ok(())
     }),
     fixed("tls", "on|off", "whether streams must be encrypted (on)", |all, text| {

@@ -1,12 +1,10 @@
 //! Saved configurations, delayed reconfiguration, and domains on their way to another machine.
 
-use std::time::Duration;
-
 use super::change::{initiating, refuse_beside_reconf};
-use super::{Context, Effects, Notice, Outcome, Step, domain_of, item_of};
+use super::{Context, Effects, Migration, Notice, Outcome, Step, domain_of, item_of, list};
+use crate::base64;
 use crate::message::{Item, Object};
-use crate::model::{Machine, Pending, State};
-use crate::options::Live;
+use crate::model::{Domain, Machine, Pending, State};
 
 /// Limit: of a saved configuration's name, as documented.
 const SPCONFIG_BYTES_MAX: usize = 64;
@@ -118,16 +116,20 @@ pub(super) fn cancel_operation(
     if domain.state != State::Suspended {
         return Err(format!("LDom \"{name}\" is not being migrated"));
     }
-    // The migration finds its domain active again when it comes to its end.
-    domain.state = State::Active;
+    // The migration finds out when it looks at its domain the next time.
+    resume(domain);
     Ok(Step::Done(Effects::default()))
 }
 
-/// Sends a domain away: its progress is told, then it is gone from here.
+/// Begins to send a domain away.
 ///
-/// No other machine takes it. A host named `refuses.…` says that it has no room for it.
-pub(super) fn migrate(machine: &mut Machine, context: &Context<'_>, object: &Object) -> Outcome {
-    let name = domain_of(object)?.to_owned();
+/// The first object is the domain, the second one says where to, and under which name. A host that
+/// is named `refuses…` has no room for it.
+pub(super) fn migrate(machine: &mut Machine, context: &Context<'_>, objects: &[Object]) -> Outcome {
+    let source = objects.first().ok_or("The request names no LDom")?;
+    let name = domain_of(source)?.to_owned();
+    let goal = objects.get(1).unwrap_or(source);
+    let new_name = goal.domain.clone().unwrap_or_else(|| name.clone());
     refuse_beside_reconf(machine, &name)?;
     let domain = machine.settled_mut(&name)?;
     if domain.is_control() {
@@ -136,14 +138,13 @@ pub(super) fn migrate(machine: &mut Machine, context: &Context<'_>, object: &Obj
     if domain.state != State::Active && domain.state != State::Bound {
         return Err(format!("LDom \"{name}\" must be active or bound to be migrated"));
     }
-    let target = item_of(object, "ldom_info")?;
+    let target = item_of(goal, "ldom_info")?;
     let host = target.need("target")?.to_owned();
-    for key in ["username", "password"] {
-        let text = target.need(key)?;
-        if crate::base64::decode(text).is_none() {
-            return Err(format!("Property {key} of the target is not base64"));
-        }
-    }
+    let secret = |key: &str| {
+        let text = base64::decode(target.need(key)?).and_then(|text| String::from_utf8(text).ok());
+        text.ok_or_else(|| format!("Property {key} of the target is not base64"))
+    };
+    let (username, password) = (secret("username")?, secret("password")?);
     if host.starts_with("refuses") {
         return Err(format!(
             "Unable to bind {} memory region at real address 0x8000000\nDomain Migration of LDom \
@@ -156,28 +157,50 @@ pub(super) fn migrate(machine: &mut Machine, context: &Context<'_>, object: &Obj
     }
     let before = domain.state;
     domain.state = State::Suspended;
-    let reports = (1..=REPORTS).map(|at| at * 100 / REPORTS).map(|done| {
-        let status = if done == 100 { "done" } else { "ongoing" };
-        progress(&name, done, status)
-    });
-    let (pause, reports) = (pause(context.live), reports.collect());
-    let rest = move |machine: &mut Machine| {
-        if machine.domain(&name)?.state != State::Suspended {
-            machine.domain_mut(&name)?.state = before;
-            return Err(format!("Domain Migration of LDom {name} failed: it was cancelled"));
-        }
-        machine.unbind(&name)?;
-        let number = machine.domain(&name)?.number;
-        machine.domains.retain(|domain| domain.number != number);
-        machine.changed.remove(&number);
-        machine.removed.insert(number);
-        Ok(Effects::notice(Notice::domain("migrate-domain", &name)))
+    let reports = (1..=REPORTS).map(|at| at * 100 / REPORTS);
+    let notices =
+        reports.map(|done| progress(&name, done, if done == 100 { "done" } else { "ongoing" }));
+    let migration = Migration {
+        name: name.clone(),
+        object: Object { domain: Some(new_name), ..list::constraints(machine, context, &name)? },
+        is_active: before == State::Active,
+        host,
+        username,
+        password,
+        notices: notices.collect(),
+        pause: context.live.migrate_delay / REPORTS,
     };
-    Ok(Step::Report(pause, reports, Box::new(rest)))
+    Ok(Step::Migrate(Box::new(migration), Box::new(move |machine| gone(machine, &name))))
 }
 
-fn pause(live: &Live) -> Duration {
-    live.migrate_delay / REPORTS
+/// The domain arrived elsewhere.
+fn gone(machine: &mut Machine, name: &str) -> Result<Effects, String> {
+    machine.unbind(name)?;
+    let number = machine.domain(name)?.number;
+    machine.domains.retain(|domain| domain.number != number);
+    machine.changed.remove(&number);
+    machine.removed.insert(number);
+    Ok(Effects::notice(Notice::domain("migrate-domain", name)))
+}
+
+/// What it was before its migration.
+fn resume(domain: &mut Domain) {
+    domain.state = if domain.started_s == 0 { State::Bound } else { State::Active };
+}
+
+/// Whether nobody cancelled a migration.
+pub(crate) fn migration_goes_on(machine: &Machine, name: &str) -> bool {
+    machine.domain(name).is_ok_and(|domain| domain.state == State::Suspended)
+}
+
+/// The domain stays; gives what is told of that.
+pub(crate) fn migration_failed(machine: &mut Machine, name: &str) -> Notice {
+    if let Ok(domain) = machine.domain_mut(name)
+        && domain.state == State::Suspended
+    {
+        resume(domain);
+    }
+    progress(name, 0, "failed")
 }
 
 fn progress(name: &str, percent: u32, status: &str) -> Notice {

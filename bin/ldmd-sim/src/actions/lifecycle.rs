@@ -19,6 +19,12 @@ fn after(
         return rest(machine).map(Step::Done);
     }
     machine.domain_mut(name)?.state = state;
+    let name = name.to_owned();
+    let rest = move |machine: &mut Machine| match machine.domain(&name)?.state == state {
+        true => rest(machine),
+        // It was stopped by force meanwhile.
+        false => Ok(Effects::default()),
+    };
     Ok(Step::Wait(wait, Box::new(rest)))
 }
 
@@ -93,8 +99,11 @@ pub(super) fn stop(machine: &mut Machine, context: &Context<'_>, object: &Object
     }
     let name = domain_of(object)?.to_owned();
     refuse_control(&name, "stopped")?;
-    in_state(machine, &name, State::Active, "stopped")?;
     let is_forced = context.has_option("-f");
+    if is_forced && machine.domain(&name)?.state == State::Stopping {
+        return guest_powered_off(machine, &name).map(|done| Step::Done(Effects::notice(done)));
+    }
+    in_state(machine, &name, State::Active, "stopped")?;
     if context.has_option("-r") {
         return after(
             machine,
@@ -175,11 +184,12 @@ fn apply_pending(machine: &mut Machine, name: &str) -> Result<(), String> {
         machine.refit_maus(name)?;
         machine.refit_memory(name)
     };
-    if let Err(reason) = refit() {
+    if let Err(why) = refit() {
+        // The domain stopped or began anew all the same.
+        eprintln!("ldmd-sim: the reconfiguration of {name} is given up: {why}");
         let domain = machine.domain_mut(name)?;
         domain.wanted = before;
         domain.bound = bound;
-        return Err(reason);
     }
     Ok(())
 }

@@ -30,6 +30,16 @@ pub(crate) fn run(
     named.into_iter().map(|name| machine.domain(name).map(|domain| view.domain(domain))).collect()
 }
 
+/// Everything that a domain asks for, as `list-constraints` says it.
+pub(super) fn constraints(
+    machine: &Machine,
+    context: &Context<'_>,
+    name: &str,
+) -> Result<Object, String> {
+    let view = View { machine, context, detail: Detail::Constraints };
+    machine.domain(name).map(|domain| view.domain(domain))
+}
+
 /// How much is said of a domain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Detail {

@@ -19,6 +19,7 @@ use crate::model::Machine;
 use crate::options::Live;
 
 pub(crate) use domain::NAME_BYTES_MAX;
+pub(crate) use host::{migration_failed, migration_goes_on};
 pub(crate) use lifecycle::{guest_panicked, guest_powered_off, guest_reset};
 
 /// The streams of events that a client can register for.
@@ -74,13 +75,28 @@ impl Effects {
 /// What the rest of an action is.
 type Rest = Box<dyn FnOnce(&mut Machine) -> Result<Effects, String> + Send>;
 
+/// A domain on its way to another manager.
+pub(crate) struct Migration {
+    pub(crate) name: String,
+    /// The domain under its new name, as it is to be added there.
+    pub(crate) object: Object,
+    /// Whether it is to run there.
+    pub(crate) is_active: bool,
+    pub(crate) host: String,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    /// What is told of its progress, with this pause before each.
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) pause: Duration,
+}
+
 /// How far an action came at once.
 pub(crate) enum Step {
     Done(Effects),
     /// After this time the rest is to be done.
     Wait(Duration, Rest),
-    /// After each of these times this is to be told; then comes the rest.
-    Report(Duration, Vec<Notice>, Rest),
+    /// The domain is to be sent away; then comes the rest, or it goes on as before.
+    Migrate(Box<Migration>, Rest),
 }
 
 /// What an action knows beside the object it is for.
@@ -98,13 +114,17 @@ impl Context<'_> {
 pub(crate) type Outcome = Result<Step, String>;
 type Run = fn(&mut Machine, &Context<'_>, &Object) -> Outcome;
 
-/// Does the action for one object, as far as it goes at once.
+/// Does the action for an object, as far as it goes at once; a migration has two.
 pub(crate) fn run(
     machine: &mut Machine,
     context: &Context<'_>,
     action: &str,
-    object: &Object,
+    objects: &[Object],
 ) -> Outcome {
+    if action == "migrate-domain" {
+        return host::migrate(machine, context, objects);
+    }
+    let object = objects.first().ok_or("The request names no object")?;
     let found = RUNS.iter().find(|(name, _)| *name == action);
     let (_, run) = found.ok_or_else(|| format!("The action {action} is not supported"))?;
     run(machine, context, object)
@@ -119,7 +139,6 @@ const RUNS: &[(&str, Run)] = &[
     ("start-domain", lifecycle::start),
     ("stop-domain", lifecycle::stop),
     ("panic-domain", lifecycle::panic),
-    ("migrate-domain", host::migrate),
     ("add-vcpu", |machine, context, object| tuning::vcpu(machine, context, object, Sign::Add)),
     ("set-vcpu", |machine, context, object| tuning::vcpu(machine, context, object, Sign::Set)),
     ("remove-vcpu", |machine, context, object| {

@@ -124,8 +124,8 @@ impl Drop for Sim {
     }
 }
 
-trait Both: Read + Write {}
-impl<T: Read + Write> Both for T {}
+trait Both: Read + Write + Send {}
+impl<T: Read + Write + Send> Both for T {}
 
 /// A connection; reads come as the simulator wrote.
 pub struct Client {
