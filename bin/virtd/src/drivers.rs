@@ -54,6 +54,7 @@ fn qemu(settings: &Settings) -> driver_qemu::Settings {
             log: below(&dirs.log),
             cache: below(&dirs.cache),
             channel: below(&dirs.run).join("channel"),
+            nvram: below(&dirs.state).join("nvram"),
         },
         Layout::Session => driver_qemu::Dirs {
             config: below(&dirs.config),
@@ -62,6 +63,7 @@ fn qemu(settings: &Settings) -> driver_qemu::Settings {
             log: below(&dirs.log).join("log"),
             cache: below(&dirs.cache).join("cache"),
             channel: below(&dirs.run).join("run/channel"),
+            nvram: below(&dirs.config).join("nvram"),
         },
     };
     let path = if settings.system { "system" } else { "session" };

@@ -225,6 +225,10 @@ impl Lookup for Core {
     fn capabilities(&self, emulator: &Path) -> Result<Arc<Capabilities>> {
         self.emulators.get(emulator, &self.watch)
     }
+
+    fn nvram_dir(&self) -> PathBuf {
+        self.dirs().nvram.clone()
+    }
 }
 
 impl std::fmt::Debug for Core {

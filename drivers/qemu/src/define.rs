@@ -16,7 +16,7 @@ use crate::lifecycle;
 
 /// Reads a document that a caller gives.
 fn read(core: &Core, xml: &str, validate: bool) -> Result<(Document, Uuid)> {
-    let flags = ParseFlags { inactive: true, validate, ..ParseFlags::default() };
+    let flags = ParseFlags { inactive: true, validate, abi_update: true, ..ParseFlags::default() };
     let document = core.load(xml, flags)?;
     virt_store::check_name(&document.name).map_err(|_| {
         let detail = format!("name '{}' cannot be used for a file", document.name);

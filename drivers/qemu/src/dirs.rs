@@ -19,6 +19,8 @@ pub struct Dirs {
     pub cache: PathBuf,
     /// Sockets of channels.
     pub channel: PathBuf,
+    /// The variables of guests with EFI.
+    pub nvram: PathBuf,
 }
 
 impl Dirs {
@@ -29,6 +31,7 @@ impl Dirs {
         Self {
             config: config.join("qemu"),
             lib: state.join("qemu"),
+            nvram: state.join("qemu/nvram"),
             log: log.join("qemu"),
             cache: cache.join("qemu"),
             channel: run.join("channel"),
@@ -43,6 +46,7 @@ impl Dirs {
         let (config, run, cache) = (config.join("qemu"), run.join("qemu/run"), cache.join("qemu"));
         Self {
             lib: config.join("lib"),
+            nvram: config.join("nvram"),
             log: cache.join("log"),
             channel: run.join("channel"),
             cache: cache.join("cache"),

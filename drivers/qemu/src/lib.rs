@@ -18,6 +18,7 @@ mod define;
 mod dirs;
 mod domains;
 mod events;
+mod firmware;
 mod guest;
 mod host;
 mod image;

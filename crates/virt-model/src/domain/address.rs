@@ -22,7 +22,7 @@ element! {
 element! {
     pub struct BootOrder {
         order: u32 = boot_order("order"),
-        loadparm: Option<String> = attr("loadparm"),
+        loadparm: Option<String> = loadparm("loadparm"),
     }
 }
 

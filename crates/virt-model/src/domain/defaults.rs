@@ -6,7 +6,7 @@ use crate::domain::address::{Address, Drive};
 use crate::domain::boot::{Boot, BootDevice, OsType};
 use crate::domain::cpu::{Fallback, Match, Mode};
 use crate::domain::disk::{Disk, DiskBus, DiskDevice, DiskType, SnapshotMode};
-use crate::domain::interface::{Interface, MacAddress};
+use crate::domain::interface::{Interface, InterfaceDriver, InterfaceType, MacAddress};
 use crate::domain::{Device, Domain, DomainRules, LifecycleAction, VirtType, displays};
 use crate::schema::error;
 use crate::schema::text::Mac;
@@ -122,6 +122,30 @@ fn complete_interface(interface: &mut Interface, virt_type: VirtType, rules: &dy
         let address = rules.random_mac(virt_type);
         interface.mac = Some(MacAddress { address, ..interface.mac.take().unwrap_or_default() });
     }
+    drop_unknown(interface);
+}
+
+/// Compat: what an interface of its type or model does not know is left out without a word.
+fn drop_unknown(interface: &mut Interface) {
+    use InterfaceType::{Bridge, Ethernet, Hostdev, Network};
+    if !matches!(interface.kind, Ethernet | Network | Bridge) {
+        interface.filterref = None;
+    }
+    let virtio = interface.model_name().is_some_and(|model| model.starts_with("virtio"));
+    if interface.kind == Hostdev {
+        interface.driver = interface
+            .driver
+            .take()
+            .map(|driver| InterfaceDriver { name: driver.name, ..InterfaceDriver::default() });
+    } else if !virtio {
+        interface.driver = None;
+        if let Some(backend) = &mut interface.backend {
+            backend.vhost = None;
+        }
+    }
+    if let Some(driver) = &mut interface.driver {
+        driver.queues = driver.queues.filter(|queues| *queues > 1);
+    }
 }
 
 /// The number in a disk's name: `vda` is 0, `sdaa` is 26. `None` for a name that is none.
@@ -184,7 +208,10 @@ fn complete_disk(disk: &mut Disk, wide_scsi: bool) -> Result<()> {
 
 /// What network storage leaves out: ports, and the first unit of an iSCSI target.
 fn complete_source(disk: &mut Disk) {
-    if disk.kind == DiskType::Network && disk.source.is_none() {
+    let empty = disk.source.as_ref().is_none_or(|source| source.is_empty());
+    if disk.kind == DiskType::Network && disk.source.is_none()
+        || disk.kind == DiskType::Volume && empty
+    {
         disk.kind = DiskType::File;
     }
     if disk.kind == DiskType::VhostUser {

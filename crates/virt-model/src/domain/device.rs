@@ -10,6 +10,7 @@ use crate::domain::devices::{
 };
 use crate::domain::graphics::{Graphics, Video};
 use crate::domain::hostdev::{Hostdev, Redirdev};
+use crate::domain::small::{Crypto, MemoryDevice, Pstore, Shmem, Tpm};
 use crate::domain::{
     Address, DeviceInfo, Devices, Disk, DomainRules, Interface, VirtType, defaults, implicit,
 };
@@ -154,10 +155,15 @@ device_table! {
         Rng = "rng" in rngs,
         Panic = "panic" in panics,
         Iommu = "iommu" in iommus,
+        Tpm = "tpm" in tpms,
+        Shmem = "shmem" in shmems,
+        MemoryDevice = "memory" in memories,
+        Crypto = "crypto" in cryptos,
     }
     one {
         Memballoon = "memballoon" in memballoon,
         Vsock = "vsock" in vsock,
+        Pstore = "pstore" in pstore,
     }
     without_info {
         Graphics = "graphics" in graphics,
@@ -165,10 +171,6 @@ device_table! {
     }
     trees {
         Lease = "lease" in leases,
-        Tpm = "tpm" in tpms,
-        Shmem = "shmem" in shmems,
-        Memory = "memory" in memories,
-        Crypto = "crypto" in cryptos,
     }
 }
 

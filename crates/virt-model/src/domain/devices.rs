@@ -10,6 +10,7 @@ use crate::domain::graphics::{Graphics, Video};
 use crate::domain::hostdev::{Hostdev, Redirdev};
 use crate::domain::interface::Interface;
 use crate::domain::misc::VirtioOptions;
+use crate::domain::small::{Crypto, MemoryDevice, Pstore, Redirfilter, Shmem, Tpm};
 use crate::schema::text::OnOff;
 
 element! {
@@ -26,26 +27,26 @@ element! {
         consoles: Vec<Console> = list("console"),
         channels: Vec<Channel> = list("channel"),
         inputs: Vec<Input> = list("input"),
-        tpms: Vec<Element<'static>> = devices("tpm"),
+        tpms: Vec<Tpm> = list("tpm"),
         graphics: Vec<Graphics> = list("graphics"),
         sounds: Vec<Sound> = list("sound"),
         audios: Vec<Audio> = list("audio"),
         videos: Vec<Video> = list("video"),
         hostdevs: Vec<Hostdev> = list("hostdev"),
         redirdevs: Vec<Redirdev> = list("redirdev"),
-        redirfilter: Option<Element<'static>> = tree("redirfilter"),
+        redirfilter: Option<Redirfilter> = child("redirfilter"),
         hubs: Vec<Hub> = list("hub"),
         watchdogs: Vec<Watchdog> = list("watchdog"),
         memballoon: Option<Memballoon> = child("memballoon"),
         rngs: Vec<Rng> = list("rng"),
         nvram: Option<Element<'static>> = tree("nvram"),
         panics: Vec<Panic> = list("panic"),
-        shmems: Vec<Element<'static>> = devices("shmem"),
-        memories: Vec<Element<'static>> = devices("memory"),
-        cryptos: Vec<Element<'static>> = devices("crypto"),
+        shmems: Vec<Shmem> = list("shmem"),
+        memories: Vec<MemoryDevice> = list("memory"),
+        cryptos: Vec<Crypto> = list("crypto"),
         iommus: Vec<Iommu> = list("iommu"),
         vsock: Option<Vsock> = child("vsock"),
-        pstore: Option<Element<'static>> = tree("pstore"),
+        pstore: Option<Pstore> = child("pstore"),
     }
 }
 
@@ -72,8 +73,8 @@ element! {
     pub struct Filesystem {
         kind: FilesystemType = attr_def("type"),
         accessmode: AccessMode = attr_def("accessmode"),
-        fmode: Option<String> = attr("fmode"),
-        dmode: Option<String> = attr("dmode"),
+        fmode: Option<u32> = octal("fmode"),
+        dmode: Option<u32> = octal("dmode"),
         multidevs: Option<String> = attr("multidevs"),
         model: Option<String> = attr("model"),
         driver: Option<Element<'static>> = tree("driver"),

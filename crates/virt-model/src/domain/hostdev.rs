@@ -87,6 +87,13 @@ impl HostdevSource {
                 .attrs
                 .extend(element.attr(name).map(|value| ((*name).to_owned(), value.to_owned())));
         }
+        // Compat: the first unit of a target where none is named.
+        if source.attrs.iter().any(|(name, value)| name == "protocol" && value == "iscsi")
+            && let Some((_, name)) = source.attrs.iter_mut().find(|(name, _)| name == "name")
+            && !name.contains('/')
+        {
+            name.push_str("/0");
+        }
         let id =
             |name: &str| element.child(name).map(|child| any_base::<u32>(child, "id")).transpose();
         source.vendor_id = id("vendor")?.flatten();

@@ -48,12 +48,14 @@ pub(super) fn consoles(domain: &mut Domain) {
     }
 }
 
-/// Gives ports without a number the next free one.
+/// Gives ports without a number the next ones after all that have one.
 fn number_ports<'a>(ports: impl Iterator<Item = &'a mut Option<u32>>) {
-    let mut next = 0;
-    for port in ports {
-        let number = *port.get_or_insert(next);
-        next = next.max(number.saturating_add(1));
+    let ports: Vec<_> = ports.collect();
+    let last = ports.iter().filter_map(|port| **port).max();
+    let mut next = last.map_or(0, |last| last.saturating_add(1));
+    for port in ports.into_iter().filter(|port| port.is_none()) {
+        *port = Some(next);
+        next = next.saturating_add(1);
     }
 }
 
@@ -92,9 +94,7 @@ pub(super) fn controllers(domain: &mut Domain) {
     let mut sorted: Vec<Controller> = Vec::with_capacity(given.len());
     for mut controller in given.drain(..) {
         if controller.index.is_none() {
-            let used =
-                sorted.iter().filter(|c| c.kind == controller.kind).filter_map(|c| c.index).max();
-            controller.index = Some(used.map_or(0, |last| last.saturating_add(1)));
+            controller.index = Some(next_index(&sorted, &controller));
         }
         insert_controller(&mut sorted, controller);
     }
@@ -108,6 +108,23 @@ pub(super) fn controllers(domain: &mut Domain) {
             );
         }
     }
+}
+
+/// The parts of a USB 2 controller, which share a number.
+const USB_SET: &[&str] = &["ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3"];
+
+/// The number of a controller without one: that of the last, where it completes a set, or the next.
+fn next_index(all: &[Controller], new: &Controller) -> u32 {
+    let same: Vec<&Controller> = all.iter().filter(|c| c.kind == new.kind).collect();
+    let Some(last) = same.iter().filter_map(|c| c.index).max() else { return 0 };
+    let model = |c: &Controller| c.model.clone().unwrap_or_default();
+    let in_set = |c: &Controller| c.kind == ControllerType::Usb && USB_SET.contains(&&*model(c));
+    let completes = in_set(new)
+        && same
+            .iter()
+            .filter(|c| c.index == Some(last))
+            .all(|c| in_set(c) && model(c) != model(new));
+    if completes { last } else { last.saturating_add(1) }
 }
 
 /// A smartcard without an address gets the next free slot of its reader.
@@ -129,7 +146,12 @@ pub(super) fn smartcards(domain: &mut Domain) {
 /// Controllers of one type stand together, by number.
 pub(super) fn insert_controller(controllers: &mut Vec<Controller>, new: Controller) {
     let same = |c: &Controller| c.kind == new.kind;
-    let after = controllers.iter().position(|c| same(c) && c.index > new.index);
+    // Compat: the master of a USB set stands before its companions.
+    let master =
+        new.kind == ControllerType::Usb && new.model.as_deref() == USB_SET.first().copied();
+    let after = controllers
+        .iter()
+        .position(|c| same(c) && (c.index > new.index || master && c.index == new.index));
     let at = after.or_else(|| controllers.iter().rposition(same).map(|last| last + 1));
     controllers.insert(at.unwrap_or(controllers.len()), new);
 }

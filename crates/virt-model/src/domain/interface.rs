@@ -55,7 +55,7 @@ element! {
         tune: Option<Tune> = child_some("tune"),
         link: Option<Link> = child_some("link"),
         mtu: Option<Mtu> = child("mtu"),
-        coalesce: Option<Element<'static>> = tree("coalesce"),
+        coalesce: Option<Coalesce> = child_some("coalesce"),
         teaming: Option<Teaming> = child("teaming"),
         info: DeviceInfo = flat(),
     }
@@ -263,6 +263,25 @@ element! {
 element! {
     pub struct Mtu {
         size: u32 = attr_req("size"),
+    }
+}
+
+element! {
+    /// How long frames wait for others.
+    pub struct Coalesce {
+        rx: Option<CoalesceDirection> = child_some("rx"),
+    }
+}
+
+element! {
+    pub struct CoalesceDirection {
+        frames: Option<Frames> = child_some("frames"),
+    }
+}
+
+element! {
+    pub struct Frames {
+        max: u32 = attr_odd("max"),
     }
 }
 

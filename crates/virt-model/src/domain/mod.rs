@@ -23,6 +23,7 @@ mod numa;
 pub mod rules;
 mod scheduling;
 mod seclabel;
+pub mod small;
 pub mod source;
 pub mod tune;
 mod validate;

@@ -4,7 +4,7 @@ use virt_error::Result;
 use virt_xml::Element;
 
 use crate::schema::text::YesNo;
-use crate::schema::{Body, Out, ParseFlags, Row, kinds};
+use crate::schema::{Body, Out, ParseFlags, Row, error, kinds};
 
 words! {
     pub enum SeclabelType {
@@ -26,6 +26,32 @@ pub struct Seclabel {
 }
 
 impl Seclabel {
+    /// What type and relabelling say of each other.
+    fn complete(&mut self) -> Result<()> {
+        if self.model.as_deref() == Some("none") {
+            (self.kind, self.relabel) = (Some(SeclabelType::None), None);
+        }
+        match (self.kind, self.relabel) {
+            (Some(SeclabelType::Dynamic), Some(YesNo::No)) => {
+                Err(error::unsupported("dynamic label type must use resource relabeling"))
+            }
+            (Some(SeclabelType::None), Some(YesNo::Yes)) => Err(error::unsupported(
+                "resource relabeling is not compatible with 'none' label type",
+            )),
+            (Some(SeclabelType::Static), _) if self.label.is_none() => {
+                Err(error::xml("security label is missing"))
+            }
+            (kind, given) => {
+                self.relabel = match kind {
+                    Some(SeclabelType::Dynamic) => Some(YesNo::Yes),
+                    Some(SeclabelType::Static) => given.or(Some(YesNo::No)),
+                    Some(SeclabelType::None) | None => None,
+                };
+                Ok(())
+            }
+        }
+    }
+
     /// Whether the labels are the running guest's alone.
     fn is_made_up(&self) -> bool {
         self.kind.is_none_or(|kind| kind == SeclabelType::Dynamic)
@@ -52,6 +78,7 @@ impl Body for Seclabel {
             imagelabel: text("imagelabel")?,
             baselabel: text("baselabel")?,
         };
+        label.complete()?;
         if flags.inactive {
             label.imagelabel = None;
             if label.is_made_up() {

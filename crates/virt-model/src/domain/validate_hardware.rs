@@ -11,10 +11,22 @@ use crate::domain::{Domain, Seclabel};
 use crate::schema::text::YesNo;
 use crate::schema::{ParseFlags, error};
 
+impl Domain {
+    /// Whether what is said of the firmware goes together.
+    pub fn check_firmware(&self, flags: ParseFlags) -> Result<()> {
+        firmware(self, flags)
+    }
+
+    /// Whether places on PCI and USB can be, and no bus is there twice.
+    pub fn check_places(&self) -> Result<()> {
+        addresses(self)?;
+        controllers(self)
+    }
+}
+
 pub(super) fn check(domain: &Domain, flags: ParseFlags) -> Result<()> {
-    firmware(domain, flags)?;
-    addresses(domain)?;
-    controllers(domain)?;
+    domain.check_firmware(flags)?;
+    domain.check_places()?;
     hostdevs(domain)?;
     videos(domain)?;
     seclabels(domain)?;
@@ -192,6 +204,9 @@ fn seclabels(domain: &Domain) -> Result<()> {
     let model = |label: &Seclabel| label.model.clone().unwrap_or_default();
     for (at, label) in domain.seclabels.iter().enumerate() {
         let name = model(label);
+        if name.is_empty() && domain.seclabels.len() > 1 {
+            return xml_error("missing security model when using multiple labels");
+        }
         if !name.is_empty() && domain.seclabels.iter().take(at).any(|other| model(other) == name) {
             return plain(format!("seclabel for model {name} is already provided"));
         }

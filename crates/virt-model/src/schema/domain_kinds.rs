@@ -265,6 +265,14 @@ kind! {
 }
 
 kind! {
+    /// The same for an address in memory.
+    hex_long [] (Option<u64>; name: &'static str)
+    shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
+    read |element, flags| crate::domain::address::any_base(element, name);
+    attrs |field, out| if let Some(value) = field { out.w.attr(name, &format!("0x{value:x}")) };
+}
+
+kind! {
     /// A feature's policy; `require` in a guest's CPU where absent.
     attr_policy [] (Option<Policy>; name: &'static str)
     shape vec![Item::attr::<Policy>(name, false)];
@@ -403,23 +411,6 @@ kind! {
     shape vec![Item::child("address", Often::Maybe, Of::Named("address::Address"))];
     read |element, flags| element.child("address").map_or(Ok(Address::None), Address::read);
     children |field, out| field.write(out);
-}
-
-kind! {
-    /// Devices kept as trees. A definition keeps only names that users give.
-    devices [] (Vec<Element<'static>>; name: &'static str)
-    shape vec![Item::child(name, Often::Many, Of::Items(vec![Item::Anything]))];
-    read |element, flags| Ok(element.children_named(name).map(Element::to_static).collect());
-    children |field, out| for tree in field {
-        let has_driver_alias = tree.child("alias").and_then(|a| a.attr("name")).is_some_and(|a| !is_user_alias(a));
-        if out.flags.inactive && has_driver_alias {
-            let mut plain = tree.clone();
-            plain.children.retain(|node| !matches!(node, virt_xml::Node::Element(e) if e.name == "alias"));
-            out.w.element(&plain);
-        } else {
-            out.w.element(tree);
-        }
-    };
 }
 
 kind! {

@@ -142,6 +142,19 @@ kind! {
 }
 
 kind! {
+    /// A size in MiB.
+    mib_text [] (Option<u64>; name: &'static str)
+    shape vec![Item::size(name)];
+    read |element, flags| bytes_text::read(element, flags, name);
+    children |field, out| if let Some(bytes) = field {
+        out.w.open(name);
+        out.w.attr("unit", "M");
+        out.w.text(&(bytes >> 20).to_string());
+        out.w.close(name);
+    };
+}
+
+kind! {
     /// A count that is state: printed where there is any, never read.
     count_state [] (u32; name: &'static str)
     shape vec![Item::attr::<u32>(name, false)];
@@ -226,4 +239,55 @@ kind! {
     shape vec![Item::attr::<YesNo>(name, false)];
     read |element, flags| read_value(element, name);
     attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
+}
+
+kind! {
+    /// File permissions.
+    octal [] (Option<u32>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
+    read |element, flags| match element.attr(name) {
+        None => Ok(None),
+        Some(text) => u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).map(Some)
+            .ok_or_else(|| error::xml(format!("invalid {name}: '{text}'"))),
+    };
+    attrs |field, out| if let Some(mode) = field { out.w.attr(name, &format!("{mode:04o}")) };
+}
+
+kind! {
+    /// What a mainframe's firmware is told of a boot device.
+    loadparm [] (Option<String>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
+    read |element, flags| {
+        let Some(text) = element.attr(name) else { return Ok(None) };
+        let text = text.to_ascii_uppercase();
+        let known = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == ' ';
+        if text.is_empty() || text.len() > 8 {
+            return Err(error::internal(format!("loadparm value '{text}' must be between 1 and 8 characters")));
+        }
+        match text.chars().find(|c| !known(*c)) {
+            Some(c) => Err(error::internal(format!("invalid loadparm char '{c}', expecting chars in set of [a-zA-Z0-9.] and blank spaces"))),
+            None => Ok(Some(text)),
+        }
+    };
+    attrs |field, out| if let Some(text) = field { out.w.attr(name, text) };
+}
+
+kind! {
+    /// A USB device's version: a number and two digits.
+    usb_version [] (Option<String>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
+    read |element, flags| {
+        let Some(text) = element.attr(name) else { return Ok(None) };
+        if text == "-1" {
+            return Ok(None);
+        }
+        let wrong = || error::internal(format!("Incorrect USB version format {text}"));
+        let (major, minor) = text.split_once('.').ok_or_else(wrong)?;
+        let digits = minor.len();
+        let minor = minor.parse::<u8>().ok().filter(|_| digits <= 2).ok_or_else(wrong)?;
+        let major = major.parse::<u8>().map_err(|_| wrong())?;
+        let minor = if digits == 1 { minor.saturating_mul(10) } else { minor };
+        Ok(Some(format!("{major}.{minor:02}")))
+    };
+    attrs |field, out| if let Some(text) = field { out.w.attr(name, text) };
 }

@@ -1,24 +1,31 @@
 //! The devices every QEMU guest has, and what completes the ones it names.
 
-use virt_model::domain::address::{Address, Usb, VirtioSerial};
-use virt_model::domain::chardev::{ChannelType, Name};
+use std::path::{Path, PathBuf};
+
+use virt_model::domain::address::{Address, Master, VirtioSerial};
+use virt_model::domain::chardev::{ChannelType, ChardevType, Name};
 use virt_model::domain::controller::{Controller, ControllerType};
 use virt_model::domain::devices::{
-    Audio, AudioType, BalloonModel, Input, InputBus, InputType, Memballoon, Watchdog, WatchdogModel,
+    Audio, AudioType, BalloonModel, Devices, Input, InputBus, InputType, Iommu, Memballoon,
+    PanicModel, SoundModel, Watchdog, WatchdogModel,
 };
-use virt_model::domain::disk::DiskDriver;
+use virt_model::domain::disk::{Disk, DiskDriver, DiskType};
+use virt_model::domain::features::Driver;
+use virt_model::domain::graphics::{Graphics, GraphicsType};
 use virt_model::domain::interface::{InterfaceModel, InterfaceType};
+use virt_model::domain::small::{MemoryDevice, MemoryModel, ShmemMsi, TpmBackendType};
+use virt_model::domain::source::StorageSource;
 use virt_model::domain::{DeviceInfo, Domain};
+use virt_model::{NumberSet, OnOff};
 
 use super::Chipset;
 use crate::capabilities::Capabilities;
 
-/// Limit: ports on a USB bus without hubs, and on a virtio serial bus.
-const USB_PORTS_MAX: u32 = 8;
+/// Limit: ports on a virtio serial bus.
 const SERIAL_PORTS_MAX: u32 = 31;
 
 /// The buses that the chipset has whether a device needs them or not.
-pub(super) fn controllers(domain: &mut Domain) {
+pub(super) fn controllers(domain: &mut Domain, capabilities: &Capabilities) {
     let chipset = Chipset::of_domain(domain);
     let controllers = &mut domain.devices.controllers;
     let mut add = |kind: ControllerType, model: Option<&str>| {
@@ -33,7 +40,10 @@ pub(super) fn controllers(domain: &mut Domain) {
             add(ControllerType::Pci, Some("pci-root"));
         }
         Chipset::Q35 => {
-            add(ControllerType::Usb, None);
+            let modern = ["qemu-xhci", "nec-xhci"].into_iter().find(|name| capabilities.has(name));
+            if modern.is_some() {
+                add(ControllerType::Usb, modern);
+            }
             add(ControllerType::Sata, None);
             add(ControllerType::Pci, Some("pcie-root"));
         }
@@ -43,7 +53,9 @@ pub(super) fn controllers(domain: &mut Domain) {
 
 /// A PC has a mouse and a keyboard.
 pub(super) fn inputs(domain: &mut Domain) {
-    if Chipset::of_domain(domain) == Chipset::Other {
+    let arch = domain.os.kind.arch.as_deref().unwrap_or_default();
+    let off = domain.features.ps2.as_ref().is_some_and(|ps2| !ps2.is_on());
+    if off || !matches!(arch, "x86_64" | "i686") {
         return;
     }
     for kind in [InputType::Mouse, InputType::Keyboard] {
@@ -62,13 +74,13 @@ pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities) {
     for disk in &mut devices.disks {
         let driver = disk.driver.get_or_insert_with(DiskDriver::default);
         driver.name.get_or_insert_with(|| "qemu".into());
-        driver.format.get_or_insert_with(|| "raw".into());
-    }
-    for controller in &mut devices.controllers {
-        if controller.model.is_none() {
-            controller.model = controller_model(controller.kind, chipset, capabilities);
+        // Compat: what a volume holds is known when its pool has been asked.
+        if disk.kind != DiskType::Volume {
+            driver.format.get_or_insert_with(|| "raw".into());
         }
+        encryption(disk);
     }
+    controllers_complete(&mut devices.controllers, capabilities);
     for interface in &mut devices.interfaces {
         let modelled = interface.kind != InterfaceType::Hostdev;
         let model = interface.model.get_or_insert_with(InterfaceModel::default);
@@ -79,30 +91,203 @@ pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities) {
             model.kind = Some(name.into());
         }
     }
+    small(devices);
     serials(domain);
     audio_balloon_watchdog(domain, chipset);
     virtio_serial_ports(domain);
-    usb_ports(domain);
 }
 
-fn controller_model(
-    kind: ControllerType,
-    chipset: Chipset,
-    capabilities: &Capabilities,
-) -> Option<String> {
-    let first = |names: &[(&str, &str)]| {
-        let found = names.iter().find(|(device, _)| capabilities.has(device));
-        found.map(|(_, model)| (*model).to_owned())
+/// Compat: a USB controller that is named without a model is the oldest, on every machine.
+fn controller_model(kind: ControllerType, capabilities: &Capabilities) -> Option<String> {
+    let choice: &[(&str, &str)] = match kind {
+        ControllerType::Usb => &[("piix3-usb-uhci", "piix3-uhci")],
+        ControllerType::Scsi => &[("lsi53c895a", "lsilogic"), ("virtio-scsi-pci", "virtio-scsi")],
+        _ => &[],
     };
-    match (kind, chipset) {
-        (ControllerType::Usb, Chipset::I440fx) => first(&[("piix3-usb-uhci", "piix3-uhci")]),
-        (ControllerType::Usb, _) => {
-            first(&[("qemu-xhci", "qemu-xhci"), ("nec-usb-xhci", "nec-xhci")])
+    let found = choice.iter().find(|(device, _)| capabilities.has(device));
+    found.map(|(_, model)| (*model).to_owned())
+}
+
+const SPAPR_SCSI_REG: u64 = 0x2000;
+const SPAPR_REG_STEP: u64 = 0x1000;
+
+/// A SCSI bus that devices brought about is like the one before it.
+fn controllers_complete(controllers: &mut [Controller], capabilities: &Capabilities) {
+    let mut scsi: Option<String> = None;
+    // Compat: where pSeries' own SCSI controllers are, on any machine.
+    let mut reg = SPAPR_SCSI_REG;
+    for controller in controllers {
+        if controller.model.as_deref() == Some("ibmvscsi")
+            && controller.info.address == Address::None
+        {
+            controller.info.address = Address::SpaprVio { reg: Some(reg) };
+            reg = reg.saturating_add(SPAPR_REG_STEP);
         }
-        (ControllerType::Scsi, _) => {
-            first(&[("lsi53c895a", "lsilogic"), ("virtio-scsi-pci", "virtio-scsi")])
+        let open = controller.model.as_deref().is_none_or(|model| model == "auto");
+        if open && !(controller.kind == ControllerType::Scsi && scsi.is_some()) {
+            controller.model = controller_model(controller.kind, capabilities);
+        } else if open {
+            controller.model.clone_from(&scsi);
         }
-        _ => None,
+        if controller.kind == ControllerType::Scsi {
+            scsi.clone_from(&controller.model);
+        }
+        let first_port = match controller.model.as_deref() {
+            Some("ich9-uhci1") => 0,
+            Some("ich9-uhci2") => 2,
+            Some("ich9-uhci3") => 4,
+            _ => continue,
+        };
+        if controller.kind == ControllerType::Usb {
+            let master = &mut controller.info.master;
+            master.get_or_insert_with(|| Master { startport: first_port });
+        }
+    }
+}
+
+/// QEMU's own LUKS where nothing else is said.
+fn encryption(disk: &mut Disk) {
+    let qemu = || "qemu".to_owned();
+    if let Some(encryption) = &mut disk.encryption {
+        encryption.engine.get_or_insert_with(qemu);
+    }
+    let mut below = disk.backing_store.as_mut();
+    let mut sources: Vec<&mut StorageSource> = disk.source.iter_mut().collect();
+    while let Some(image) = below.and_then(|store| store.image.as_mut()) {
+        sources.push(&mut image.source);
+        below = image.backing_store.as_mut();
+    }
+    for source in sources {
+        let rest = source.rest.iter_mut();
+        for tree in rest.filter(|tree| tree.name == "encryption" && tree.attr("engine").is_none()) {
+            tree.attrs.push(virt_xml::Attr { name: "engine".into(), value: "qemu".into() });
+        }
+    }
+}
+
+/// Limit: the smallest size of shared memory that every guest takes for granted.
+const SHMEM_BYTES: u64 = 4 << 20;
+
+/// What the late devices leave open.
+fn small(devices: &mut Devices) {
+    for redirdev in devices.redirdevs.iter_mut().filter(|r| r.source.kind == ChardevType::Dbus) {
+        redirdev.source.channel.get_or_insert_with(|| "org.qemu.usbredir".into());
+    }
+    for panic in &mut devices.panics {
+        panic.model.get_or_insert(PanicModel::Isa);
+    }
+    for sound in devices.sounds.iter_mut().filter(|sound| sound.model == SoundModel::Virtio) {
+        sound.streams.get_or_insert(2);
+    }
+    if let Some(vsock) = &mut devices.vsock {
+        vsock.model.get_or_insert_with(|| "virtio".into());
+    }
+    for tpm in &mut devices.tpms {
+        let model = tpm.model.get_or_insert_with(|| "tpm-tis".into());
+        let version = if model == "tpm-tis" { "1.2" } else { "2.0" };
+        if let Some(backend) = &mut tpm.backend
+            && backend.kind == TpmBackendType::Emulator
+        {
+            backend.version.get_or_insert_with(|| version.into());
+        }
+    }
+    for shmem in &mut devices.shmems {
+        if shmem.server.is_some() {
+            let msi = shmem.msi.get_or_insert_with(ShmemMsi::default);
+            msi.ioeventfd.get_or_insert(OnOff::On);
+        } else {
+            shmem.size_bytes.get_or_insert(SHMEM_BYTES);
+        }
+    }
+    dimm_slots(&mut devices.memories);
+}
+
+/// Memory modules without a slot get the lowest free ones.
+fn dimm_slots(memories: &mut [MemoryDevice]) {
+    let taken: Vec<u32> = memories
+        .iter()
+        .filter_map(|memory| match memory.info.address {
+            Address::Dimm { slot, .. } => Some(slot),
+            _ => None,
+        })
+        .collect();
+    let mut free = (0..u32::MAX).filter(|slot| !taken.contains(slot));
+    let module = |memory: &&mut MemoryDevice| {
+        matches!(memory.model, MemoryModel::Dimm | MemoryModel::Nvdimm)
+    };
+    for memory in memories.iter_mut().filter(module) {
+        if memory.info.address == Address::None
+            && let Some(slot) = free.next()
+        {
+            memory.info.address = Address::Dimm { slot, base: None };
+        }
+    }
+}
+
+/// Limit: processors that interrupts reach without help; from the local APIC's 8 bits.
+const APIC_VCPUS_MAX: u32 = 255;
+
+/// More processors than that need an IOMMU that remaps interrupts. A new definition gets one.
+pub(super) fn remapping(domain: &mut Domain, new: bool) {
+    let many = domain.vcpu.count > APIC_VCPUS_MAX && Chipset::of_domain(domain) == Chipset::Q35;
+    if !many || !new && domain.devices.iommus.is_empty() {
+        return;
+    }
+    if domain.devices.iommus.is_empty() {
+        let info = DeviceInfo::default();
+        domain.devices.iommus.push(Iommu { model: "intel".into(), driver: None, info });
+    }
+    for iommu in domain.devices.iommus.iter_mut().filter(|iommu| iommu.model == "intel") {
+        let driver = iommu.driver.get_or_insert_with(|| virt_xml::Element::new("driver"));
+        for name in ["intremap", "eim"] {
+            if driver.attr(name).is_none() {
+                let attr = virt_xml::Attr { name: name.into(), value: "on".into() };
+                driver.attrs.push(attr);
+            }
+        }
+        let ioapic = || Driver { driver: "qemu".into() };
+        domain.features.ioapic.get_or_insert_with(ioapic);
+    }
+}
+
+/// Processors that no NUMA cell has go to the first.
+pub(super) fn stray_vcpus(domain: &mut Domain) {
+    let count = domain.vcpu.count as usize;
+    let numa = domain.cpu.as_mut().and_then(|cpu| cpu.numa.as_mut());
+    let Some(cells) = numa.map(|numa| &mut numa.cells) else { return };
+    let used = |vcpu: &usize| {
+        cells.iter().any(|cell| cell.cpus.as_ref().is_some_and(|cpus| cpus.contains(*vcpu)))
+    };
+    let stray: Vec<usize> = (0..count).filter(|vcpu| !used(vcpu)).collect();
+    if let Some(first) = cells.first_mut().filter(|_| !stray.is_empty()) {
+        let own = first.cpus.take().unwrap_or_default();
+        first.cpus = Some(NumberSet::from_numbers(own.iter().chain(stray).collect::<Vec<_>>()));
+    }
+}
+
+/// A definition does not keep the paths that a daemon made up for the sockets of channels.
+pub(super) fn channels(domain: &mut Domain, dirs: &[PathBuf], inactive: bool) {
+    for channel in domain.devices.channels.iter_mut().filter(|_| inactive) {
+        let source = &mut channel.source;
+        let unix = source.kind == ChardevType::Unix;
+        if channel.target.kind != Some(ChannelType::Virtio) || !unix {
+            continue;
+        }
+        let (Some(path), Some(name)) = (&source.path, &channel.target.name) else { continue };
+        let below = dirs.iter().find_map(|dir| Path::new(path).strip_prefix(dir).ok());
+        let Some(made) =
+            below.and_then(Path::to_str).and_then(|rest| rest.strip_suffix(name.as_str()))
+        else {
+            continue;
+        };
+        let one = |text: &str, end: char| text.strip_suffix(end).is_some_and(|t| !t.contains('/'));
+        let target = made.strip_prefix("target/");
+        let numbered = made.starts_with(|c: char| c.is_ascii_digit()) && one(made, '/');
+        let by_domain =
+            |rest: &str| rest.starts_with("domain-") && one(rest, '/') || one(rest, '.');
+        if numbered || target.is_some_and(by_domain) {
+            source.path = None;
+        }
     }
 }
 
@@ -123,8 +308,10 @@ fn serials(domain: &mut Domain) {
 
 fn audio_balloon_watchdog(domain: &mut Domain, chipset: Chipset) {
     let devices = &mut domain.devices;
-    if devices.audios.is_empty() {
-        devices.audios.push(Audio { id: 1, kind: AudioType::None, ..Audio::default() });
+    if devices.audios.is_empty()
+        && let Some(kind) = audio_type(&devices.graphics)
+    {
+        devices.audios.push(Audio { id: 1, kind, ..Audio::default() });
     }
     if devices.memballoon.is_none() {
         let model = BalloonModel::Virtio;
@@ -133,8 +320,20 @@ fn audio_balloon_watchdog(domain: &mut Domain, chipset: Chipset) {
     // Compat: the chipset has this watchdog whether it is named or not.
     let itco = |watchdog: &Watchdog| watchdog.model == WatchdogModel::Itco;
     if chipset == Chipset::Q35 && !devices.watchdogs.iter().any(itco) {
-        devices.watchdogs.push(Watchdog { model: WatchdogModel::Itco, ..Watchdog::default() });
+        // Compat: all watchdogs of a guest do the same.
+        let action = devices.watchdogs.first().map(|first| first.action).unwrap_or_default();
+        let model = WatchdogModel::Itco;
+        devices.watchdogs.push(Watchdog { model, action, ..Watchdog::default() });
     }
+}
+
+/// SPICE carries sound to its client; VNC could, but shall not by default.
+fn audio_type(graphics: &[Graphics]) -> Option<AudioType> {
+    let has = |kind| graphics.iter().any(|graphics| graphics.kind == kind);
+    if has(GraphicsType::Spice) {
+        return Some(AudioType::Spice);
+    }
+    (graphics.is_empty() || has(GraphicsType::Vnc)).then_some(AudioType::None)
 }
 
 /// Gives each virtio channel and console the lowest free port of its controller.
@@ -162,33 +361,6 @@ fn virtio_serial_ports(domain: &mut Domain) {
             let at = VirtioSerial { controller: 0, bus: 0, port: next };
             info.address = Address::VirtioSerial(at);
             next += 1;
-        }
-    }
-}
-
-/// Gives each USB device the lowest free port of the first bus.
-fn usb_ports(domain: &mut Domain) {
-    let first = domain.devices.controllers.iter().find(|c| c.kind == ControllerType::Usb);
-    if first.is_none_or(|controller| controller.model.as_deref() == Some("none")) {
-        return;
-    }
-    let taken: Vec<Option<String>> = domain
-        .devices
-        .infos()
-        .iter()
-        .filter_map(|info| match &info.address {
-            Address::Usb(usb) if usb.bus == 0 => Some(usb.port.clone()),
-            _ => None,
-        })
-        .collect();
-    let mut free = (1..=USB_PORTS_MAX)
-        .map(|port| port.to_string())
-        .filter(|port| !taken.iter().any(|taken| taken.as_ref() == Some(port)));
-    let usb = |input: &&mut Input| input.bus == Some(InputBus::Usb);
-    for input in domain.devices.inputs.iter_mut().filter(usb) {
-        if input.info.address == Address::None {
-            let Some(port) = free.next() else { return };
-            input.info.address = Address::Usb(Usb { bus: 0, port: Some(port) });
         }
     }
 }

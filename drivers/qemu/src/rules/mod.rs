@@ -1,7 +1,11 @@
 //! What QEMU brings to a domain document: emulator and machine, default devices, addresses, checks.
 
+mod cpu;
 mod devices;
+mod firmware;
 mod pci;
+mod usb;
+mod validate;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +14,11 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::boot::OsType;
 use virt_model::domain::rules::DriverFeatures;
-use virt_model::domain::{Cpu, Domain, DomainRules, VirtType, cpu};
+use virt_model::domain::{Domain, DomainRules, SeclabelType, VirtType};
 
 use crate::argv;
 use crate::capabilities::Capabilities;
+use crate::firmware::{self as descriptors, Firmware};
 
 /// Which chipset a machine emulates: what addresses and built-in devices follow from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +52,23 @@ pub(crate) trait Lookup {
     /// Whether guests of this emulator can use KVM now.
     fn kvm(&self, capabilities: &Capabilities) -> bool {
         capabilities.kvm()
+    }
+
+    /// What firmware there is, the best first.
+    fn firmwares(&self) -> Vec<Firmware> {
+        descriptors::installed()
+    }
+
+    /// Where sockets of channels have ever been put by the daemon itself.
+    fn channel_dirs(&self) -> Vec<PathBuf> {
+        ["/var/lib/libvirt/qemu", "/var/run/libvirt/qemu", "/run/libvirt/qemu"]
+            .map(|dir| Path::new(dir).join("channel"))
+            .to_vec()
+    }
+
+    /// Where the variables of guests with EFI are kept.
+    fn nvram_dir(&self) -> PathBuf {
+        PathBuf::from(firmware::NVRAM_DIR)
     }
 }
 
@@ -93,7 +115,8 @@ impl DomainRules for QemuRules<'_> {
             let detail = format!("could not get preferred machine for {emulator} type=kvm");
             return Err(Error::new(Code::InvalidArg, Origin::None, detail));
         }
-        if capabilities.arch != arch && !(capabilities.arch == "i386" && arch == "i686") {
+        let of_pc = arch == "i686" && matches!(capabilities.arch.as_str(), "i386" | "x86_64");
+        if capabilities.arch != arch && !of_pc {
             return unsupported(format!("Emulator '{emulator}' does not support arch '{arch}'"));
         }
         let kind = &mut domain.os.kind;
@@ -109,38 +132,39 @@ impl DomainRules for QemuRules<'_> {
         Ok(())
     }
 
-    fn before_defaults(&self, domain: &mut Domain, _: ParseFlags) -> Result<()> {
-        devices::controllers(domain);
+    fn before_defaults(&self, domain: &mut Domain, flags: ParseFlags) -> Result<()> {
+        // Order: before anything is chosen, which would hide what is wrong.
+        domain.check_firmware(flags)?;
+        let capabilities = self.of(domain)?;
+        devices::controllers(domain, &capabilities);
         devices::inputs(domain);
         Ok(())
     }
 
-    fn defaults(&self, domain: &mut Domain, _: ParseFlags) -> Result<()> {
+    fn defaults(&self, domain: &mut Domain, flags: ParseFlags) -> Result<()> {
         let capabilities = self.of(domain)?;
         let machine = domain.os.kind.machine.as_deref().unwrap_or_default();
         let machine = capabilities.machine(machine);
-        default_cpu(domain, machine.and_then(|machine| machine.default_cpu.as_deref()));
+        cpu::complete(domain, machine.and_then(|machine| machine.default_cpu.as_deref()));
+        if domain.os.firmware.is_some() || domain.os.loader.is_some() {
+            let nvram = self.0.nvram_dir();
+            let new = flags.abi_update;
+            firmware::complete(domain, &self.0.firmwares(), &nvram.to_string_lossy(), new);
+        }
+        devices::stray_vcpus(domain);
+        devices::remapping(domain, flags.abi_update);
         devices::complete(domain, &capabilities);
-        pci::assign(domain)
+        let dirs = self.0.channel_dirs();
+        devices::channels(domain, &dirs, flags.inactive);
+        domain.check_places()?;
+        seclabels(domain);
+        pci::assign(domain)?;
+        usb::assign(&mut domain.devices, flags.abi_update)
     }
 
     fn validate(&self, domain: &Domain) -> Result<()> {
         let capabilities = self.of(domain)?;
-        let machine = domain.os.kind.machine.as_deref().unwrap_or_default();
-        let emulator = domain.devices.emulator.as_deref().unwrap_or_default();
-        let Some(machine) = capabilities.machine(machine) else {
-            return unsupported(format!(
-                "Emulator '{emulator}' does not support machine type '{machine}'"
-            ));
-        };
-        if domain.vcpu.count > machine.max_cpus {
-            let detail = format!(
-                "Maximum CPUs greater than specified machine type limit {}",
-                machine.max_cpus
-            );
-            return unsupported(detail);
-        }
-        Ok(())
+        validate::check(domain, &capabilities)
     }
 
     fn owns_namespace(&self, uri: &str) -> bool {
@@ -158,26 +182,12 @@ impl DomainRules for QemuRules<'_> {
     }
 }
 
-/// A guest without a CPU of its own gets the machine's, spelled out so that it stays the same.
-fn default_cpu(domain: &mut Domain, default: Option<&str>) {
-    let Some(default) = default else { return };
-    let arch = domain.os.kind.arch.as_deref().unwrap_or_default();
-    let Some(name) = default.strip_suffix(&format!("-{arch}-cpu")) else { return };
-    let cpu = domain.cpu.get_or_insert_with(Cpu::default);
-    if cpu.mode.is_none() && cpu.model.is_none() {
-        cpu.mode = Some(cpu::Mode::Custom);
-        cpu.match_ = Some(cpu::Match::Exact);
-        let fallback = Some(cpu::Fallback::Forbid);
-        let name = Some(name.to_owned());
-        cpu.model = Some(cpu::Model { fallback, name, vendor_id: None });
-    }
-    match cpu.mode {
-        Some(cpu::Mode::Custom | cpu::Mode::Maximum) => {
-            cpu.check.get_or_insert(cpu::Check::None);
+/// Compat: a label that names no model asks for none.
+fn seclabels(domain: &mut Domain) {
+    for label in domain.seclabels.iter_mut().filter(|label| label.model.is_none()) {
+        if matches!(label.kind, Some(SeclabelType::Dynamic | SeclabelType::None)) {
+            label.kind = Some(SeclabelType::None);
+            (label.model, label.relabel) = (Some("none".into()), None);
         }
-        Some(cpu::Mode::HostModel) => {
-            cpu.check.get_or_insert(cpu::Check::Partial);
-        }
-        _ => {}
     }
 }

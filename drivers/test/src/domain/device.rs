@@ -95,7 +95,7 @@ fn check_place(definition: &Definition, device: &Device) -> Result<()> {
         Device::Redirdev(_) if !has_usb => {
             "cannot add redirected USB device: USB is disabled for this domain"
         }
-        Device::Memory(_) if definition.max_memory.is_none() => {
+        Device::MemoryDevice(_) if definition.max_memory.is_none() => {
             "cannot use/hotplug a memory device when domain 'maxMemory' is not defined"
         }
         _ => return Ok(()),
