@@ -1,0 +1,248 @@
+//! Content that goes from one place to another: clone, convert, import, export, translate.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+
+use virt_disk::{Chain, Format, Layout, NewImage, flat_name, retarget};
+
+use crate::commands::image::{copy, flush, stage_copy};
+use crate::commands::make::{NewVdisk, describe, make};
+use crate::commands::source::Source;
+use crate::document::active_file;
+use crate::failure::{Failure, Result};
+use crate::files::{Files, storage};
+use crate::out;
+use crate::progress::Progress;
+use crate::staging::Staging;
+use crate::vdisk::{Access, Change, Vdisk, now_epoch};
+use crate::words::{Kind, Name, Words};
+
+/// `clone [-c COMMENT] VDNAME|SNAPSHOT CLONE_VDNAME`
+pub(crate) fn clone(words: &Words) -> Result<()> {
+    let [from, to] = words.operands(["vdname or snapshot", "clone_vdname"])?;
+    let (from, to) = (Name::parse(from)?, Name::vdisk(to)?);
+    let vdisk = Vdisk::open(&from.folder, Access::Look)?;
+    vdisk.check_idle()?;
+    let count = match &from.snapshot {
+        Some(snapshot) => vdisk.snapshot_at(snapshot)? + 1,
+        None => usize::MAX,
+    };
+    let mut disk = vdisk.chain(count)?;
+    let mut progress = Progress::new(words, "cloning")?;
+    let new = NewVdisk {
+        folder: &to,
+        kind: vdisk.document.kind()?,
+        size_bytes: disk.size_bytes(),
+        comment: words.value('c'),
+    };
+    make(&new, |image| copy(&mut disk, image, &from.folder.to_string_lossy(), &mut progress))
+}
+
+/// `convert [-r] [-t TYPE[:OPTION]] VDNAME`
+pub(crate) fn convert(words: &Words) -> Result<()> {
+    let kind = Kind::parse_vdisk(words.value('t'))?;
+    let [name] = words.operands(["vdname"])?;
+    let vdisk = Vdisk::open(&Name::vdisk(name)?, Access::Change)?;
+    vdisk.check_idle()?;
+    if vdisk.document.kind()? == kind {
+        return Err(Failure::new(format!("'{name}' is of this type already")));
+    }
+    if !vdisk.document.snapshots()?.is_empty() && !words.has('r') {
+        return Err(Failure::new(format!("'{name}' has snapshots, which would be lost (use -r)")));
+    }
+    let mut disk = vdisk.disk()?;
+    let mut change = Change::new(&vdisk)?;
+    let mut progress = Progress::new(words, "converting")?;
+    let active = active_file(kind.format);
+    let description = vdisk.document.text("description").unwrap_or_default();
+    let comment = if description == "none" { "" } else { &description };
+    stage_copy(&mut change, &active, kind, comment, &mut disk, &mut progress)?;
+    for file in vdisk.files()? {
+        change.remove(&file);
+    }
+    let mut document = vdisk.document.clone();
+    document.set("vtype", kind.format.name());
+    document.set("sparse", if kind.layout == Layout::Sparse { "true" } else { "false" });
+    document.set("vdfile", &active);
+    document.set_snapshots(&[]);
+    change.document(&document)?;
+    change.commit()
+}
+
+/// `import [-fnpqm] [-x TYPE] -d FILE|DEVICE [-t TYPE[:OPTION]] VDNAME`
+pub(crate) fn import(words: &Words) -> Result<()> {
+    let path = Path::new(words.needed('d', "file or device")?);
+    let kind = Kind::parse_vdisk(words.value('t'))?;
+    let [name] = words.operands(["vdname"])?;
+    let folder = Name::vdisk(name)?;
+    let mut source = Source::open(path, words.value('x'))?;
+    if folder.symlink_metadata().is_ok() {
+        return Err(Failure::new(format!("'{name}' already exists")));
+    }
+    if words.has('f') {
+        for path in &source.paths {
+            let prefix = if words.has('p') { "file:" } else { "" };
+            out(&format!("{prefix}{}", path.display()))?;
+        }
+    }
+    if words.has('m') {
+        check_movable(&source, kind, words.value('t').is_some())?;
+    }
+    if words.has('n') {
+        return Ok(());
+    }
+    let comment = source.disk.facts().comment.clone();
+    let size_bytes = source.disk.size_bytes();
+    let kind = if words.has('m') { source.kind() } else { kind };
+    let new = NewVdisk {
+        folder: &folder,
+        kind,
+        size_bytes: size_bytes.next_multiple_of(512),
+        comment: Some(comment.as_str()),
+    };
+    if words.has('m') {
+        return import_by_move(&new, &source);
+    }
+    let mut progress = Progress::new(words, "importing")?;
+    make(&new, |image| copy(&mut source.disk, image, &path.to_string_lossy(), &mut progress))
+}
+
+/// Only an image that a vdisk could have made itself becomes one as it is.
+fn check_movable(source: &Source, kind: Kind, is_typed: bool) -> Result<()> {
+    let own = source.kind();
+    if source.is_device || own.format == Format::Raw || own.layout == Layout::Stream {
+        return Err(Failure::new("this image can only be copied, not moved"));
+    }
+    if is_typed && own != kind || source.paths.len() > 2 {
+        return Err(Failure::new("an image that changes its type is copied, not moved"));
+    }
+    Ok(())
+}
+
+/// Takes the files themselves.
+fn import_by_move(new: &NewVdisk<'_>, source: &Source) -> Result<()> {
+    let staging = Staging::new(new.folder)?;
+    let files = Files::new(&staging.folder);
+    let name = active_file(new.kind.format);
+    let mut quiet = virt_disk::Quiet;
+    for (number, path) in source.paths.iter().enumerate() {
+        let target = if number == 0 { name.clone() } else { flat_name(&name) };
+        let is_descriptor = number == 0 && source.paths.len() > 1;
+        // Order: each file has both names until the vdisk is whole, so that it is never without one.
+        let is_linked = !is_descriptor && fs::hard_link(path, staging.folder.join(&target)).is_ok();
+        if !is_linked {
+            let from = storage(path, false, true);
+            let from = from.map_err(|error| Failure::io("open", path, error))?;
+            let to = files.new_file(&target)?;
+            virt_disk::copy_file(&*from, &*to, &mut quiet)
+                .map_err(|error| Failure::disk(path, error))?;
+            if is_descriptor {
+                let flat = flat_name(&name);
+                let patches = retarget(new.kind.format, &*to, None, Some(&flat));
+                for patch in patches.map_err(|error| Failure::disk(path, error))? {
+                    let end = patch.offset.saturating_add(patch.bytes.len() as u64);
+                    to.write_all_at(&patch.bytes, patch.offset)
+                        .and_then(|()| to.set_size(end))
+                        .map_err(|error| Failure::io("change", path, error))?;
+                }
+            }
+            to.sync().map_err(|error| Failure::io("synchronise", path, error))?;
+        }
+        let target = staging.folder.join(&target);
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600))
+            .map_err(|error| Failure::io("set the mode of", &target, error))?;
+    }
+    describe(new, &staging, &staging.folder.join(&name))?;
+    staging.commit()?;
+    for path in &source.paths {
+        virt_store::remove(path)?;
+    }
+    Ok(())
+}
+
+/// `export -x TYPE[:OPTION] -d FILE|DEVICE VDNAME`
+pub(crate) fn export(words: &Words) -> Result<()> {
+    let kind = Kind::parse(words.needed('x', "type")?)?;
+    let target = words.needed('d', "file or device")?;
+    let [name] = words.operands(["vdname"])?;
+    let vdisk = Vdisk::open(&Name::vdisk(name)?, Access::Look)?;
+    vdisk.check_idle()?;
+    let description = vdisk.document.text("description").unwrap_or_default();
+    let comment = if description == "none" { "" } else { &description };
+    let mut progress = Progress::new(words, "exporting")?;
+    write_out(&mut vdisk.disk()?, kind, Path::new(target), comment, &mut progress)
+}
+
+/// `translate [-i TYPE[:OPTION]] -I INPUT -x TYPE[:OPTION] -d OUTPUT`
+pub(crate) fn translate(words: &Words) -> Result<()> {
+    let input = words.needed('I', "input file")?;
+    let kind = Kind::parse(words.needed('x', "type")?)?;
+    let target = words.needed('d', "output file")?;
+    words.operands([])?;
+    let mut source = Source::open(Path::new(input), words.value('i'))?;
+    let comment = source.disk.facts().comment.clone();
+    let mut progress = Progress::new(words, "translating")?;
+    write_out(&mut source.disk, kind, Path::new(target), &comment, &mut progress)
+}
+
+/// Writes a disk to a file that is not there yet, or to a device.
+fn write_out(
+    disk: &mut Chain,
+    kind: Kind,
+    target: &Path,
+    comment: &str,
+    progress: &mut Progress,
+) -> Result<()> {
+    let found = fs::metadata(target).ok();
+    if found.is_some_and(|found| found.file_type().is_block_device()) {
+        return write_device(disk, kind, target, progress);
+    }
+    let staging = Staging::new(target)?;
+    let files = Files::new(&staging.folder);
+    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let new = NewImage {
+        format: kind.format,
+        layout: kind.layout,
+        size_bytes: disk.size_bytes().next_multiple_of(512),
+        comment,
+        name: &name,
+        parent: None,
+        now_epoch: now_epoch(),
+        identity: None,
+    };
+    let made = virt_disk::create(&new, files.new_file(&name)?, &files);
+    let mut image = made.map_err(|error| Failure::disk(target, error))?;
+    copy(disk, &mut *image, &name, progress)?;
+    flush(&mut *image, &name)?;
+    drop(image);
+    // Order: the file that is asked for comes last; what it leads to is there then.
+    let mut names = files.made.take();
+    names.reverse();
+    staging.release(&names)
+}
+
+fn write_device(
+    disk: &mut Chain,
+    kind: Kind,
+    target: &Path,
+    progress: &mut Progress,
+) -> Result<()> {
+    if kind.format != Format::Raw {
+        return Err(Failure::new("a device takes type raw only"));
+    }
+    let failed = |error| Failure::io("write to", target, error);
+    let device = storage(target, true, true).map_err(failed)?;
+    let size_bytes = disk.size_bytes();
+    if device.size_bytes().map_err(failed)? < size_bytes {
+        return Err(Failure::new(format!("'{}' is too small", target.display())));
+    }
+    // What the disk does not hold has to be zeroes there, too.
+    device.zero(0, size_bytes).map_err(failed)?;
+    let files = Files::new(target);
+    let image = virt_disk::open(Format::Raw, device, &files, true);
+    let mut image = image.map_err(|error| Failure::disk(target, error))?;
+    let name = target.to_string_lossy();
+    copy(disk, &mut *image, &name, progress)?;
+    flush(&mut *image, &name)
+}
