@@ -37,6 +37,10 @@ pub(crate) enum Fault {
     Refuse,
     /// The action is done, and its answer lost.
     LoseAnswer,
+    /// A stream's header is not answered.
+    MuteHandshake,
+    /// Encryption is offered and then refused.
+    TlsRefused,
 }
 
 const NAMES: &[(&str, Fault)] = &[
@@ -56,6 +60,8 @@ const NAMES: &[(&str, Fault)] = &[
     ("stream-error", Fault::StreamError),
     ("refuse", Fault::Refuse),
     ("lose-answer", Fault::LoseAnswer),
+    ("mute-handshake", Fault::MuteHandshake),
+    ("tls-refused", Fault::TlsRefused),
 ];
 
 /// How an answer is to be sent.
@@ -92,6 +98,11 @@ impl Fault {
                 Err(format!("not none, {}", names.join(", ")))
             }
         }
+    }
+
+    /// Whether it happens before there are any documents.
+    pub(crate) fn is_early(self) -> bool {
+        matches!(self, Self::MuteHandshake | Self::TlsRefused)
     }
 
     /// Whether the request is not done at all.
@@ -151,7 +162,7 @@ impl Fault {
                 b"<stream:error><internal-server-error \
                   xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
             ),
-            Self::Refuse => one(answer.to_owned()),
+            Self::Refuse | Self::MuteHandshake | Self::TlsRefused => one(answer.to_owned()),
         }
     }
 }
@@ -180,7 +191,7 @@ mod tests {
             assert_eq!(Fault::parse(name), Ok(Some(*fault)));
             let spoiled = fault.spoil(answer);
             let is_same = spoiled == Delivery::plain(answer.to_owned());
-            assert_eq!(is_same, *fault == Fault::Refuse, "{name}");
+            assert_eq!(is_same, *fault == Fault::Refuse || fault.is_early(), "{name}");
         }
         assert!(Fault::parse("none").is_ok_and(|fault| fault.is_none()));
         assert!(Fault::parse("x").is_err());

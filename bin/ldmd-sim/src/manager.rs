@@ -90,9 +90,20 @@ impl Manager {
         control.live.clone()
     }
 
+    /// Whether a handshake meets this fault.
+    pub(crate) fn has_early_fault(&self, fault: Fault) -> bool {
+        if self.live().fault != Some(fault) {
+            return false;
+        }
+        let mut control = self.control();
+        let left = control.faults_left.checked_sub(1);
+        control.faults_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
     /// The fault that this request meets.
     fn fault(&self, live: &Live, request: Option<&Request>) -> Option<Fault> {
-        let fault = live.fault?;
+        let fault = live.fault.filter(|fault| !fault.is_early())?;
         if let Some(wanted) = &live.fault_action {
             let commands = request.map(|request| request.commands.as_slice()).unwrap_or_default();
             if !commands.iter().any(|command| command.action.as_ref() == Ok(wanted)) {

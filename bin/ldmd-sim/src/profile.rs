@@ -212,6 +212,8 @@ const ACTIONS: &[(&[&str], Profile, Profile)] = &[
     (&["set-domain"], release(1, 2), NEVER),
     (&["set-vdisk", "set-io", "start-reconf"], release(2, 0), NEVER),
     (&["add-core", "set-core", "remove-core"], release(2, 2), NEVER),
+    (&["list-dependencies"], release(3, 4), NEVER),
+    (&["list-io"], release(3, 5), NEVER),
     (
         &["add-vhba", "set-vhba", "remove-vhba", "rescan-vhba", "add-vsan", "remove-vsan"],
         release(3, 4),

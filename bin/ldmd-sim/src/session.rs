@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bus::Mailbox;
-use crate::fault::Delivery;
+use crate::fault::{Delivery, Fault};
 use crate::link::Link;
 use crate::manager::{Caller, Manager};
 use crate::stanza::{Piece, Splitter};
@@ -34,6 +34,7 @@ const FEATURES_SASL: &str = "<stream:features><mechanisms \
      </stream:features>";
 const FEATURES_NONE: &str = "<stream:features/>";
 const PROCEED: &str = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+const TLS_FAILURE: &str = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 const END: &str = "</stream:stream>";
 
@@ -158,6 +159,9 @@ impl Session<'_> {
 
     /// Answers a stream's header by ours and what is possible now.
     fn header(&mut self) -> io::Result<Next> {
+        if self.manager.has_early_fault(Fault::MuteHandshake) {
+            return Ok(Next::Read);
+        }
         self.has_header = true;
         self.send_header()?;
         let needs_login = self.is_remote && self.user.is_none();
@@ -214,6 +218,10 @@ impl Session<'_> {
     }
 
     fn secure(&mut self) -> io::Result<Next> {
+        if self.manager.has_early_fault(Fault::TlsRefused) {
+            self.link.send(format!("{TLS_FAILURE}{END}").as_bytes())?;
+            return Ok(Next::Close);
+        }
         let Some(config) = &self.manager.tls else { return self.refuse("internal-server-error") };
         self.link.send(PROCEED.as_bytes())?;
         self.link.secure(Arc::clone(config))?;

@@ -234,4 +234,73 @@ mod tests {
         splitter.push(&vec![b'x'; STANZA_BYTES_MAX]);
         assert!(matches!(splitter.next(), Some(Piece::Broken(_))));
     }
+
+    proptest::proptest! {
+        /// Whatever comes, and however it is cut, ends in pieces, and they are the same ones.
+        #[test]
+        fn any_bytes_are_cut_alike(
+            words in proptest::collection::vec(proptest::sample::select(WORDS), 0..40),
+            step in 1usize..9,
+        ) {
+            let text = words.concat();
+            let mut whole = Splitter::default();
+            whole.push(text.as_bytes());
+            let expected = all(&mut whole);
+            let mut splitter = Splitter::default();
+            let mut found = Vec::new();
+            for bytes in text.as_bytes().chunks(step) {
+                splitter.push(bytes);
+                found.extend(all(&mut splitter));
+            }
+            // After what is broken nothing is sure: how much of it came decides.
+            let sure = |pieces: &[Piece]| {
+                let is_sure = |piece: &&Piece| !matches!(piece, Piece::Broken(_));
+                pieces.iter().take_while(is_sure).cloned().collect::<Vec<_>>()
+            };
+            proptest::prop_assert_eq!(sure(&found), sure(&expected));
+            for piece in expected {
+                if let Piece::Stanza(text) = piece {
+                    crate::message::Request::parse(&text);
+                }
+            }
+        }
+    }
+
+    const WORDS: &[&str] = &[
+        "<",
+        ">",
+        "/",
+        "a",
+        "<a>",
+        "</a>",
+        "<b/>",
+        "<!--",
+        "-->",
+        "<![CDATA[",
+        "]]>",
+        "<?x",
+        "?>",
+        "'",
+        "\"",
+        " ",
+        "=",
+        "&amp;",
+        "&",
+        "<stream:stream>",
+        "</stream:stream>",
+        "\u{e9}",
+        "<LDM_interface>",
+        "</LDM_interface>",
+        "<cmd>",
+        "</cmd>",
+        "<data>",
+        "</data>",
+        "<ldom>",
+        "</ldom>",
+        "<Envelope>",
+        "</Envelope>",
+        "<Content id='x'>",
+        "</Content>",
+        "<Item>",
+    ];
 }

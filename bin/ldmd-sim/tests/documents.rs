@@ -6,8 +6,9 @@ use std::process::Command;
 const GUIDE: &str = include_str!("../../../docs/ldoms.md");
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_ldmd-sim")).args(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_ldmd-sim")).args(args).output().expect("it was built");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 

@@ -4,7 +4,7 @@ mod client;
 
 use std::time::{Duration, Instant};
 
-use client::{Client, HEADER, Sim, command, content, find};
+use client::{Client, HEADER, STARTTLS, Sim, command, content, find};
 
 /// A client whose stream is not encrypted: what is sent is seen as it is.
 fn bare(sim: &Sim) -> Client {
@@ -96,6 +96,23 @@ fn answers_can_be_what_no_client_should_take() {
         assert!(!bytes.is_empty());
         taken += bytes.len();
     }
+}
+
+#[test]
+fn handshakes_can_fail_too() {
+    let sim = Sim::start("--fault mute-handshake --fault-count 1");
+    let mut client = Client::plain(sim.socket("listen"));
+    client.send(HEADER);
+    // The next one is served; the first one still waits.
+    sim.client().must("list-domain", "primary", &[]);
+    sim.control("fault = tls-refused");
+    let mut other = Client::plain(sim.socket("listen"));
+    other.send(HEADER);
+    other.until("</stream:features>");
+    other.send(STARTTLS);
+    assert!(other.rest().starts_with("<failure"));
+    client.send("</stream:stream>");
+    assert_eq!(client.rest(), "</stream:stream>");
 }
 
 #[test]

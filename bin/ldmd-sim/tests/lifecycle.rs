@@ -309,6 +309,22 @@ fn what_is_listed_as_constraints_can_be_added_again() {
 }
 
 #[test]
+fn later_releases_list_what_domains_depend_on_and_the_devices() {
+    let sim = Sim::start("--profile 3.5");
+    let mut client = sim.client();
+    client.must("add-domain", "web1", &[]);
+    let master = properties("ldom_info", &[("master", "web1")]);
+    client.must("add-domain", "web2", &[master]);
+    let master = client.value("list-dependencies", "web2", "ldom_info.master");
+    assert_eq!(master.as_deref(), Some("web1"));
+    let answer = client.ask(&command("list-io", ""));
+    assert_eq!(answer.value("physio_device.bound").as_deref(), Some("primary"));
+    let sim = Sim::start("--profile 3.4");
+    let answer = sim.client().ask(&command("list-io", ""));
+    assert_eq!(answer.messages(), ["Unknown action list-io"]);
+}
+
+#[test]
 fn five_hundred_domains_are_listed_in_one_answer() {
     let sim = Sim::start("--strands 1024 --memory 512G --console-ports 0");
     let mut client = sim.client();

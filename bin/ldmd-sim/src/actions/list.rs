@@ -18,6 +18,8 @@ pub(crate) fn run(
         "list-constraints" => Detail::Constraints,
         "list-services" => return services(machine, asked),
         "list-devices" => return Ok(vec![devices(machine, context, asked)]),
+        "list-io" => return Ok(vec![Object { domain: None, items: devices_io(machine, true) }]),
+        "list-dependencies" => return dependencies(machine, asked),
         "list-variable" => return variables(machine, asked),
         "list-spconfig" => return Ok(vec![spconfigs(machine)]),
         _ => return Err(format!("The action {action} is not supported")),
@@ -242,18 +244,40 @@ fn devices(machine: &Machine, context: &Context<'_>, asked: &[Object]) -> Object
         items.extend(memory_devices(machine, with_bound));
     }
     if wants("physio_device") || wants("io") {
-        for device in DEVICES {
-            let owner = machine
-                .domains
-                .iter()
-                .find(|domain| domain.wanted.position("physio_device", "name", device).is_some());
-            if with_bound || owner.is_none() {
-                let bound = owner.map_or("", |domain| &domain.name);
-                items.push(Item::new("physio_device").with("name", *device).with("bound", bound));
-            }
-        }
+        items.extend(devices_io(machine, with_bound));
     }
     Object { domain: None, items }
+}
+
+fn devices_io(machine: &Machine, with_bound: bool) -> Vec<Item> {
+    let owned = DEVICES.iter().map(|device| {
+        let has =
+            |domain: &&Domain| domain.wanted.position("physio_device", "name", device).is_some();
+        (*device, machine.domains.iter().find(has))
+    });
+    let listed = owned.filter(|(_, owner)| with_bound || owner.is_none());
+    let item = |(device, owner): (&str, Option<&Domain>)| {
+        let owner = owner.map_or("", |domain| &domain.name);
+        Item::new("physio_device").with("name", device).with("bound", owner)
+    };
+    listed.map(item).collect()
+}
+
+/// Each domain with those it depends on: its masters.
+fn dependencies(machine: &Machine, asked: &[Object]) -> Result<Vec<Object>, String> {
+    let named: Vec<&str> = asked.iter().filter_map(|object| object.domain.as_deref()).collect();
+    for name in &named {
+        machine.domain(name)?;
+    }
+    let listed = machine
+        .domains
+        .iter()
+        .filter(|domain| named.is_empty() || named.contains(&domain.name.as_str()));
+    let object = |domain: &Domain| {
+        let masters = domain.info.get("master").unwrap_or_default();
+        Object::of(&domain.name, vec![Item::new("ldom_info").with("master", masters)])
+    };
+    Ok(listed.map(object).collect())
 }
 
 /// The root complexes of the simulated machine.
