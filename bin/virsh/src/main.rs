@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod completion;
 mod console;
+mod credentials;
 mod document;
 mod escape;
 mod failure;

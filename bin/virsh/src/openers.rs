@@ -1,10 +1,13 @@
 //! Which drivers this shell opens itself, and which it leaves to a daemon.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use virt_driver::{Connection, Registry};
 use virt_error::Result;
 use virt_transport::ClientConf;
+
+use crate::credentials;
 
 /// Opens a connection; without a URI, the one the person's configuration or this host would take.
 ///
@@ -26,6 +29,7 @@ pub(crate) fn open(
     let settings = driver_remote::Settings {
         keepalive_interval_s: number(keepalive.0, KEEPALIVE_INTERVAL_S),
         keepalive_count: number(keepalive.1, KEEPALIVE_COUNT),
+        ask: Some(Arc::new(credentials::ask)),
     };
     Registry::new()
         .with(driver_test::opener())

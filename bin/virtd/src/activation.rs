@@ -4,10 +4,11 @@ use std::os::unix::net::UnixListener;
 
 use rustix::process::{ForeignRawFd, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
-use crate::server::Door;
+use crate::entry::Entries;
+use crate::server::{Door, Socket};
 
 /// The passed sockets that clients come to; none when we were not started for one.
-pub(crate) fn doors() -> Result<Vec<Door>, String> {
+pub(crate) fn doors(entries: &Entries) -> Result<Vec<Door>, String> {
     let failed = |error: std::io::Error| format!("cannot take the passed sockets: {error}");
     let numbers = sd_notify::listen_fds().map_err(failed)?;
     let mut doors = Vec::new();
@@ -19,7 +20,9 @@ pub(crate) fn doors() -> Result<Vec<Door>, String> {
             virt_log::warning!("daemon", "nobody serves the admin socket '{path}' yet");
             continue;
         }
-        doors.push(Door { listener, read_only: path.ends_with("-ro") });
+        let read_only = path.ends_with("-ro");
+        let auth = if read_only { entries.auth_unix_ro } else { entries.auth_unix_rw };
+        doors.push(Door { listener: Socket::Unix(listener), read_only, auth });
     }
     Ok(doors)
 }

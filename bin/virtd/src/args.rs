@@ -20,6 +20,8 @@ pub(crate) enum Asked {
     Run(Args),
     Help,
     Version,
+    /// The line that lets a user in by a password.
+    SaslPassword(String),
 }
 
 /// Reads the arguments after the program's name. The error is the line to print.
@@ -66,6 +68,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, Str
                     asked.pid_file = Some(value()?.into());
                     break;
                 }
+                "sasl-password" => return Ok(Asked::SaslPassword(value()?)),
                 "base-dir" => {
                     asked.base_dir = Some(value()?.into());
                     break;
@@ -121,6 +124,7 @@ Options:
   -V | --version         Display version information
   -p | --pid-file <file> Change name of PID file
        --base-dir <dir>  Keep configuration, state, sockets, logs and cache under one directory
+       --sasl-password <user>  Read a password, print its line for the file of SASL users
 "
     )
 }
@@ -151,6 +155,7 @@ mod tests {
             assert_eq!(parsed(line), Ok(Asked::Run(expected.clone())), "{line}");
         }
         assert_eq!(parsed("-V"), Ok(Asked::Version));
+        assert_eq!(parsed("--sasl-password joe"), Ok(Asked::SaslPassword("joe".into())));
         assert_eq!(parsed("--help x"), Ok(Asked::Help));
     }
 

@@ -9,7 +9,9 @@ use virt_wire::{
     Header, Message, MessageStatus, MessageType, Procedure, find, keepalive, lxc, qemu, remote,
 };
 
+use crate::auth;
 use crate::client::{Client, start_reply, with_fds};
+use crate::crowd::Crowd;
 use crate::drivers::Drivers;
 use crate::pool::{self, Pool};
 use crate::session::{self, Own};
@@ -20,6 +22,8 @@ use crate::streams;
 pub(crate) struct Server {
     pub(crate) settings: Settings,
     pub(crate) drivers: Drivers,
+    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) passwords: virt_transport::sasl::Passwords,
     pub(crate) pool: Pool,
     /// The loop, for pumps that workers start.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -87,6 +91,9 @@ fn call(server: &Arc<Server>, client: &Arc<Client>, message: Message, fds: Vec<O
         // Compat: the number is signed where it is shown.
         return refuse(format!("unknown procedure: {}", header.procedure.cast_signed()));
     };
+    if !client.is_authenticated() && !auth::is_part(header.program, header.procedure) {
+        return refuse("authentication required".to_owned());
+    }
     match session::own(header.program, header.procedure) {
         Some(Own::Loop(run)) => {
             session::answer(run, server, client, procedure, &message);

@@ -11,6 +11,10 @@ use virt_driver::{CallContext, Caller, Connection};
 use virt_error::{Error, Result};
 use virt_wire::{Header, MessageStatus, MessageType, Writer, encode_error};
 
+use virt_transport::sasl::ServerExchange;
+
+use crate::crowd::Crowd;
+use crate::entry::{Arrival, Auth};
 use crate::events::Registrations;
 use crate::outbox::{EVENT_BACKLOG_BYTES_MAX, Outbox, STREAM_BACKLOG_BYTES_MAX};
 use crate::streams::Link;
@@ -19,8 +23,9 @@ use crate::streams::Link;
 pub(crate) struct Client {
     pub(crate) socket: UnixStream,
     pub(crate) caller: Caller,
-    /// It came by the read-only socket.
-    pub(crate) read_only_socket: bool,
+    pub(crate) arrival: Arrival,
+    /// It has shown who it is, as far as it was asked to.
+    authenticated: AtomicBool,
     outbox: Mutex<Outbox>,
     /// Of the task that serves this client.
     waker: Mutex<Option<Waker>>,
@@ -39,6 +44,9 @@ pub(crate) struct Client {
 #[derive(Default)]
 pub(crate) struct Session {
     pub(crate) connection: Option<Connection>,
+    /// It is about to show who it is.
+    pub(crate) sasl: Option<Box<ServerExchange>>,
+    pub(crate) sasl_name: Option<String>,
     /// An open is under way.
     pub(crate) opening: bool,
     pub(crate) events: Registrations,
@@ -54,11 +62,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Client {
-    pub(crate) fn new(socket: UnixStream, caller: Caller, read_only_socket: bool) -> Self {
+    pub(crate) fn new(socket: UnixStream, caller: Caller, arrival: Arrival) -> Self {
         Self {
             socket,
             caller,
-            read_only_socket,
+            arrival,
+            authenticated: AtomicBool::new(arrival.auth == Auth::None),
             outbox: Mutex::default(),
             waker: Mutex::default(),
             in_flight: AtomicUsize::new(0),
@@ -68,6 +77,23 @@ impl Client {
             closing: AtomicBool::new(false),
             session: Mutex::default(),
         }
+    }
+
+    /// Whether it may call whatever it likes.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Acquire)
+    }
+
+    /// It has shown who it is.
+    pub(crate) fn admit(&self, crowd: &Crowd) {
+        if !self.authenticated.swap(true, Ordering::AcqRel) {
+            crowd.known();
+        }
+    }
+
+    /// Who calls, with the names it has shown.
+    pub(crate) fn named_caller(&self) -> Caller {
+        Caller { sasl_name: self.session().sasl_name.clone(), ..self.caller.clone() }
     }
 
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
@@ -291,7 +317,13 @@ mod tests {
             let _context = runtime.enter();
             UnixStream::from_std(near).expect("socket")
         };
-        (runtime, Client::new(socket, Caller::default(), false), far)
+        let arrival = Arrival {
+            way: crate::entry::Way::Unix,
+            read_only: false,
+            auth: Auth::None,
+            peer: None,
+        };
+        (runtime, Client::new(socket, Caller::default(), arrival), far)
     }
 
     #[test]

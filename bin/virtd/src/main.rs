@@ -6,10 +6,13 @@
 
 mod activation;
 mod args;
+mod auth;
 mod calls;
 mod client;
+mod crowd;
 mod daemonize;
 mod drivers;
+mod entry;
 mod events;
 mod outbox;
 mod pace;
@@ -28,12 +31,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use virt_transport::Listen;
+use virt_transport::sasl::{Passwords, Secret};
+use virt_transport::{Listen, tcp};
 
 use args::{Args, Asked};
 use calls::Server;
 use pidfile::PidFile;
-use server::Door;
+use server::{Door, Socket};
 use settings::Settings;
 
 fn main() -> ExitCode {
@@ -47,6 +51,13 @@ fn main() -> ExitCode {
     match args::parse(std::env::args().skip(1)) {
         Ok(Asked::Help) => print(&args::help(name)),
         Ok(Asked::Version) => print(&format!("{name} (ferrovirt) {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Asked::SaslPassword(user)) => match password_line(&user) {
+            Ok(line) => print(&line),
+            Err(message) => {
+                let _ = writeln!(std::io::stderr(), "{name}: {message}");
+                ExitCode::FAILURE
+            }
+        },
         Ok(Asked::Run(args)) => match start(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
@@ -65,6 +76,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the file of users is to hold for a user whose password is read from standard input.
+fn password_line(user: &str) -> Result<String, String> {
+    let mut password = String::new();
+    std::io::stdin().read_line(&mut password).map_err(|error| error.to_string())?;
+    let password = password.trim_end_matches(['\n', '\r']);
+    if password.is_empty() || user.is_empty() || user.contains([':', '\n', '#']) {
+        return Err("a user needs a name without ':' and '#', and a password".to_owned());
+    }
+    let secret = Secret::new(password).ok_or("there is no randomness")?;
+    Ok(format!("{user}:{secret}\n"))
+}
+
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,9 +97,6 @@ fn print(text: &str) -> ExitCode {
 
 fn start(args: &Args) -> Result<(), String> {
     let env = virt_log::configure_from_env().map_err(|error| error.to_string())?;
-    if args.listen {
-        return Err("--listen: TCP and TLS are not available yet".to_owned());
-    }
     let settings = Settings::load(args)?;
     if args.daemon && !daemonize::is_child() {
         return daemonize::start_child();
@@ -88,7 +108,7 @@ fn start(args: &Args) -> Result<(), String> {
     if args.daemon {
         daemonize::detach()?;
     }
-    let (doors, made) = doors(&settings)?;
+    let (doors, made) = doors(args, &settings)?;
     let result = serve(args, settings, doors);
     made.iter().for_each(|path| drop(std::fs::remove_file(path)));
     drop(held);
@@ -108,6 +128,8 @@ fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String
     };
     let server = Arc::new(Server {
         drivers: drivers::Drivers::start(&settings),
+        crowd: Arc::default(),
+        passwords: Passwords::at(&settings.password_file()),
         settings,
         pool: pool::Pool::new(limits),
         runtime: runtime.handle().clone(),
@@ -186,8 +208,8 @@ fn pid_file(args: &Args, settings: &Settings) -> PathBuf {
 }
 
 /// The sockets of the service manager, or our own; and the files to remove at the end.
-fn doors(settings: &Settings) -> Result<(Vec<Door>, Vec<PathBuf>), String> {
-    let passed = activation::doors()?;
+fn doors(args: &Args, settings: &Settings) -> Result<(Vec<Door>, Vec<PathBuf>), String> {
+    let passed = activation::doors(&settings.entries)?;
     if !passed.is_empty() {
         return Ok((passed, Vec::new()));
     }
@@ -197,16 +219,41 @@ fn doors(settings: &Settings) -> Result<(Vec<Door>, Vec<PathBuf>), String> {
     };
     let mut doors = Vec::new();
     let mut made = Vec::new();
-    let main = (settings.socket(), settings.socket_mode, false);
-    let read_only = settings.socket_ro().map(|path| (path, settings.socket_mode_ro, true));
-    for (path, mode, read_only) in std::iter::once(main).chain(read_only) {
+    let entries = &settings.entries;
+    let main = (settings.socket(), settings.socket_mode, false, entries.auth_unix_rw);
+    let read_only = settings
+        .socket_ro()
+        .map(|path| (path, settings.socket_mode_ro, true, entries.auth_unix_ro));
+    for (path, mode, read_only, auth) in std::iter::once(main).chain(read_only) {
         let backlog = i32::try_from(settings.clients_queued_max).unwrap_or(i32::MAX);
         let wanted = Listen { path: &path, mode, group, backlog };
         let listener = virt_transport::listen(&wanted).map_err(|error| error.to_string())?;
-        doors.push(Door { listener, read_only });
+        doors.push(Door { listener: Socket::Unix(listener), read_only, auth });
         made.push(path);
     }
+    if args.listen {
+        doors.extend(network_doors(settings)?);
+    }
     Ok((doors, made))
+}
+
+/// The ways in over the network: only where the command line and the file both ask for them.
+fn network_doors(settings: &Settings) -> Result<Vec<Door>, String> {
+    let entries = &settings.entries;
+    let backlog = i32::try_from(settings.clients_queued_max).unwrap_or(i32::MAX);
+    let mut doors = Vec::new();
+    if entries.listen_tcp {
+        let host = entries.listen_addr.as_deref();
+        let listeners = tcp::listen(host, entries.tcp_port, backlog);
+        for listener in listeners.map_err(|error| error.to_string())? {
+            let auth = entries.auth_tcp;
+            doors.push(Door { listener: Socket::Tcp(listener), read_only: false, auth });
+        }
+    }
+    if entries.listen_tls {
+        return Err("listen_tls: TLS is not available yet".to_owned());
+    }
+    Ok(doors)
 }
 
 /// A group's number by its name, or the number itself.

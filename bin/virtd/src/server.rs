@@ -1,24 +1,22 @@
 //! The daemon at work: accepts clients, limits their number, ends when told or when left alone.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 use virt_driver::Caller;
 
 use crate::calls::Server;
 use crate::client::Client;
+use crate::entry::{Arrival, Auth, Way};
 use crate::pool::STUCK_AFTER;
 use crate::serve;
 
@@ -29,8 +27,14 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A socket that clients come to.
 pub(crate) struct Door {
-    pub(crate) listener: std::os::unix::net::UnixListener,
+    pub(crate) listener: Socket,
     pub(crate) read_only: bool,
+    pub(crate) auth: Auth,
+}
+
+pub(crate) enum Socket {
+    Unix(std::os::unix::net::UnixListener),
+    Tcp(std::net::TcpListener),
 }
 
 /// Serves until a signal says to end, or nobody came for `idle_max`.
@@ -43,18 +47,16 @@ pub(crate) fn run(
 ) -> io::Result<()> {
     let local = LocalSet::new();
     let result = local.block_on(runtime, async {
-        let crowd = Rc::new(Crowd::default());
         // Order: signals are ours before anyone is told that we run.
         let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let mut reload = signal(SignalKind::hangup())?;
         for door in doors {
-            let entrance = UnixListener::from_std(door.listener)?;
-            let (server, crowd) = (Arc::clone(server), Rc::clone(&crowd));
-            tokio::task::spawn_local(accept(server, crowd, entrance, door.read_only));
+            let entrance = Entrance::open(door)?;
+            tokio::task::spawn_local(accept(Arc::clone(server), entrance));
         }
         tokio::task::spawn_local(relieve(Arc::clone(server)));
         ready();
-        let mut left_alone = pin!(left_alone(&crowd, server, idle_max));
+        let mut left_alone = pin!(left_alone(server, idle_max));
         poll_fn(|cx| {
             while poll_signal(&mut reload, cx) {
                 virt_log::info!("daemon", "there is nothing to reload");
@@ -77,46 +79,70 @@ fn poll_signal(signal: &mut Signal, cx: &mut std::task::Context<'_>) -> bool {
     matches!(signal.poll_recv(cx), Poll::Ready(Some(())))
 }
 
-/// How many clients there are.
-#[derive(Default)]
-struct Crowd {
-    count: Cell<usize>,
-    last_id: Cell<u64>,
-    changed: Notify,
+/// A door, open: whoever comes in is a stream socket, whatever its family.
+struct Entrance {
+    listener: Listener,
+    read_only: bool,
+    auth: Auth,
 }
 
-/// One client's place; given back when its task ends, however it ends.
-struct Place(Rc<Crowd>);
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
 
-impl Place {
-    fn take(crowd: &Rc<Crowd>) -> (Self, u64) {
-        crowd.count.set(crowd.count.get() + 1);
-        crowd.last_id.set(crowd.last_id.get() + 1);
-        crowd.changed.notify_waiters();
-        (Self(Rc::clone(crowd)), crowd.last_id.get())
+impl Entrance {
+    fn open(door: Door) -> io::Result<Self> {
+        let listener = match door.listener {
+            Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
+            Socket::Tcp(listener) => Listener::Tcp(TcpListener::from_std(listener)?),
+        };
+        Ok(Self { listener, read_only: door.read_only, auth: door.auth })
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get().saturating_sub(1));
-        self.0.changed.notify_waiters();
+    async fn accept(&self) -> io::Result<(UnixStream, Arrival)> {
+        let (read_only, auth) = (self.read_only, self.auth);
+        match &self.listener {
+            Listener::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                Ok((socket, Arrival { way: Way::Unix, read_only, auth, peer: None }))
+            }
+            Listener::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                // Answers are short: each is sent at once.
+                socket.set_nodelay(true)?;
+                // From here on only what all stream sockets have is asked of it.
+                let socket =
+                    std::os::unix::net::UnixStream::from(OwnedFd::from(socket.into_std()?));
+                let arrival = Arrival { way: Way::Tcp, read_only, auth, peer: Some(peer) };
+                Ok((UnixStream::from_std(socket)?, arrival))
+            }
+        }
     }
 }
 
 /// Lets clients in through one door.
-async fn accept(server: Arc<Server>, crowd: Rc<Crowd>, entrance: UnixListener, read_only: bool) {
+async fn accept(server: Arc<Server>, entrance: Entrance) {
+    let crowd = &server.crowd;
+    let asks = entrance.auth != Auth::None;
     loop {
         // Compat: whoever comes above the maximum waits in the socket's queue.
-        while crowd.count.get() >= server.settings.clients_max {
+        while crowd.count() >= server.settings.clients_max
+            || asks && crowd.anonymous() >= server.settings.clients_anonymous_max
+        {
             crowd.changed.notified().await;
         }
         match entrance.accept().await {
-            Ok((socket, _)) => {
-                let (place, id) = Place::take(&crowd);
-                let caller = caller(&socket, id);
-                virt_log::debug!("rpc.server", "client {id} came: {caller:?}");
-                let client = Arc::new(Client::new(socket, caller, read_only));
+            Ok((socket, arrival)) => {
+                let (place, client) = crowd.take(|id| {
+                    let caller = caller(&socket, id, arrival.way);
+                    Client::new(socket, caller, arrival)
+                });
+                let (caller, peer) = (&client.caller, client.arrival.peer);
+                virt_log::debug!("rpc.server", "a client came: {caller:?} {peer:?}");
+                if asks {
+                    tokio::task::spawn_local(hurry(Arc::clone(&server), Arc::downgrade(&client)));
+                }
                 let server = Arc::clone(&server);
                 tokio::task::spawn_local(async move {
                     serve::run(server, client).await;
@@ -131,7 +157,19 @@ async fn accept(server: Arc<Server>, crowd: Rc<Crowd>, entrance: UnixListener, r
     }
 }
 
-fn caller(socket: &UnixStream, client_id: u64) -> Caller {
+/// Gives up a client that does not show who it is in time.
+async fn hurry(server: Arc<Server>, client: Weak<Client>) {
+    sleep(Duration::from_secs(server.settings.entries.auth_timeout_s.into())).await;
+    if let Some(client) = client.upgrade().filter(|client| !client.is_authenticated()) {
+        virt_log::warning!("rpc.auth", "client {} takes too long", client.caller.client_id);
+        client.close();
+    }
+}
+
+fn caller(socket: &UnixStream, client_id: u64, way: Way) -> Caller {
+    if way != Way::Unix {
+        return Caller { client_id, ..Caller::default() };
+    }
     let peer = rustix::net::sockopt::socket_peercred(socket.as_fd()).ok();
     Caller {
         uid: peer.as_ref().map(|peer| peer.uid.as_raw()),
@@ -156,10 +194,11 @@ async fn relieve(server: Arc<Server>) {
 }
 
 /// Ends when nobody was there for so long and nothing needs the daemon.
-async fn left_alone(crowd: &Crowd, server: &Server, idle_max: Option<Duration>) {
+async fn left_alone(server: &Server, idle_max: Option<Duration>) {
+    let crowd = &server.crowd;
     let Some(idle_max) = idle_max else { return std::future::pending().await };
     loop {
-        while crowd.count.get() > 0 {
+        while crowd.count() > 0 {
             crowd.changed.notified().await;
         }
         let mut alone = pin!(sleep(idle_max));
@@ -171,7 +210,7 @@ async fn left_alone(crowd: &Crowd, server: &Server, idle_max: Option<Duration>) 
             alone.as_mut().poll(cx).map(|()| true)
         })
         .await;
-        if timed_out && crowd.count.get() == 0 && !server.drivers.busy() {
+        if timed_out && crowd.count() == 0 && !server.drivers.busy() {
             return;
         }
     }

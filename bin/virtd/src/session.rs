@@ -6,6 +6,7 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_types::{TypedParam, TypedValue, feature};
 use virt_wire::{Codec, Message, Procedure, Reader, Writer, XdrError, limits, qemu, remote};
 
+use crate::auth;
 use crate::calls::{Server, arguments, guarded};
 use crate::client::{Client, start_reply};
 use crate::events;
@@ -42,8 +43,12 @@ pub(crate) fn own(program: u32, number: u32) -> Option<Own> {
     Some(match number {
         CONNECT_OPEN => Own::Worker(open),
         CONNECT_CLOSE => Own::Worker(close),
-        AUTH_LIST => Own::Loop(auth_list),
-        AUTH_SASL_INIT | AUTH_SASL_START | AUTH_SASL_STEP | AUTH_POLKIT => Own::Loop(auth_refused),
+        AUTH_LIST => Own::Loop(auth::list),
+        AUTH_SASL_INIT => Own::Loop(auth::sasl_init),
+        // Making a key of a password takes milliseconds.
+        AUTH_SASL_START => Own::Worker(auth::sasl_start),
+        AUTH_SASL_STEP => Own::Worker(auth::sasl_step),
+        AUTH_POLKIT => Own::Loop(auth::polkit),
         CONNECT_SUPPORTS_FEATURE => Own::Loop(supports_feature),
         CONNECT_GET_LIB_VERSION => Own::Loop(lib_version),
         CONNECT_REGISTER_CLOSE_CALLBACK | CONNECT_UNREGISTER_CLOSE_CALLBACK => {
@@ -88,7 +93,7 @@ pub(crate) fn answer(
     client.reply(header, result, Vec::new());
 }
 
-fn read<T>(decoded: std::result::Result<T, XdrError>) -> Result<T> {
+pub(crate) fn read<T>(decoded: std::result::Result<T, XdrError>) -> Result<T> {
     decoded.map_err(|_| virt_dispatch::rpc_error("Unable to decode message payload"))
 }
 
@@ -127,9 +132,9 @@ fn open_named(
     if !name.is_empty() {
         virt_transport::Uri::parse(name)?.require_driver()?;
     }
-    let read_only = client.read_only_socket || flags & OPEN_READ_ONLY != 0;
+    let read_only = client.arrival.read_only || flags & OPEN_READ_ONLY != 0;
     let connection = server.drivers.registry.open(Some(name), read_only)?;
-    Ok(connection.for_caller(client.caller.clone(), None))
+    Ok(connection.for_caller(client.named_caller(), None))
 }
 
 fn close(_: &Server, client: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> Result<()> {
@@ -139,17 +144,6 @@ fn close(_: &Server, client: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> 
     // Compat: after this answer the daemon hangs up.
     client.close_after_reply();
     Ok(())
-}
-
-fn auth_list(_: &Server, _: &Arc<Client>, _: u32, _: &[u8], reply: &mut Writer) -> Result<()> {
-    const NONE: i32 = 0;
-    reply.u32(1);
-    reply.i32(NONE);
-    Ok(())
-}
-
-fn auth_refused(_: &Server, _: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> Result<()> {
-    Err(Error::new(Code::AuthFailed, Origin::Rpc, "authentication failed"))
 }
 
 fn supports_feature(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use virt_conf::{Conf, ConfError};
 
 use crate::args::Args;
+use crate::entry::Entries;
 
 /// The folders the daemon works in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) clients_max: usize,
     pub(crate) clients_queued_max: u32,
     pub(crate) clients_anonymous_max: usize,
+    pub(crate) entries: Entries,
     pub(crate) workers_min: usize,
     pub(crate) workers_max: usize,
     pub(crate) workers_priority: usize,
@@ -79,13 +81,20 @@ impl Settings {
         };
         let complain = |text: String| format!("Can't load config file: {text}: {shown}");
         let conf = Conf::parse(&text).map_err(|error| complain(error.at(&shown)))?;
-        let settings = Self::from_conf(&conf, system, dirs, layout)
+        let entries = Entries::from_conf(&conf, &shown).map_err(complain)?;
+        let settings = Self::from_conf(&conf, system, dirs, layout, entries)
             .map_err(|error| complain(error.at(&shown)))?;
-        settings.check(&conf).map_err(complain)?;
+        settings.check().map_err(complain)?;
         Ok(settings)
     }
 
-    fn from_conf(conf: &Conf, system: bool, dirs: Dirs, layout: Layout) -> Result<Self, ConfError> {
+    fn from_conf(
+        conf: &Conf,
+        system: bool,
+        dirs: Dirs,
+        layout: Layout,
+        entries: Entries,
+    ) -> Result<Self, ConfError> {
         let dir = |key: &str, otherwise: PathBuf| -> Result<PathBuf, ConfError> {
             Ok(conf.string(key)?.map_or(otherwise, PathBuf::from))
         };
@@ -111,6 +120,7 @@ impl Settings {
         Ok(Self {
             system,
             layout,
+            entries,
             socket_dir: dir("unix_sock_dir", dirs.run.clone())?,
             socket_group: text("unix_sock_group")?,
             // Without polkit the read-write socket is the owner's, and the group's when named.
@@ -135,22 +145,7 @@ impl Settings {
         })
     }
 
-    /// What cannot be granted is refused at the start, never ignored: it is about who may come in.
-    fn check(&self, conf: &Conf) -> Result<(), String> {
-        for key in ["auth_unix_ro", "auth_unix_rw"] {
-            match conf.string(key) {
-                Ok(None | Some("none")) => {}
-                Ok(Some(kind @ ("polkit" | "sasl"))) => {
-                    return Err(format!("{key}: authentication '{kind}' is not available"));
-                }
-                Ok(Some(kind)) => {
-                    return Err(format!(
-                        "unsupported configuration: {FILE}: {key}: unsupported auth {kind}"
-                    ));
-                }
-                Err(error) => return Err(error.to_string()),
-            }
-        }
+    fn check(&self) -> Result<(), String> {
         if self.clients_max < self.clients_anonymous_max {
             return Err("internal error: The overall maximum number of clients must not be less \
                         than the number of clients waiting for authentication"
@@ -166,6 +161,14 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Where passwords for SASL are.
+    pub(crate) fn password_file(&self) -> PathBuf {
+        match &self.entries.sasl_file {
+            Some(file) => file.into(),
+            None => self.dirs.config.join("sasl-passwords"),
+        }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -229,10 +232,11 @@ mod tests {
 
     fn from(text: &str) -> Result<Settings, String> {
         let conf = Conf::parse(text).map_err(|error| error.to_string())?;
+        let entries = Entries::from_conf(&conf, "c")?;
         let settings =
-            Settings::from_conf(&conf, true, Dirs::under(Path::new("/b")), Layout::System)
+            Settings::from_conf(&conf, true, Dirs::under(Path::new("/b")), Layout::System, entries)
                 .map_err(|error| error.at("c"))?;
-        settings.check(&conf)?;
+        settings.check()?;
         Ok(settings)
     }
 
@@ -267,7 +271,6 @@ mod tests {
                 "unix_sock_rw_perms = \"9\"",
                 "internal error: c: expected an octal mode for 'unix_sock_rw_perms' parameter",
             ),
-            ("auth_unix_rw = \"polkit\"", "auth_unix_rw: authentication 'polkit' is not available"),
             ("max_workers = 0", "max_workers must be greater than 0"),
             (
                 "max_clients = -1",

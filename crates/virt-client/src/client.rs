@@ -1,14 +1,13 @@
 //! The connection: who writes, who reads, who waits for what.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use virt_error::{Code, Error, Origin, Result};
+use virt_transport::Channel;
 use virt_wire::{Header, MESSAGE_FDS_MAX, Message, MessageStatus, MessageType, decode_error};
 use virt_wire::{Reader, Writer, remote};
 
@@ -31,7 +30,7 @@ pub struct Reply {
 pub struct Client(Arc<Shared>);
 
 pub(crate) struct Shared {
-    socket: UnixStream,
+    channel: Channel,
     /// Held while a message is written.
     writing: Mutex<()>,
     state: Mutex<State>,
@@ -62,10 +61,10 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    /// A client on a connected socket.
-    pub fn new(socket: UnixStream, handler: EventHandler) -> Self {
+    /// A client on a connected channel.
+    pub fn new(channel: Channel, handler: EventHandler) -> Self {
         Self(Arc::new(Shared {
-            socket,
+            channel,
             writing: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -229,13 +228,7 @@ impl Shared {
     /// Writes a whole message and its descriptors.
     pub(crate) fn send(&self, message: &[u8], fds: &[OwnedFd]) -> Result<()> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = (&self.socket).write_all(message).and_then(|()| {
-            fds.iter().try_for_each(|fd| {
-                let sent = virt_transport::fds::send_fd_waiting(self.socket.as_fd(), fd.as_fd());
-                sent.map_err(Into::into)
-            })
-        });
-        written.map_err(|error| {
+        self.channel.send(message, fds).map_err(|error| {
             let error = Error::io(Origin::Rpc, &error, "Cannot write data");
             self.die(error.clone());
             error
@@ -279,7 +272,8 @@ impl Shared {
         state.reading = true;
         let mut inbound = std::mem::take(&mut state.inbound);
         drop(state);
-        let result = if self.wait_readable(until) { inbound.receive(&self.socket) } else { Ok(()) };
+        let result =
+            if self.wait_readable(until) { inbound.receive(&self.channel) } else { Ok(()) };
         let mut state = self.lock();
         let mut pings = 0;
         let handed_out = result.and_then(|()| {
@@ -316,7 +310,7 @@ impl Shared {
                 tv_nsec: left.subsec_nanos().into(),
             }
         });
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.channel, PollFlags::IN)];
         !matches!(poll(&mut fds, timeout.as_ref()), Ok(0) | Err(rustix::io::Errno::INTR))
     }
 
@@ -394,7 +388,7 @@ impl Shared {
         }
         state.streams.values().for_each(Queue::wake);
         drop(state);
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        self.channel.shutdown();
         self.changed.notify_all();
     }
 

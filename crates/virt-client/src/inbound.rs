@@ -1,11 +1,11 @@
 //! What came in: bytes cut into messages, and descriptors given to the message they belong to.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use virt_error::{Error, Origin, Result};
-use virt_transport::fds;
+use virt_transport::Channel;
 use virt_wire::{FrameReader, MESSAGE_FDS_MAX, Message, MessageType, Reader};
 
 use crate::client::rpc;
@@ -23,19 +23,21 @@ pub(crate) struct Inbound {
 
 impl Inbound {
     /// Reads what is there.
-    pub(crate) fn receive(&mut self, socket: &UnixStream) -> Result<()> {
+    pub(crate) fn receive(&mut self, channel: &Channel) -> Result<()> {
         self.scratch.resize(READ_BYTES, 0);
-        match fds::receive(socket.as_fd(), &mut self.scratch, &mut self.fds) {
+        let frames = &mut self.frames;
+        match channel.receive(&mut self.scratch, &mut self.fds, |bytes| frames.feed(bytes)) {
             Ok(0) => {
                 let eof = std::io::Error::from(Errno::IO);
                 Err(Error::io(Origin::Rpc, &eof, "End of file while reading data"))
             }
-            Ok(count) => {
-                self.frames.feed(self.scratch.get(..count).unwrap_or_default());
+            Ok(_) => Ok(()),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
                 Ok(())
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
-            Err(error) => Err(Error::io(Origin::Rpc, &error.into(), "Cannot recv data")),
+            Err(error) => Err(Error::io(Origin::Rpc, &error, "Cannot recv data")),
         }
     }
 

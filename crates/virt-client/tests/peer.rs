@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use virt_client::{Client, Taken};
 use virt_error::{Code, Error, Origin};
+use virt_transport::Channel;
 use virt_wire::{
     FrameReader, Header, Message, MessageStatus, MessageType, encode_error, keepalive, remote,
 };
@@ -54,7 +55,7 @@ fn pair() -> (Arc<Client>, Peer, Events) {
         // The test may have ended already.
         let _ = tx.send((header.procedure, payload.to_vec()));
     };
-    let client = Arc::new(Client::new(near, Box::new(handler)));
+    let client = Arc::new(Client::new(Channel::local(near), Box::new(handler)));
     (client, Peer { socket: far, frames: FrameReader::new() }, rx)
 }
 
@@ -135,7 +136,7 @@ fn a_handler_may_call() {
         let answer = inner.get().map(|client| ask(client, 3));
         tx.send(answer).expect("send");
     };
-    let client = Arc::new(Client::new(near, Box::new(handler)));
+    let client = Arc::new(Client::new(Channel::local(near), Box::new(handler)));
     assert!(slot.set(Arc::clone(&client)).is_ok());
     client.attend().expect("attend");
     let mut peer = Peer { socket: far, frames: FrameReader::new() };

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Gid, Mode, Uid};
+use rustix::io::Errno;
 use virt_error::{Error, Origin, Result};
 
 /// Limit: how long a daemon that was killed may take to end; one that answers after this lives.
@@ -98,10 +99,21 @@ fn remove_silent(path: &Path) -> io::Result<()> {
     if !meta.file_type().is_socket() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::ADDRINUSE.raw_os_error())),
+    match knock(path) {
+        // A full queue is somebody's too; waiting for room in it could take for ever.
+        Ok(()) | Err(Errno::AGAIN) => {
+            Err(io::Error::from_raw_os_error(Errno::ADDRINUSE.raw_os_error()))
+        }
         Err(_) => std::fs::remove_file(path),
     }
+}
+
+/// Connects without waiting.
+fn knock(path: &Path) -> rustix::io::Result<()> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 #[cfg(test)]

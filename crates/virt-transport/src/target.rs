@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use virt_error::{Code, Error, Origin, Result};
 
-use crate::Uri;
+use crate::{Params, Uri};
 
 /// Compat: what clients print is the path under `/var/run`, a link to `/run` everywhere.
 const SYSTEM_RUN_DIR: &str = "/var/run/libvirt";
@@ -103,7 +103,13 @@ pub struct Target {
     pub transport: Transport,
     /// What CONNECT_OPEN is to name: the URI without transport, host and transport parameters.
     pub name: String,
-    /// For [`Transport::Unix`].
+    /// Where the daemon is; this host where none is named.
+    pub host: String,
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    /// All of the URI's.
+    pub params: Params,
+    /// The daemon's own socket, on its host.
     pub socket: PathBuf,
     /// The name of the daemon to start when nobody listens: only for a user's own.
     pub spawn: Option<String>,
@@ -143,7 +149,17 @@ impl Target {
             None if own => (user.run_dir.join(socket_name(&daemon, false)), Some(daemon)),
             None => (Path::new(SYSTEM_RUN_DIR).join(socket_name(&daemon, read_only)), None),
         };
-        Ok(Self { transport, name: remote_name(uri, driver), socket, spawn })
+        Ok(Self {
+            transport,
+            name: remote_name(uri, driver),
+            // Compat: a certificate or a log names the host like this too.
+            host: uri.server().unwrap_or("localhost").to_owned(),
+            port: uri.port,
+            user: uri.user.clone(),
+            params: uri.params.clone(),
+            socket,
+            spawn,
+        })
     }
 }
 

@@ -4,11 +4,14 @@
 //! Written by hand are the ways in (which URIs are ours, how the daemon is reached and greeted) and
 //! the events, which are registered at the daemon once and published here on a bus.
 
+mod auth;
 mod driver;
 mod events;
 mod generated;
 mod open;
+mod reach;
 mod stream;
 
+pub use auth::{Ask, Question};
 pub use driver::RemoteDriver;
 pub use open::{Settings, opener};

@@ -35,6 +35,8 @@ pub struct Virtd {
     base: Scratch,
     program: PathBuf,
     socket: PathBuf,
+    /// It lets people in over the network.
+    listens: bool,
     child: Option<Child>,
     /// Those that nobody has waited for.
     killed: Vec<Child>,
@@ -48,9 +50,22 @@ impl Virtd {
 
     /// Starts a given program, and waits until its socket answers.
     pub fn start_program(program: PathBuf) -> Self {
+        Self::launch(program, Scratch::new("virtd"), false)
+    }
+
+    /// Starts the daemon of this build with a configuration, open to the network where that says so.
+    pub fn start_listening(conf: impl FnOnce(&Path) -> String) -> Self {
         let base = Scratch::new("virtd");
+        let text = conf(base.path());
+        let folder = base.join("etc/libvirt");
+        fs::create_dir_all(&folder).expect("the folder is ours");
+        fs::write(folder.join("libvirtd.conf"), text).expect("the folder is ours");
+        Self::launch(our_program("virtd"), base, true)
+    }
+
+    fn launch(program: PathBuf, base: Scratch, listens: bool) -> Self {
         let socket = base.join("run/libvirt/libvirt-sock");
-        let mut virtd = Self { base, program, socket, child: None, killed: Vec::new() };
+        let mut virtd = Self { base, program, socket, listens, child: None, killed: Vec::new() };
         virtd.restart();
         virtd
     }
@@ -72,6 +87,7 @@ impl Virtd {
         let child = Command::new(&self.program)
             .arg("--base-dir")
             .arg(self.base())
+            .args(self.listens.then_some("--listen"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("the folder is ours"))
@@ -173,8 +189,14 @@ const NOBODY: u32 = 65534;
 impl Reference {
     /// Starts it, or says why it cannot be: it is not installed, or not of the right version.
     pub fn start() -> Result<Self, String> {
+        Self::start_with("", &[])
+    }
+
+    /// Starts it with a configuration and variables, open to the network where that says so.
+    pub fn start_with(conf: &str, variables: &[(&str, &Path)]) -> Result<Self, String> {
         let program = reference_program("libvirtd")?;
         let home = Scratch::new("libvirtd");
+        home.write("libvirtd.conf", conf);
         let socket = home.join("libvirt/libvirt-sock");
         let mut command = if rustix::process::geteuid().is_root() {
             // As root it would be the host's system daemon.
@@ -192,7 +214,11 @@ impl Reference {
         for variable in ["HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
             command.env(variable, home.path());
         }
+        if !conf.is_empty() {
+            command.arg("--listen").arg("-f").arg(home.join("libvirtd.conf"));
+        }
         let mut child = command
+            .envs(variables.iter().copied())
             .env("XDG_DATA_HOME", home.path())
             .current_dir("/")
             .stdin(Stdio::null())

@@ -48,6 +48,10 @@ const TESTS: &[Need] = &[
         is_there: || Path::new("/usr/include/stdio.h").exists(),
         package: "libc6-dev",
     },
+    Need { what: "users of SASL", is_there: || has("saslpasswd2"), package: "sasl2-bin" },
+    Need { what: "certificates", is_there: || has("openssl"), package: "openssl" },
+    Need { what: "an SSH daemon", is_there: || has("sshd"), package: "openssh-server" },
+    Need { what: "netcat", is_there: || has("nc"), package: "netcat-openbsd" },
     Need { what: "a C++ compiler (for fuzzing)", is_there: || has("g++"), package: "g++" },
 ];
 

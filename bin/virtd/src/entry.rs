@@ -1,0 +1,194 @@
+//! The ways in: which there are, who may come by each, and what is asked of them first.
+
+use std::net::SocketAddr;
+
+use virt_conf::{Conf, ConfError};
+use virt_transport::tcp;
+
+/// How somebody who comes by a way shows who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    None,
+    Sasl,
+}
+
+impl Auth {
+    /// The number on the wire.
+    pub(crate) fn number(self) -> i32 {
+        match self {
+            Self::None => 0,
+            Self::Sasl => 1,
+        }
+    }
+}
+
+/// What carries the bytes. The numbers are those of the administration program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Unix,
+    Tcp,
+}
+
+/// By which door a client came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) way: Way,
+    pub(crate) read_only: bool,
+    pub(crate) auth: Auth,
+    /// Over the network only.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// What `libvirtd.conf` says about the ways in.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries {
+    pub(crate) listen_tcp: bool,
+    pub(crate) listen_tls: bool,
+    pub(crate) listen_addr: Option<String>,
+    pub(crate) tcp_port: u16,
+    pub(crate) auth_unix_ro: Auth,
+    pub(crate) auth_unix_rw: Auth,
+    pub(crate) auth_tcp: Auth,
+    /// Who may come in by SASL; everybody with a password where the list is missing.
+    pub(crate) sasl_names: Option<Vec<String>>,
+    /// Where the passwords are; in the folder of the configuration where it is missing.
+    pub(crate) sasl_file: Option<String>,
+    /// Seconds that somebody may take to show who they are.
+    pub(crate) auth_timeout_s: u32,
+}
+
+impl Entries {
+    pub(crate) fn from_conf(conf: &Conf, file: &str) -> Result<Self, String> {
+        let shown = |error: ConfError| error.at(file);
+        let switch = |key: &str, otherwise: bool| match conf.unsigned32(key).map_err(shown)? {
+            None => Ok(otherwise),
+            Some(number) => Ok::<_, String>(number != 0),
+        };
+        let auth = |key: &str, otherwise: Auth| auth(conf, file, key, otherwise);
+        let entries = Self {
+            listen_tcp: switch("listen_tcp", false)?,
+            listen_tls: switch("listen_tls", true)?,
+            listen_addr: conf.string("listen_addr").map_err(shown)?.map(str::to_owned),
+            tcp_port: port(conf, file, "tcp_port", tcp::TCP_PORT)?,
+            auth_unix_ro: auth("auth_unix_ro", Auth::None)?,
+            auth_unix_rw: auth("auth_unix_rw", Auth::None)?,
+            auth_tcp: auth("auth_tcp", Auth::Sasl)?,
+            sasl_names: conf
+                .strings("sasl_allowed_username_list")
+                .map_err(shown)?
+                .map(|names| names.into_iter().map(str::to_owned).collect()),
+            sasl_file: conf.string("sasl_password_file").map_err(shown)?.map(str::to_owned),
+            auth_timeout_s: conf.unsigned32("auth_timeout").map_err(shown)?.unwrap_or(60),
+        };
+        // What cannot be granted is refused, never ignored: it is about what others can overhear.
+        if conf.unsigned32("tcp_min_ssf").map_err(shown)?.unwrap_or(0) > 0 {
+            return Err("tcp_min_ssf: no SASL mechanism here encrypts; use TLS".to_owned());
+        }
+        Ok(entries)
+    }
+
+    /// Whether the list of names lets somebody in.
+    pub(crate) fn admits(&self, name: &str) -> bool {
+        let listed = |names: &Vec<String>| names.iter().any(|pattern| glob(pattern, name));
+        self.sasl_names.as_ref().is_none_or(listed)
+    }
+}
+
+fn auth(conf: &Conf, file: &str, key: &str, otherwise: Auth) -> Result<Auth, String> {
+    match conf.string(key).map_err(|error| error.at(file))? {
+        None => Ok(otherwise),
+        Some("none") => Ok(Auth::None),
+        Some("sasl") => Ok(Auth::Sasl),
+        Some("polkit") if key.starts_with("auth_unix") => {
+            Err(format!("{key}: authentication 'polkit' is not available"))
+        }
+        Some(kind) => {
+            Err(format!("unsupported configuration: {file}: {key}: unsupported auth {kind}"))
+        }
+    }
+}
+
+/// A port by its number or its name.
+fn port(conf: &Conf, file: &str, key: &str, otherwise: u16) -> Result<u16, String> {
+    let Some(text) = conf.string(key).map_err(|error| error.at(file))? else {
+        return Ok(otherwise);
+    };
+    let by_name = || {
+        let services = std::fs::read_to_string("/etc/services").ok()?;
+        services.lines().find_map(|line| {
+            let mut words = line.split('#').next()?.split_whitespace();
+            let name = words.next()?;
+            let port = words.next()?.strip_suffix("/tcp")?;
+            (name == text || words.any(|alias| alias == text)).then(|| port.parse().ok())?
+        })
+    };
+    text.parse().ok().or_else(by_name).ok_or_else(|| format!("{key}: there is no port '{text}'"))
+}
+
+/// Whether a text fits a pattern in which `*` stands for anything and `?` for one character.
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+    let (mut pattern, mut text) = (pattern.chars(), text.chars());
+    // Where to go on when what follows the last star does not fit.
+    let mut retry = None;
+    loop {
+        let rest = (pattern.clone(), text.clone());
+        match (pattern.next(), text.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                text = rest.1;
+                retry = Some((pattern.clone(), text.clone()));
+            }
+            (Some('?'), Some(_)) => {}
+            (Some(wanted), Some(found)) if wanted == found => {}
+            _ => {
+                let Some((after_star, from)) = &mut retry else { return false };
+                if from.next().is_none() {
+                    return false;
+                }
+                (pattern, text) = (after_star.clone(), from.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_and_question_marks() {
+        for (pattern, text, fits) in [
+            ("fred@EXAMPLE.COM", "fred@EXAMPLE.COM", true),
+            ("*@EXAMPLE.COM", "joe@EXAMPLE.COM", true),
+            ("*@EXAMPLE.COM", "joe@EXAMPLE.COM.evil", false),
+            ("C=GB,*,CN=a?", "C=GB,ST=London,CN=ab", true),
+            ("C=GB,*,CN=a?", "C=GB,ST=London,CN=a", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxaxx", false),
+            ("", "", true),
+            ("*", "", true),
+            ("?", "", false),
+        ] {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_granted_is_refused() {
+        let entries = |text: &str| Entries::from_conf(&Conf::parse(text).expect("conf"), "c");
+        for (text, message) in [
+            ("auth_unix_rw = \"polkit\"", "auth_unix_rw: authentication 'polkit' is not available"),
+            (
+                "auth_tcp = \"polkit\"",
+                "unsupported configuration: c: auth_tcp: unsupported auth polkit",
+            ),
+            ("tcp_port = \"nosuchport\"", "tcp_port: there is no port 'nosuchport'"),
+        ] {
+            assert_eq!(entries(text).map(|_| ()), Err(message.to_owned()), "{text}");
+        }
+        assert!(entries("tcp_min_ssf = 112").is_err());
+        let entries = entries("sasl_allowed_username_list = [ \"a*\", \"joe\" ]").expect("entries");
+        assert!(entries.admits("ann") && entries.admits("joe") && !entries.admits("bob"));
+        assert_eq!((entries.tcp_port, entries.auth_tcp), (16509, Auth::Sasl));
+    }
+}

@@ -1,0 +1,106 @@
+//! The daemon's side of an exchange.
+
+use rsasl::callback::{Context, Request, SessionCallback, SessionData};
+use rsasl::mechanisms::scram::properties::ScramStoredPassword;
+use rsasl::mechname::Mechname;
+use rsasl::prelude::{MessageSent, SASLConfig, SASLServer, Session, SessionError, State};
+use rsasl::property::{AuthId, AuthzId, Password};
+use rsasl::validate::{Validate, Validation, ValidationError};
+
+use super::{PLAIN, Passwords, SCRAM, SaslError, Step};
+
+/// One client's exchange.
+pub struct ServerExchange {
+    session: Session<User>,
+    user: Option<String>,
+}
+
+/// Brings out who it was; nobody where the password was wrong.
+struct User;
+
+impl Validation for User {
+    type Value = Option<String>;
+}
+
+impl ServerExchange {
+    pub fn new(passwords: &Passwords, mechanism: &str, encrypted: bool) -> Result<Self, SaslError> {
+        let unknown = || SaslError::Mechanism(mechanism.to_owned());
+        if !(mechanism == SCRAM || mechanism == PLAIN && encrypted) {
+            return Err(unknown());
+        }
+        let config = SASLConfig::builder()
+            .with_defaults()
+            .with_callback(Users(passwords.clone()))
+            .map_err(|error| SaslError::Exchange(error.to_string()))?;
+        let name = Mechname::parse(mechanism.as_bytes()).map_err(|_| unknown())?;
+        let server = SASLServer::<User>::new(config);
+        let session = server.start_suggested(name).map_err(|_| unknown())?;
+        Ok(Self { session, user: None })
+    }
+
+    /// Takes what the client sent. Complete means that it is who it says.
+    pub fn step(&mut self, data: Option<&[u8]>) -> Result<Step, SaslError> {
+        let mut out = Vec::new();
+        let state = self
+            .session
+            .step(Some(data.unwrap_or_default()), &mut out)
+            .map_err(|error| SaslError::Exchange(error.to_string()))?;
+        let sent = !matches!(state, State::Finished(MessageSent::No));
+        let complete = state.is_finished();
+        if complete {
+            self.user = self.session.validation().flatten();
+            if self.user.is_none() {
+                return Err(SaslError::Refused);
+            }
+        }
+        Ok(Step { data: sent.then_some(out), complete })
+    }
+
+    /// Who was let in.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+}
+
+struct Users(Passwords);
+
+impl SessionCallback for Users {
+    fn callback(
+        &self,
+        _: &SessionData,
+        context: &Context<'_>,
+        request: &mut Request<'_>,
+    ) -> Result<(), SessionError> {
+        if let Some(name) = context.get_ref::<AuthId>() {
+            let secret = self.0.of(name);
+            request.satisfy::<ScramStoredPassword<'_>>(&ScramStoredPassword::new(
+                secret.iterations,
+                &secret.salt,
+                &secret.stored_key,
+                &secret.server_key,
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn validate(
+        &self,
+        session: &SessionData,
+        context: &Context<'_>,
+        validate: &mut Validate<'_>,
+    ) -> Result<(), ValidationError> {
+        validate.with::<User, _>(|| {
+            let name = context.get_ref::<AuthId>().unwrap_or_default();
+            // Nobody may act for somebody else.
+            let for_whom = context.get_ref::<AuthzId>().filter(|for_whom| !for_whom.is_empty());
+            let proved = match context.get_ref::<Password>() {
+                Some(password) => self.0.of(name).is_of(password),
+                // SCRAM gets here only with the proof.
+                None => session.mechanism().mechanism.as_str() == SCRAM,
+            };
+            let fine = proved && for_whom.is_none_or(|for_whom| for_whom == name);
+            Ok(fine.then(|| name.to_owned()))
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! The way to a daemon: a channel by the transport that a URI names.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use virt_error::{Code, Error, Origin, Result};
+use virt_transport::{Channel, Target, Transport, tcp};
+
+/// Limit: how long a session daemon may take to answer after it was started.
+const SPAWN_WAIT: Duration = Duration::from_secs(10);
+/// After so many seconds without a client a session daemon ends.
+const SESSION_TIMEOUT_S: &str = "120";
+
+pub(crate) fn reach(target: &Target) -> Result<Channel> {
+    match target.transport {
+        Transport::Unix => local(target).map(Channel::local),
+        Transport::Tcp => {
+            let port = target.port.unwrap_or(tcp::TCP_PORT);
+            tcp::connect(&target.host, port).map(Channel::stream)
+        }
+        other => {
+            let detail = format!("transport {other:?} is not supported yet");
+            Err(Error::new(Code::InvalidArg, Origin::Remote, detail))
+        }
+    }
+}
+
+fn local(target: &Target) -> Result<UnixStream> {
+    match virt_transport::connect(&target.socket) {
+        Err(error) if target.spawn.is_some() => spawn_daemon(&target.socket)
+            .map_err(|why| error.with_hint(format!("no session daemon could be started: {why}"))),
+        reached => reached,
+    }
+}
+
+/// The session daemon's program: named by the environment, beside this program, or on the path.
+fn daemon_program() -> PathBuf {
+    if let Some(program) = std::env::var_os("LIBVIRTD_PATH").filter(|path| !path.is_empty()) {
+        return program.into();
+    }
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("virtd"));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| "virtd".into())
+}
+
+/// Starts a session daemon and waits until it listens. Two clients may do so at the same time: the
+/// daemon's own pid file lets only one of them live, and both end up with it.
+fn spawn_daemon(socket: &Path) -> std::result::Result<UnixStream, String> {
+    let program = daemon_program();
+    Command::new(&program)
+        .args(["--daemon", "--timeout", SESSION_TIMEOUT_S])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let deadline = Instant::now() + SPAWN_WAIT;
+    loop {
+        match virt_transport::connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if Instant::now() > deadline => return Err(error.message().to_owned()),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
