@@ -10,6 +10,8 @@ mod certificate;
 mod console;
 mod fault;
 mod furnish;
+#[cfg(test)]
+mod invariants;
 mod legacy;
 mod link;
 mod manager;
