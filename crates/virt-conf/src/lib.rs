@@ -195,7 +195,11 @@ impl fmt::Display for Value {
         match self {
             Self::Unsigned(number) => write!(f, "{number}"),
             Self::Signed(number) => write!(f, "{number}"),
-            Self::String(text) if text.contains('\n') => write!(f, "\"\"\"{text}\"\"\""),
+            Self::String(text)
+                if text.contains(['\n', '\r']) || text.contains('"') && text.contains('\'') =>
+            {
+                write!(f, "\"\"\"{text}\"\"\"")
+            }
             Self::String(text) if text.contains('"') => write!(f, "'{text}'"),
             Self::String(text) => write!(f, "\"{text}\""),
             Self::List(values) => {

@@ -7,7 +7,9 @@
 mod calls;
 mod frame;
 mod qmp;
+mod sexpr;
 mod xdr;
+mod xenconf;
 mod xml;
 
 /// A target's name, which is also the name of its folder in `fuzz/corpus`, and its check.
@@ -18,7 +20,9 @@ pub const TARGETS: &[Target] = &[
     ("calls", calls::check),
     ("frame", frame::check),
     ("qmp", qmp::check),
+    ("sexpr", sexpr::check),
     ("xdr", xdr::check),
+    ("xenconf", xenconf::check),
     ("xml", xml::check),
 ];
 
@@ -33,4 +37,15 @@ pub fn feed(target: &str, bytes: &[u8]) {
 fn portions(bytes: &[u8]) -> Option<(std::slice::Chunks<'_, u8>, &[u8])> {
     let (length, rest) = bytes.split_first()?;
     Some((rest.chunks(usize::from(*length).max(1)), rest))
+}
+
+/// Feeds a reader of guests: what it takes can be written, and what was written is taken.
+///
+/// Writing may be refused, where a document says what the format cannot hold.
+fn native(host: &driver_xen::Host, format: &str, text: &str) {
+    let Ok(domain) = host.read(format, text) else { return };
+    let Ok(written) = host.write(format, &domain) else { return };
+    if let Err(error) = host.read(format, &written) {
+        panic!("what was written is not read: {}\n{written}", error.message());
+    }
 }

@@ -52,10 +52,12 @@ pub(super) fn vcpus(domain: &mut Domain) {
 pub(super) fn boot(domain: &mut Domain) {
     let by_device = domain.devices.infos().iter().any(|info| info.boot.is_some());
     let full = domain.os.kind.kind == Some(OsType::Hvm);
-    if !matches!(
-        domain.os.kind.kind,
-        Some(OsType::Hvm | OsType::Xen | OsType::XenPvh | OsType::Uml)
-    ) {
+    let kernel = match domain.os.kind.kind {
+        Some(OsType::Hvm | OsType::Xen | OsType::XenPvh | OsType::Uml) => true,
+        Some(OsType::Linux) => domain.virt_type == VirtType::Xen,
+        _ => false,
+    };
+    if !kernel {
         let os = &mut domain.os;
         (os.kernel, os.initrd, os.cmdline, os.dtb) = (None, None, None, None);
     }

@@ -3,7 +3,9 @@
 use virt_error::Result;
 
 use crate::domain::boot::OsType;
-use crate::domain::{Devices, Domain, DomainRules, defaults, implicit, numa, scheduling, validate};
+use crate::domain::{
+    Devices, Domain, DomainRules, VirtType, defaults, implicit, numa, scheduling, validate,
+};
 use crate::schema::{ParseFlags, error};
 
 impl Domain {
@@ -21,6 +23,7 @@ impl Domain {
 
     /// The second half of [`Domain::load`], for a domain that was built or changed.
     pub fn complete(&mut self, flags: ParseFlags, rules: &dyn DomainRules) -> Result<()> {
+        self.old_os_type();
         if self.os.kind.kind.is_none() {
             return xml_error("an os <type> must be specified");
         }
@@ -53,6 +56,20 @@ impl Domain {
         self.foreign.retain(|tree| owned.iter().any(|n| Some(n.prefix.as_str()) == tree.prefix()));
         validate::domain(self, flags, rules)?;
         rules.validate(self)
+    }
+}
+
+impl Domain {
+    /// Compat: a guest with a boot loader needs no type, and what Xen calls `linux` was `xen` for
+    /// everybody else.
+    fn old_os_type(&mut self) {
+        let kind = &mut self.os.kind.kind;
+        if kind.is_none() && self.bootloader.is_some() {
+            *kind = Some(OsType::Xen);
+        }
+        if *kind == Some(OsType::Xen) && self.virt_type == VirtType::Xen {
+            *kind = Some(OsType::Linux);
+        }
     }
 }
 
