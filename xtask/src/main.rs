@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)] // a tool for people: its output is its purpose
 
 mod codegen;
+mod conformance;
 mod demo;
 mod features;
 mod fuzz;
@@ -65,6 +66,12 @@ const TASKS: &[Task] = &[
         usage: "[FAMILY]",
         about: "which driver answers which call of the seam",
         run: matrix::run,
+    },
+    Task {
+        name: "conformance",
+        usage: "[--data DIR] [--failing] [--diff] [SUITE[/CASE]…]",
+        about: "run libvirt's own cases, and count what comes out the same",
+        run: conformance::run,
     },
     Task {
         name: "fuzz",

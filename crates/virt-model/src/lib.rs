@@ -9,7 +9,11 @@
 
 #[macro_use]
 pub mod schema;
+pub mod backup;
+pub mod capabilities;
 pub mod domain;
+pub mod filter;
+pub mod filter_binding;
 pub mod host_interface;
 pub mod network;
 pub mod node_device;

@@ -9,6 +9,13 @@ use crate::domain::interface::{Bandwidth, VirtualPort, Vlan};
 use crate::schema::text::{Mac, OnOff, YesNo};
 use crate::schema::{Body, Document, Out, ParseFlags, kinds};
 
+mod entries;
+mod port;
+mod update;
+
+pub use port::{NetworkPort, Plug, PlugAddress, PlugType, PortBandwidth, PortOwner, RxFilters};
+pub use update::Update;
+
 words! {
     /// How a network reaches the outside. [`ForwardMode::None`] where it does not.
     pub enum ForwardMode {
@@ -185,15 +192,15 @@ element! {
 
 element! {
     pub struct Txt {
-        name: String = attr_req("name"),
+        name: String = attr_odd("name"),
         value: Option<String> = attr("value"),
     }
 }
 
 element! {
     pub struct Srv {
-        service: String = attr_req("service"),
-        protocol: String = attr_req("protocol"),
+        service: String = attr_odd("service"),
+        protocol: String = attr_odd("protocol"),
         domain: Option<String> = attr("domain"),
         target: Option<String> = attr("target"),
         port: Option<u16> = attr("port"),
@@ -204,7 +211,7 @@ element! {
 
 element! {
     pub struct DnsHost {
-        ip: String = attr_req("ip"),
+        ip: String = attr_odd("ip"),
         hostnames: Vec<String> = texts("hostname"),
     }
 }
@@ -244,8 +251,8 @@ element! {
 
 element! {
     pub struct DhcpRange {
-        start: String = attr_req("start"),
-        end: String = attr_req("end"),
+        start: String = attr_odd("start"),
+        end: String = attr_odd("end"),
         lease: Option<Lease> = child("lease"),
     }
 }
@@ -264,7 +271,7 @@ element! {
     /// How long a guest may keep an address; 0 is for ever.
     pub struct Lease {
         expiry: u64 = attr_req("expiry"),
-        unit: Option<String> = attr("unit"),
+        unit: Option<String> = lease_unit("unit"),
     }
 }
 
@@ -355,24 +362,11 @@ impl Network {
         if dns.enable == Some(YesNo::No) && !empty {
             return Err(Self::xml_error(format!("Extra data in disabled network '{}'", self.name)));
         }
-        Ok(())
-    }
-
-    fn check_ips(&self) -> Result<()> {
         let name = &self.name;
-        for ip in &self.ips {
-            let Some(address) = &ip.address else {
-                return Err(Self::xml_error(format!(
-                    "Missing required address attribute in network '{name}'"
-                )));
-            };
-            if address.parse::<std::net::IpAddr>().is_err() {
-                return Err(Self::xml_error(format!(
-                    "Invalid address '{address}' in network '{name}'"
-                )));
-            }
-        }
-        Ok(())
+        dns.forwarders.iter().try_for_each(|forwarder| forwarder.check(name))?;
+        dns.hosts.iter().try_for_each(|host| host.check(false, name))?;
+        dns.srvs.iter().try_for_each(|srv| srv.check(false, name))?;
+        dns.txts.iter().try_for_each(|txt| txt.check(false, name))
     }
 }
 
@@ -388,7 +382,7 @@ impl Document for Network {
         self.uuid.get_or_insert_with(Uuid::random);
         self.complete_forward(flags)?;
         self.check_dns()?;
-        self.check_ips()?;
+        self.ips.iter().try_for_each(|ip| ip.check(&self.name))?;
         if self.owns_bridge() {
             self.bridge.get_or_insert_default();
         } else if let Some(bridge) = &mut self.bridge {

@@ -32,7 +32,7 @@ element! {
         kind: PoolType = attr_req("type"),
         namespaces: Vec<Namespace> = namespaces(),
         name: String = text_or_empty("name"),
-        uuid: Option<Uuid> = pool_uuid("uuid"),
+        uuid: Option<Uuid> = uuid_or_xml_error("uuid", virt_error::Origin::Storage),
         /// Sizes are the pool's state, not its definition: a document's are not read.
         capacity_bytes: u64 = bytes_state("capacity"),
         allocation_bytes: u64 = bytes_state("allocation"),

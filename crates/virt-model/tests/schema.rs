@@ -340,23 +340,3 @@ fn documents_with_too_much_or_too_little_are_judged_alike() {
     let Some(all) = judge_spoiled("misplaced", MISPLACED) else { return };
     all.at_least(98);
 }
-
-#[test]
-fn the_suite_of_schemas_is_judged_right() {
-    let Some(folder) = conformance() else { return };
-    let suite = folder.join("domain-schema");
-    let table = std::fs::read_to_string(suite.join("cases.tsv")).expect("the table of cases");
-    let (mut right, mut total) = (0, 0);
-    for line in table.lines().skip(1) {
-        let columns: Vec<&str> = line.split('\t').collect();
-        let text = std::fs::read_to_string(suite.join(columns[2])).expect("a case's file");
-        let faults = ours(&text);
-        let agree = (columns[5] == "yes") == faults.is_empty();
-        if !agree {
-            println!("{}: wanted {}, {:?}", columns[0], columns[5], faults.first());
-        }
-        (right, total) = (right + usize::from(agree), total + 1);
-    }
-    println!("domain-schema {right}/{total}");
-    assert!(total > 0 && right == total, "{right} of {total}");
-}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use virt_driver::{Call, Job, Networks, pick};
 use virt_error::{Code, Error, Level, Origin, Result};
 use virt_model::network::Network as Definition;
+use virt_model::network::Update;
 use virt_model::{Document, ParseFlags, PrintFlags};
 use virt_types::{Event, NetworkRef, Uuid, api};
 
@@ -14,8 +15,6 @@ use crate::domain::metadata::{self, Parts, Slots, Which};
 use crate::error::{check_flags, internal, invalid_operation};
 use crate::object::{Family, Object, Running, remove, with_entry};
 use crate::world::World;
-
-mod update;
 
 pub(crate) type Network = Object<State>;
 
@@ -90,6 +89,32 @@ impl State {
             self.current = definition;
         }
         self.persistent = true;
+    }
+
+    /// Changes the definitions that the flags are for, all or none.
+    fn update(&mut self, update: &Update<'_>, flags: u32) -> Result<()> {
+        let flags = self.explicit(flags)?;
+        let changed = |definition: &Definition| {
+            let mut definition = definition.clone();
+            definition.update(update).map(|()| Arc::new(definition))
+        };
+        let mut stored = None;
+        if flags & api::NETWORK_UPDATE_AFFECT_CONFIG != 0 {
+            stored = Some(changed(self.later.as_ref().unwrap_or(&self.current))?);
+        }
+        if flags & api::NETWORK_UPDATE_AFFECT_LIVE != 0 {
+            self.current = changed(&self.current)?;
+        }
+        if let Some(stored) = stored {
+            if self.active {
+                self.later = Some(stored);
+            } else {
+                // Compat: what was meant for later stays what the next change starts from.
+                self.later.get_or_insert_with(|| Arc::clone(&self.current));
+                self.current = stored;
+            }
+        }
+        Ok(())
     }
 
     /// The flags, with the one that "current" stands for.
@@ -339,8 +364,8 @@ impl Networks for TestDriver {
         check_flags(flags, AFFECT, "testNetworkUpdate")?;
         let network = self.world.network(net)?;
         let mut change = network.begin(call, Job::Modify)?;
-        let edit = update::Update { command, section, parent_index, xml };
-        change.change(|state| update::apply(state, &edit, flags))
+        let edit = Update { command, section, parent_index, xml };
+        change.change(|state| state.update(&edit, flags))
     }
 
     fn get_metadata(

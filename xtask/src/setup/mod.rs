@@ -53,6 +53,7 @@ const TESTS: &[Need] = &[
     Need { what: "an SSH daemon", is_there: || has("sshd"), package: "openssh-server" },
     Need { what: "netcat", is_there: || has("nc"), package: "netcat-openbsd" },
     Need { what: "a C++ compiler (for fuzzing)", is_there: || has("g++"), package: "g++" },
+    Need { what: "a judge of XML schemas", is_there: || has("xmllint"), package: "libxml2-utils" },
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<(), String> {

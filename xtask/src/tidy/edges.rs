@@ -16,7 +16,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("virt-xdr", &[]),
     ("virt-wire", &["virt-xdr"]),
     ("virt-xml", &[]),
-    ("virt-model", &["virt-xml"]),
+    ("virt-json", &[]),
+    ("virt-model", &["virt-xml", "virt-json"]),
     ("virt-driver", &["virt-xml", "virt-model"]),
     ("virt-dispatch", &["virt-xdr", "virt-wire", "virt-driver"]),
     ("virt-transport", &["virt-conf"]),
@@ -37,6 +38,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// What a driver may know beside [`COMMON`].
 const DRIVER: &[&str] = &[
     "virt-xml",
+    "virt-json",
     "virt-model",
     "virt-driver",
     "virt-guests",

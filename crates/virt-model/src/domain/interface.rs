@@ -362,7 +362,7 @@ element! {
 element! {
     pub struct FilterRef {
         filter: String = attr_req("filter"),
-        parameters: Vec<FilterParameter> = list("parameter"),
+        parameters: Vec<FilterParameter> = filter_parameters("parameter"),
     }
 }
 

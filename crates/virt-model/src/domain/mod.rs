@@ -1,6 +1,7 @@
 //! The domain document: its top, and how it is read and printed.
 
 pub mod address;
+pub mod backing;
 pub mod boot;
 pub mod chardev;
 pub mod clock;

@@ -7,9 +7,11 @@ use virt_types::Uuid;
 use virt_xml::Element;
 
 use super::kinds::{child, kind, list, read_value};
+use crate::domain::interface::{FilterParameter, FilterRef};
+use crate::filter::{Entry, Rule};
 use crate::network::{Bridge, ForwardMode};
 use crate::schema::shape::{Item, Of, Often, items_of};
-use crate::schema::text::{YesNo, scale_bytes};
+use crate::schema::text::{Mac, YesNo, scale_bytes};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
 use crate::snapshot::DomainThen;
 use crate::storage::VolumeType;
@@ -69,14 +71,43 @@ kind! {
 }
 
 kind! {
-    pool_uuid [] (Option<Uuid>; name: &'static str)
+    /// A UUID; one that is none is an error of the document.
+    uuid_or_xml_error [] (Option<Uuid>; name: &'static str, from: Origin)
     shape vec![Item::text::<Uuid>(name, Often::Maybe)];
     read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(text) => Uuid::parse(&text).map(Some)
-            .ok_or_else(|| Error::new(Code::XmlError, Origin::Storage, "malformed uuid element")),
+            .ok_or_else(|| Error::new(Code::XmlError, from, "malformed uuid element")),
     };
     children |field, out| if let Some(uuid) = field { out.w.text_element(name, &uuid.to_string()) };
+}
+
+kind! {
+    /// A UUID of another object, which is named in the refusal.
+    uuid_named [] (Option<Uuid>; name: &'static str, from: Origin)
+    shape vec![Item::text::<Uuid>(name, Often::Once)];
+    read |element, flags| match element.child_text(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => Uuid::parse(&text).map(Some)
+            .ok_or_else(|| Error::internal(from, format!("Unable to parse UUID '{text}'"))),
+    };
+    children |field, out| if let Some(uuid) = field { out.w.text_element(name, &uuid.to_string()) };
+}
+
+kind! {
+    /// A hardware address in a child of its own.
+    mac_child [] (Option<Mac>; name: &'static str, from: Origin)
+    shape vec![Item::child(name, Often::Once, Of::Items(vec![Item::attr::<Mac>("address", true)]))];
+    read |element, flags| match element.child(name).and_then(|child| child.attr("address")) {
+        None => Ok(None),
+        Some(text) => Mac::parse(text).map(Some)
+            .ok_or_else(|| Error::internal(from, format!("Unable to parse MAC '{text}'"))),
+    };
+    children |field, out| if let Some(mac) = field {
+        out.w.open(name);
+        out.w.attr("address", &mac.to_string());
+        out.w.close(name);
+    };
 }
 
 kind! {
@@ -290,4 +321,60 @@ kind! {
         Ok(Some(format!("{major}.{minor:02}")))
     };
     attrs |field, out| if let Some(text) = field { out.w.attr(name, text) };
+}
+
+kind! {
+    /// Variables of a filter, by name; those of one name stay in their order.
+    ///
+    /// Compat: one that no rule could use, for a letter in its name or its value, is left out.
+    filter_parameters [] (Vec<FilterParameter>; name: &'static str)
+    shape vec![Item::child(name, Often::Many, Of::Model(items_of::<FilterParameter>))];
+    read |element, flags| {
+        let word = |extra: &'static str| move |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
+        let usable = |p: &FilterParameter| {
+            !p.name.is_empty() && p.name.chars().all(word("_"))
+                && !p.value.is_empty() && p.value.chars().all(word("_.:"))
+        };
+        let complete = |e: &&Element<'_>| e.attr("name").is_some() && e.attr("value").is_some();
+        let mut found: Vec<FilterParameter> = element.children_named(name).filter(complete)
+            .map(|child| FilterParameter::read(child, flags)).collect::<Result<_>>()?;
+        found.retain(usable);
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    };
+    children |field, out| list::children(field, out, name);
+}
+
+kind! {
+    /// The rules and other filters of a filter, in the order of the document.
+    filter_entries [] (Vec<Entry>;)
+    shape vec![
+        Item::child("filterref", Often::Many, Of::Model(items_of::<FilterRef>)),
+        Item::child("rule", Often::Many, Of::Model(items_of::<Rule>)),
+    ];
+    read |element, flags| element.elements().filter_map(|child| match &*child.name {
+        "rule" => Some(Rule::read(child, flags).map(Entry::Rule)),
+        "filterref" => Some(FilterRef::read(child, flags).map(Entry::Filter)),
+        _ => None,
+    }).collect();
+    children |field, out| for entry in field {
+        match entry {
+            Entry::Rule(rule) => out.element("rule", rule),
+            Entry::Filter(filter) => out.element("filterref", filter),
+        }
+    };
+}
+
+kind! {
+    /// The unit of a lease: minutes where nothing is said, and none of one without end.
+    lease_unit [] (Option<String>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
+    read |element, flags| {
+        let endless = read_value::<u64>(element, "expiry")?.is_none_or(|expiry| expiry == 0);
+        match element.attr(name).unwrap_or("minutes") {
+            unit @ ("seconds" | "minutes" | "hours") => Ok(Some(unit.to_owned()).filter(|_| !endless)),
+            other => Err(error::invalid_value(element, name, other, "")),
+        }
+    };
+    attrs |field, out| if let Some(unit) = field { out.w.attr(name, unit) };
 }

@@ -1,23 +1,20 @@
 //! `virNetworkUpdate`: one entry of a network comes, goes or changes.
 
-use std::sync::Arc;
-
 use virt_error::{Code, Error, Origin, Result};
-use virt_model::network::Network as Definition;
-use virt_model::network::{
-    DhcpHost, DhcpRange, DnsHost, ForwardDev, NetworkIp, Portgroup, Srv, Txt,
-};
-use virt_model::schema::{Body, ParseFlags};
 use virt_types::api;
 
-use super::State;
+use super::{DhcpHost, DhcpRange, DnsHost, ForwardDev, Network, NetworkIp, Portgroup, Srv, Txt};
+use crate::schema::{Body, ParseFlags};
 
-/// What is asked for.
-pub(super) struct Update<'a> {
-    pub(super) command: u32,
-    pub(super) section: u32,
-    pub(super) parent_index: i32,
-    pub(super) xml: &'a str,
+/// What is asked for, in the numbers of the public API.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    pub command: u32,
+    pub section: u32,
+    /// Which of several parents is meant; negative: the first that fits.
+    pub parent_index: i32,
+    /// The entry.
+    pub xml: &'a str,
 }
 
 /// Where an entry comes in, or what happens to it.
@@ -50,35 +47,16 @@ fn unsupported(detail: String) -> Error {
     Error::new(Code::OperationUnsupported, Origin::Network, detail)
 }
 
-/// Changes the definitions that the flags are for, all or none.
-pub(super) fn apply(state: &mut State, update: &Update<'_>, flags: u32) -> Result<()> {
-    let flags = state.explicit(flags)?;
-    let mut stored = None;
-    if flags & api::NETWORK_UPDATE_AFFECT_CONFIG != 0 {
-        let mut definition = (**state.later.as_ref().unwrap_or(&state.current)).clone();
-        change(&mut definition, update)?;
-        stored = Some(Arc::new(definition));
+impl Network {
+    /// Changes one entry. What fails may have left something behind: the caller changes a copy.
+    pub fn update(&mut self, update: &Update<'_>) -> Result<()> {
+        let name = self.name.clone();
+        change(self, &Edit { network: &name, command: Command::of(update.command), update })
     }
-    if flags & api::NETWORK_UPDATE_AFFECT_LIVE != 0 {
-        let mut definition = (*state.current).clone();
-        change(&mut definition, update)?;
-        state.current = Arc::new(definition);
-    }
-    if let Some(stored) = stored {
-        if state.active {
-            state.later = Some(stored);
-        } else {
-            // Compat: what was meant for later stays what the next change starts from.
-            state.later.get_or_insert_with(|| Arc::clone(&state.current));
-            state.current = stored;
-        }
-    }
-    Ok(())
 }
 
-fn change(network: &mut Definition, update: &Update<'_>) -> Result<()> {
-    let name = network.name.clone();
-    let edit = Edit { network: &name, command: Command::of(update.command), update };
+fn change(network: &mut Network, edit: &Edit<'_>) -> Result<()> {
+    let (name, update) = (edit.network, edit.update);
     let section = i32::try_from(update.section).unwrap_or(i32::MAX);
     let fixed =
         |what: &str| Err(unsupported(format!("can't update '{what}' section of network '{name}'")));
@@ -132,11 +110,13 @@ impl Edit<'_> {
         matches!(self.command, Command::AddFirst | Command::AddLast)
     }
 
-    fn cannot_modify(&self, what: &str) -> Error {
-        unsupported(format!(
-            "{what} entries cannot be modified, only added or deleted in network '{}'",
-            self.network
-        ))
+    /// Whether the entry is only looked for, and may say less than one that is to stay.
+    fn partial(&self) -> bool {
+        self.command == Command::Delete
+    }
+
+    fn cannot_modify(what: &str) -> Error {
+        unsupported(format!("{what} cannot be modified, only added or deleted"))
     }
 
     fn unknown_command(&self) -> Error {
@@ -148,38 +128,45 @@ impl Edit<'_> {
     }
 
     /// The address whose DHCP entries are meant: the one of that index, or the first with any.
-    fn ip<'n>(&self, network: &'n mut Definition, what: &str) -> Result<&'n mut NetworkIp> {
+    ///
+    /// Compat: for ranges too libvirt speaks of hosts here.
+    fn ip<'n>(&self, network: &'n mut Network) -> Result<&'n mut NetworkIp> {
         let name = self.network;
+        let missing = |place: &str| {
+            invalid(format!(
+                "couldn't update dhcp host entry - no <ip> element found {place}in network '{name}'"
+            ))
+        };
         if let Ok(at) = usize::try_from(self.update.parent_index) {
-            return network.ips.get_mut(at).ok_or_else(|| {
-                invalid(format!(
-                    "couldn't update {what} entry - no <ip> element found at index {at} in \
-                     network '{name}'"
-                ))
-            });
+            let place = format!("at index {at} ");
+            return network.ips.get_mut(at).ok_or_else(|| missing(&place));
         }
         let has_any = |ip: &NetworkIp| {
             ip.dhcp.as_ref().is_some_and(|dhcp| !dhcp.ranges.is_empty() || !dhcp.hosts.is_empty())
         };
-        let is_v4 = |ip: &NetworkIp| matches!(ip.family.as_deref(), None | Some("ipv4"));
         let at = network.ips.iter().position(has_any);
-        let at = at.or_else(|| network.ips.iter().position(is_v4));
-        at.and_then(|at| network.ips.get_mut(at)).ok_or_else(|| {
-            invalid(format!(
-                "couldn't update {what} entry - no <ip> element found in network '{name}'"
-            ))
-        })
+        let at = at.or_else(|| network.ips.iter().position(|ip| !ip.is_v6()));
+        at.and_then(|at| network.ips.get_mut(at)).ok_or_else(|| missing(""))
     }
 
-    fn dhcp_host(&self, network: &mut Definition) -> Result<()> {
+    fn dhcp_host(&self, network: &mut Network) -> Result<()> {
         let name = self.network;
-        let new: DhcpHost = self.read_host()?;
-        let dhcp = self.ip(network, "dhcp host")?.dhcp.get_or_insert_default();
+        let new: DhcpHost = self.read("host")?;
+        let ip = self.ip(network)?;
+        let v6 = ip.is_v6();
+        new.check(v6, self.partial(), name)?;
+        if !self.partial() && new.ip.as_ref().is_some_and(|ip| ip.contains(':') != v6) {
+            let what = "the address family of a host entry IP must match the address family of the dhcp \
+                        element's parent";
+            return Err(invalid(what.to_owned()));
+        }
+        let dhcp = ip.dhcp.get_or_insert_default();
         let same = |a: &Option<String>, b: &Option<String>| {
             a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
         };
-        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "(null)".to_owned());
-        let (mac, host, ip) = (word(&new.mac), word(&new.name), word(&new.ip));
+        let word =
+            |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
+        let (host, ip) = (word(&new.name, "(null)"), word(&new.ip, "(null)"));
         match self.command {
             Command::Modify => {
                 let known = dhcp.hosts.iter_mut().find(|known| {
@@ -188,6 +175,7 @@ impl Edit<'_> {
                         || same(&known.ip, &new.ip)
                 });
                 let Some(known) = known else {
+                    let mac = word(&new.mac, "unknown");
                     return Err(invalid(format!(
                         "couldn't locate an existing dhcp host entry with \"mac='{mac}'\" \
                          \"name='{host}'\" \"ip='{ip}'\" in network '{name}'"
@@ -202,6 +190,7 @@ impl Edit<'_> {
                         || new.mac.is_none() && same(&known.name, &new.name)
                 });
                 if taken {
+                    let mac = word(&new.mac, "unknown");
                     return Err(invalid(format!(
                         "there is an existing dhcp host entry in network '{name}' that matches \
                          \"<host mac='{mac}' name='{host}' ip='{ip}'/>\""
@@ -230,33 +219,17 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// A host must say who it is; one that is only looked for needs no more.
-    fn read_host(&self) -> Result<DhcpHost> {
-        let host: DhcpHost = self.read("host")?;
-        let name = self.network;
-        let refused = |detail| Err(Error::new(Code::XmlError, Origin::Network, detail));
-        if host.mac.is_none() && host.name.is_none() && host.id.is_none() {
-            return refused(format!(
-                "Static host definition in IPv4 network '{name}' must have mac or name attribute"
-            ));
-        }
-        if host.ip.is_none() && host.name.is_none() && self.command != Command::Delete {
-            return refused(format!(
-                "Missing IP address in static host definition for network '{name}'"
-            ));
-        }
-        Ok(host)
-    }
-
-    fn dhcp_range(&self, network: &mut Definition) -> Result<()> {
+    fn dhcp_range(&self, network: &mut Network) -> Result<()> {
         let name = self.network;
         let new: DhcpRange = self.read("range")?;
-        let dhcp = self.ip(network, "dhcp range")?.dhcp.get_or_insert_default();
+        let ip = self.ip(network)?;
+        if self.command == Command::Modify {
+            return Err(Self::cannot_modify("dhcp ranges"));
+        }
+        new.check(ip, name)?;
+        let dhcp = ip.dhcp.get_or_insert_default();
         let at = dhcp.ranges.iter().position(|r| r.start == new.start && r.end == new.end);
         match self.command {
-            Command::Modify => Err(unsupported(format!(
-                "dhcp ranges cannot be modified, only added or deleted in network '{name}'"
-            ))),
             Command::AddFirst | Command::AddLast if at.is_some() => Err(invalid(format!(
                 "there is an existing dhcp range entry in network '{name}' that matches \
                  \"<range start='{}' end='{}'/>\"",
@@ -275,44 +248,41 @@ impl Edit<'_> {
                     "couldn't locate a matching dhcp range entry in network '{name}'"
                 ))),
             },
-            Command::Unknown(_) => Err(self.unknown_command()),
+            Command::Modify | Command::Unknown(_) => Err(self.unknown_command()),
         }
     }
 
-    fn forward_interface(&self, network: &mut Definition) -> Result<()> {
+    fn forward_interface(&self, network: &mut Network) -> Result<()> {
         let name = self.network;
         let new: ForwardDev = self.read("interface")?;
         let forward = network.forward.get_or_insert_default();
+        let list = &mut forward.interfaces;
         let dev = new.dev.clone();
-        let at = forward.interfaces.iter().position(|known| known.dev == dev);
-        match self.command {
-            Command::Modify => Err(unsupported(format!(
-                "forward interface entries cannot be modified, only added or deleted in network \
-                 '{name}'"
-            ))),
-            Command::Unknown(_) => Err(self.unknown_command()),
-            Command::Delete => match at {
-                Some(at) => {
-                    forward.interfaces.remove(at);
-                    Ok(())
-                }
-                None => Err(invalid(format!(
+        let at = list.iter().position(|known| known.dev == dev);
+        match (self.command, at) {
+            (Command::Modify, _) => return Err(Self::cannot_modify("forward interface entries")),
+            (Command::Unknown(_), _) => return Err(self.unknown_command()),
+            (Command::Delete, Some(at)) => drop(list.remove(at)),
+            (Command::Delete, None) => {
+                return Err(invalid(format!(
                     "couldn't find an interface entry in network '{name}' matching \
                      <interface dev='{dev}'>"
-                ))),
-            },
-            _ if at.is_some() => Err(invalid(format!(
-                "there is an existing interface entry in network '{name}' that matches \
-                 \"<interface dev='{dev}'>\""
-            ))),
-            _ => {
-                self.add(&mut forward.interfaces, new);
-                Ok(())
+                )));
             }
+            (_, Some(_)) => {
+                return Err(invalid(format!(
+                    "there is an existing interface entry in network '{name}' that matches \
+                     \"<interface dev='{dev}'>\""
+                )));
+            }
+            (_, None) => self.add(list, new),
         }
+        // The document names the first of them once more.
+        forward.dev = forward.interfaces.first().map(|first| first.dev.clone());
+        Ok(())
     }
 
-    fn portgroup(&self, network: &mut Definition) -> Result<()> {
+    fn portgroup(&self, network: &mut Network) -> Result<()> {
         let name = self.network;
         let new: Portgroup = self.read("portgroup")?;
         let group = new.name.clone();
@@ -355,68 +325,103 @@ impl Edit<'_> {
         }
     }
 
-    /// Adds or deletes an entry of `<dns>`, which cannot be modified.
-    fn dns_entry<T>(
-        &self,
-        (list, new): (&mut Vec<T>, T),
-        what: &str,
-        same: impl Fn(&T, &T) -> bool,
-    ) -> Result<()> {
+    /// The place of the one entry that fits; several are too many.
+    fn only<T>(&self, list: &[T], what: &str, fits: impl Fn(&T) -> bool) -> Result<usize> {
         let name = self.network;
-        let found: Vec<usize> = (0..list.len())
-            .filter(|at| list.get(*at).is_some_and(|known| same(known, &new)))
-            .collect();
-        match self.command {
-            Command::Modify => Err(self.cannot_modify(what)),
-            Command::Unknown(_) => Err(self.unknown_command()),
-            Command::Delete => match found.as_slice() {
-                [] => Err(invalid(format!(
-                    "couldn't locate a matching {what} record in network {name}"
-                ))),
-                [at] => {
-                    list.remove(*at);
-                    Ok(())
-                }
-                _ => Err(invalid(format!(
-                    "multiple matching {what} records were found in network {name}"
-                ))),
-            },
-            _ if !found.is_empty() => Err(invalid(format!(
-                "there is already at least one {what} record with a matching field in network \
-                 {name}"
-            ))),
-            _ => {
-                self.add(list, new);
-                Ok(())
+        let mut found = list.iter().enumerate().filter(|(_, known)| fits(known));
+        match (found.next(), found.next()) {
+            (Some((at, _)), None) => Ok(at),
+            (None, _) => {
+                Err(invalid(format!("couldn't locate a matching {what} record in network {name}")))
             }
+            (Some(_), Some(_)) => Err(invalid(format!(
+                "multiple {what} records matching all specified fields were found in network {name}"
+            ))),
         }
     }
 
-    fn dns_host(&self, network: &mut Definition) -> Result<()> {
+    fn dns_host(&self, network: &mut Network) -> Result<()> {
         let new: DnsHost = self.read("host")?;
-        let adds = self.adds();
+        let name = self.network;
+        new.check(self.partial(), name)?;
         let hosts = &mut network.dns.get_or_insert_default().hosts;
-        self.dns_entry((hosts, new), "DNS HOST", |known, new| {
-            let shared = known.hostnames.iter().any(|name| new.hostnames.contains(name));
-            if adds { shared } else { shared || known.ip == new.ip }
-        })
+        let same_ip = |known: &DnsHost| known.ip == new.ip;
+        let shares = |known: &DnsHost| known.hostnames.iter().any(|n| new.hostnames.contains(n));
+        match self.command {
+            Command::Unknown(_) => return Err(self.unknown_command()),
+            Command::Delete => {
+                let at = self.only(hosts, "DNS HOST", |known| same_ip(known) || shares(known))?;
+                hosts.remove(at);
+            }
+            Command::Modify => {
+                let at = self.only(hosts, "DNS HOST", same_ip)?;
+                hosts.splice(at..=at, [new]);
+            }
+            _ if hosts.iter().any(same_ip) => {
+                return Err(invalid(format!(
+                    "there is already at least one DNS HOST record with a matching field in network {name}"
+                )));
+            }
+            _ => self.add(hosts, new),
+        }
+        Ok(())
     }
 
-    fn dns_txt(&self, network: &mut Definition) -> Result<()> {
+    fn dns_txt(&self, network: &mut Network) -> Result<()> {
         let new: Txt = self.read("txt")?;
+        let name = self.network;
+        new.check(!self.adds(), name)?;
         let txts = &mut network.dns.get_or_insert_default().txts;
-        self.dns_entry((txts, new), "DNS TXT", |known, new| known.name == new.name)
+        let same = |known: &Txt| known.name == new.name;
+        match self.command {
+            Command::Unknown(_) => return Err(self.unknown_command()),
+            Command::Delete => drop(txts.remove(self.only(txts, "DNS TXT", same)?)),
+            Command::Modify => {
+                let at = self.only(txts, "DNS TXT", same)?;
+                if new.value.is_none() {
+                    let what = "missing value of modifying DNS TXT record in network";
+                    return Err(invalid(format!("{what} {name}")));
+                }
+                txts.splice(at..=at, [new]);
+            }
+            _ if txts.iter().any(same) => {
+                return Err(invalid(format!(
+                    "there is already a DNS TXT record with name '{}' in network {name}",
+                    new.name
+                )));
+            }
+            _ => self.add(txts, new),
+        }
+        Ok(())
     }
 
-    fn dns_srv(&self, network: &mut Definition) -> Result<()> {
+    fn dns_srv(&self, network: &mut Network) -> Result<()> {
+        if self.command == Command::Modify {
+            return Err(Self::cannot_modify("DNS SRV records"));
+        }
         let new: Srv = self.read("srv")?;
+        let name = self.network;
+        new.check(self.partial(), name)?;
         let srvs = &mut network.dns.get_or_insert_default().srvs;
-        self.dns_entry((srvs, new), "DNS SRV", |known, new| {
-            let fits = |a: &Option<String>, b: &Option<String>| b.is_none() || a == b;
-            known.service == new.service
-                && known.protocol == new.protocol
+        let is = |known: &String, given: &String| given.is_empty() || known == given;
+        let fits =
+            |known: &Option<String>, given: &Option<String>| given.is_none() || known == given;
+        let same = |known: &Srv| {
+            is(&known.service, &new.service)
+                && is(&known.protocol, &new.protocol)
                 && fits(&known.domain, &new.domain)
                 && fits(&known.target, &new.target)
-        })
+        };
+        match self.command {
+            Command::Delete => drop(srvs.remove(self.only(srvs, "DNS SRV", same)?)),
+            Command::AddFirst | Command::AddLast if srvs.iter().any(same) => {
+                return Err(invalid(format!(
+                    "there is already at least one DNS SRV record matching all specified fields in network {name}"
+                )));
+            }
+            Command::AddFirst | Command::AddLast => self.add(srvs, new),
+            Command::Modify | Command::Unknown(_) => return Err(self.unknown_command()),
+        }
+        Ok(())
     }
 }
