@@ -4,8 +4,12 @@
 //! breaks its word. The fuzzer finds new inputs (`cargo xtask fuzz`); those worth keeping lie in
 //! `fuzz/corpus`, and the test beside this crate feeds them again in every run.
 
+mod backing;
 mod calls;
+mod conf;
+mod documents;
 mod frame;
+mod json;
 mod qmp;
 mod sexpr;
 mod xdr;
@@ -17,8 +21,12 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("backing", backing::check),
     ("calls", calls::check),
+    ("conf", conf::check),
+    ("documents", documents::check),
     ("frame", frame::check),
+    ("json", json::check),
     ("qmp", qmp::check),
     ("sexpr", sexpr::check),
     ("xdr", xdr::check),
