@@ -1,6 +1,7 @@
 //! Private daemons: ours below a folder of its own, and libvirt's as the reference.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -258,13 +259,20 @@ fn await_socket(child: &mut Child, socket: &Path) -> Result<(), String> {
     let mut ended = None;
     let answers = wait_until(START_MAX, || {
         ended = child.try_wait().ok().flatten();
-        ended.is_some() || std::os::unix::net::UnixStream::connect(socket).is_ok()
+        ended.is_some() || listener(socket) == Some(child.id())
     });
     match ended {
         Some(status) => Err(format!("ended at its start with {status}")),
         None if answers => Ok(()),
         None => Err(format!("does not listen on {}", socket.display())),
     }
+}
+
+/// Who listens there: a killed daemon's socket may still accept for a moment.
+fn listener(socket: &Path) -> Option<u32> {
+    let connected = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&connected).ok()?;
+    peer.pid.as_raw_nonzero().get().try_into().ok()
 }
 
 /// SIGTERM, and SIGKILL when that does not help in time.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,7 +35,10 @@ impl Terminal {
         let path = name.to_string_lossy().into_owned();
         let slave = OpenOptions::new().read(true).write(true).open(path)?;
         let child =
-            command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave).spawn()?;
+            command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave).spawn();
+        // The command would keep the terminal open, and the program's end would go unnoticed.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = child?;
         let master = File::from(master);
         Ok(Self { child, master, seen: Vec::new(), read_to: 0, show: Box::new(|_| ()) })
     }
