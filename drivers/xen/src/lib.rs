@@ -7,5 +7,6 @@ pub mod formats;
 pub mod libxl;
 pub mod rules;
 pub mod sexpr;
+pub mod xenstore;
 
 pub use formats::{Era, Format, Host, Kind, Toolstack};

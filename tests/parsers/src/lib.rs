@@ -14,6 +14,7 @@ mod qmp;
 mod sexpr;
 mod xdr;
 mod xenconf;
+mod xenstore;
 mod xml;
 
 /// A target's name, which is also the name of its folder in `fuzz/corpus`, and its check.
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("sexpr", sexpr::check),
     ("xdr", xdr::check),
     ("xenconf", xenconf::check),
+    ("xenstore", xenstore::check),
     ("xml", xml::check),
 ];
 
