@@ -10,6 +10,7 @@ mod failure;
 mod files;
 mod journal;
 mod lock;
+mod moved;
 mod progress;
 mod staging;
 mod usage;

@@ -13,6 +13,7 @@ use crate::failure::{Failure, Result};
 use crate::files::Files;
 use crate::journal::{self, Step};
 use crate::lock::Lock;
+use crate::moved;
 use crate::staging;
 
 pub(crate) const DOCUMENT: &str = "vdisk.xml";
@@ -52,6 +53,10 @@ impl Vdisk {
         };
         if lock.is_some() {
             journal::recover(folder)?;
+            moved::settle(folder)?;
+        }
+        if !path.is_file() {
+            return Err(Failure::new(format!("'{}' is not a vdisk", folder.display())));
         }
         let document = Document::parse(&virt_store::read_text(&path, DOCUMENT_BYTES_MAX)?)?;
         let mut vdisk = Self { folder: folder.to_owned(), document, lock };

@@ -6,6 +6,8 @@ use crate::commands::image::{stage_difference, stage_merged};
 use crate::document::{Document, Snapshot, snapshot_file};
 use crate::failure::{Failure, Result};
 use crate::files::STAGED;
+use crate::lock::LOCK_FILE;
+use crate::moved::TOKEN;
 use crate::progress::Progress;
 use crate::staging;
 use crate::vdisk::{Access, Change, DOCUMENT, Vdisk, change_epoch, now_epoch};
@@ -143,7 +145,7 @@ fn destroy_vdisk(words: &Words, name: &Name) -> Result<()> {
 /// What is not the vdisk's own is not removed with it.
 pub(super) fn refuse_strangers(vdisk: &Vdisk) -> Result<()> {
     let mut own = vdisk.files()?;
-    own.extend([DOCUMENT.to_owned(), crate::lock::LOCK_FILE.to_owned()]);
+    own.extend([DOCUMENT, LOCK_FILE, TOKEN].map(str::to_owned));
     let entries = std::fs::read_dir(&vdisk.folder);
     let entries = entries.map_err(|error| Failure::io("list", &vdisk.folder, error))?;
     for entry in entries.flatten() {

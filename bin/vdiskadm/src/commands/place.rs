@@ -10,6 +10,7 @@ use crate::commands::moment::refuse_strangers;
 use crate::document::snapshot_file;
 use crate::failure::{Failure, Result};
 use crate::files::{Files, storage};
+use crate::moved;
 use crate::progress::Progress;
 use crate::staging::{self, Staging};
 use crate::vdisk::{Access, Change, DOCUMENT, Vdisk, own};
@@ -44,8 +45,7 @@ pub(crate) fn move_vdisk(words: &Words) -> Result<()> {
     refuse_strangers(&vdisk)?;
     let mut progress = Progress::new(words, "moving")?;
     copy_folder(&vdisk, &place, &mut progress)?;
-    // Order: the copy is whole and in its place before anything of the original goes.
-    staging::discard(&folder)
+    moved::settle(&folder)
 }
 
 fn device(path: &Path) -> Result<u64> {
@@ -73,6 +73,7 @@ fn copy_folder(vdisk: &Vdisk, place: &Path, progress: &mut Progress) -> Result<(
     virt_store::write(&path, text.as_bytes(), 0o644, Durability::Machine)?;
     like(&vdisk.folder.join(DOCUMENT), &path)?;
     like(&vdisk.folder, &staging.folder)?;
+    moved::announce(&vdisk.folder, &staging.folder, place)?;
     staging.commit()
 }
 
