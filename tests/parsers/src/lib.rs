@@ -7,6 +7,7 @@
 mod backing;
 mod calls;
 mod conf;
+mod disk;
 mod documents;
 mod frame;
 mod json;
@@ -34,6 +35,10 @@ pub const TARGETS: &[Target] = &[
     ("xenconf", xenconf::check),
     ("xenstore", xenstore::check),
     ("xml", xml::check),
+    ("vmdk", disk::vmdk),
+    ("vdi", disk::vdi),
+    ("vhd", disk::vhd),
+    ("qcow2", disk::qcow2),
 ];
 
 /// Feeds one target; the fuzzer's programs call this.
