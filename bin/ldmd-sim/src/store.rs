@@ -1,6 +1,7 @@
 //! Domains on disk: a document for each, so that a manager started again finds them.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use virt_store::Durability;
 use virt_xml::{Element, Writer};
@@ -20,6 +21,8 @@ const SUFFIX: &str = ".xml";
 pub(crate) struct Store {
     folder: PathBuf,
     domains: PathBuf,
+    /// What was written last about the machine itself, which seldom changes.
+    written: Mutex<String>,
 }
 
 impl Store {
@@ -29,7 +32,7 @@ impl Store {
         for dir in [folder, &domains] {
             virt_store::sweep(dir).map_err(|error| error.to_string())?;
         }
-        Ok(Self { folder: folder.to_owned(), domains })
+        Ok(Self { folder: folder.to_owned(), domains, written: Mutex::default() })
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -45,7 +48,13 @@ impl Store {
         for number in std::mem::take(&mut machine.removed) {
             virt_store::remove(&self.path(number)).map_err(|error| error.to_string())?;
         }
-        self.write(&self.folder.join(MACHINE), &machine_text(machine))
+        let text = machine_text(machine);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written != text {
+            self.write(&self.folder.join(MACHINE), &text)?;
+            *written = text;
+        }
+        Ok(())
     }
 
     fn write(&self, path: &Path, text: &str) -> Result<(), String> {

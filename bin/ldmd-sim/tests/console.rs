@@ -136,14 +136,11 @@ fn what_guests_do_by_themselves_is_told() {
 
 #[test]
 fn ports_come_from_the_range_and_go_back() {
-    // A range of two ports that are free now.
-    let probe = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let pair = || {
-        let first = probe().local_addr().unwrap().port();
-        let is_free = std::net::TcpListener::bind(("127.0.0.1", first + 1)).is_ok();
-        is_free.then_some(first)
-    };
-    let first = std::iter::repeat_with(pair).take(100).flatten().next().expect("free ports");
+    // Two ports that are free, and that the system chooses for nobody.
+    let start = 20_000 + u16::try_from(std::process::id() % 4_000).unwrap() * 2;
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut pairs = (start..start + 200).step_by(2);
+    let first = pairs.find(|port| is_free(*port) && is_free(port + 1)).expect("free ports");
     let sim = Sim::start(&format!("--console-ports {first}-{}", first + 1));
     let mut client = bound(&sim, &["a", "b"], None);
     let port = |client: &mut Client, name| client.value("list-bindings", name, "console.port");

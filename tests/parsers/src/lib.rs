@@ -11,6 +11,7 @@ mod disk;
 mod documents;
 mod frame;
 mod json;
+mod ldmd;
 mod qmp;
 mod sexpr;
 mod xdr;
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("documents", documents::check),
     ("frame", frame::check),
     ("json", json::check),
+    ("ldmd", ldmd::check),
     ("qmp", qmp::check),
     ("sexpr", sexpr::check),
     ("xdr", xdr::check),

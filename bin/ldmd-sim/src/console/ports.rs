@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::EventfdFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::Shutdown;
 
 use super::hub::Hub;
 
@@ -61,7 +62,10 @@ impl Consoles {
     }
 
     pub(crate) fn close(&self, port: u16) {
-        self.listeners().remove(&port);
+        if let Some(listener) = self.listeners().remove(&port) {
+            // Whoever looks at the listeners may have it for a moment more; the port is free now.
+            let _ = rustix::net::shutdown(&*listener, Shutdown::Both);
+        }
         self.tell();
     }
 
