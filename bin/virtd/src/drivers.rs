@@ -1,9 +1,11 @@
 //! The drivers of this daemon, and the folders each works in.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use driver_kvmtool::KvmtoolOpener;
 use driver_qemu::QemuOpener;
-use virt_driver::{Connection, Registry};
+use virt_driver::{Connection, Driver, Registry};
 
 use crate::settings::{Layout, Settings};
 
@@ -11,6 +13,7 @@ use crate::settings::{Layout, Settings};
 pub(crate) struct Drivers {
     pub(crate) registry: Registry,
     qemu: QemuOpener,
+    kvmtool: KvmtoolOpener,
 }
 
 impl Drivers {
@@ -19,26 +22,36 @@ impl Drivers {
     /// are started. Whoever wants such a driver waits for it.
     pub(crate) fn start(settings: &Settings) -> Self {
         let qemu = driver_qemu::opener(qemu(settings));
-        let registry = Registry::new().with(driver_test::opener()).with(qemu.clone());
-        let rising = qemu.clone();
+        let kvmtool = driver_kvmtool::opener(kvmtool(settings));
+        let registry =
+            Registry::new().with(driver_test::opener()).with(qemu.clone()).with(kvmtool.clone());
+        let (rising, rising_too) = (qemu.clone(), kvmtool.clone());
         let thread = std::thread::Builder::new().name("daemon-init".to_owned());
         let started = thread.spawn(move || {
+            // The next connection tries again, and is told why it fails.
             if let Err(error) = rising.up() {
-                // The next connection tries again, and is told why it fails.
                 virt_log::error!("daemon", "the QEMU driver does not come up: {error}");
+            }
+            if let Err(error) = rising_too.up() {
+                virt_log::error!("daemon", "the kvmtool driver does not come up: {error}");
             }
         });
         if let Err(error) = started {
             virt_log::error!("daemon", "cannot start a thread: {error}");
         }
-        Self { registry, qemu }
+        Self { registry, qemu, kvmtool }
     }
 
     /// Whether guests run. Compat: a daemon with a timeout stays for them.
     pub(crate) fn busy(&self) -> bool {
-        let Ok(driver) = self.qemu.up() else { return false };
-        let connection = Connection::new(vec![std::sync::Arc::new(driver)], "", true);
-        connection.connect_num_of_domains().is_ok_and(|count| count > 0)
+        let drivers: [Option<Arc<dyn Driver>>; 2] = [
+            self.qemu.up().ok().map(|driver| Arc::new(driver) as _),
+            self.kvmtool.up().ok().map(|driver| Arc::new(driver) as _),
+        ];
+        drivers.into_iter().flatten().any(|driver| {
+            let connection = Connection::new(vec![driver], "", true);
+            connection.connect_num_of_domains().is_ok_and(|count| count > 0)
+        })
     }
 }
 
@@ -71,6 +84,27 @@ fn qemu(settings: &Settings) -> driver_qemu::Settings {
         uri: format!("qemu:///{path}"),
         dirs,
         config: settings.dirs.config.join("qemu.conf"),
+        privileged: settings.system,
+    }
+}
+
+/// Folders of its own in the daemon's; where the tool keeps its sockets is the tool's own affair.
+fn kvmtool(settings: &Settings) -> driver_kvmtool::Settings {
+    let dirs = &settings.dirs;
+    let below = |dir: &Path, inside: &str| match settings.layout {
+        Layout::System => dir.join("kvmtool"),
+        Layout::Session => dir.join("kvmtool").join(inside),
+    };
+    let path = if settings.system { "system" } else { "session" };
+    driver_kvmtool::Settings {
+        uri: format!("kvmtool:///{path}"),
+        dirs: driver_kvmtool::Dirs {
+            config: dirs.config.join("kvmtool"),
+            run: below(&dirs.run, "run"),
+            lib: below(&dirs.state, "lib"),
+            log: below(&dirs.log, "log"),
+        },
+        config: settings.dirs.config.join("kvmtool.conf"),
         privileged: settings.system,
     }
 }

@@ -14,6 +14,7 @@ mod event;
 mod generated;
 mod job;
 mod list;
+pub mod metadata;
 mod open;
 mod stream;
 mod table;

@@ -97,29 +97,13 @@ pub(crate) fn all(
     kinds: u32,
     filters: u32,
 ) -> Vec<DomainStatsRecord> {
-    let wanted = list_filters(filters);
+    let wanted = virt_guests::stats_filters(filters);
     let mut guests = match doms {
         [] => core.guests.all(),
         some => some.iter().filter_map(|dom| core.find(dom).ok()).collect(),
     };
     guests.retain(|guest| guest.read(|data| !data.gone && domain_matches(wanted, &data.facts())));
     bulk(core, call, &guests, kinds & ALL)
-}
-
-/// The filters of bulk statistics in those of the list of domains.
-fn list_filters(flags: u32) -> u32 {
-    use api::*;
-    let pairs = [
-        (CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, CONNECT_LIST_DOMAINS_ACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE, CONNECT_LIST_DOMAINS_INACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT, CONNECT_LIST_DOMAINS_PERSISTENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT, CONNECT_LIST_DOMAINS_TRANSIENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_RUNNING, CONNECT_LIST_DOMAINS_RUNNING),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PAUSED, CONNECT_LIST_DOMAINS_PAUSED),
-        (CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF, CONNECT_LIST_DOMAINS_SHUTOFF),
-        (CONNECT_GET_ALL_DOMAINS_STATS_OTHER, CONNECT_LIST_DOMAINS_OTHER),
-    ];
-    pairs.iter().filter(|(ours, _)| flags & ours != 0).fold(0, |all, (_, list)| all | list)
 }
 
 /// The same for these guests.

@@ -14,9 +14,10 @@ use virt_model::{Flags, PrintFlags};
 use virt_types::*;
 
 use crate::TestDriver;
-use crate::domain::metadata::{self, Which};
+use crate::domain::metadata;
 use crate::domain::{AFFECT, LIST_FILTERS, XML_FLAGS, define, lifecycle, not_found, tune};
 use crate::error::check_flags;
+use virt_driver::metadata::{OF_DOMAIN, Which};
 
 type Params = Vec<TypedParam>;
 
@@ -186,7 +187,7 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<String> {
         check_flags(flags, AFFECT, "testDomainGetMetadata")?;
-        let which = Which { kind, key: None, uri, ..metadata::OF_DOMAIN };
+        let which = Which { kind, key: None, uri, ..OF_DOMAIN };
         self.world.look(dom, |state| metadata::of_domain(state, &which, flags))
     }
 
@@ -201,7 +202,7 @@ impl Domains for TestDriver {
         flags: u32,
     ) -> Result<()> {
         check_flags(flags, AFFECT, "testDomainSetMetadata")?;
-        let which = Which { kind, key, uri, ..metadata::OF_DOMAIN };
+        let which = Which { kind, key, uri, ..OF_DOMAIN };
         metadata::set_of_domain(call, &self.world, dom, &which, (metadata, flags))
     }
 }

@@ -11,10 +11,10 @@ use virt_model::{Document, ParseFlags, PrintFlags};
 use virt_types::{Event, NetworkRef, Uuid, api};
 
 use crate::TestDriver;
-use crate::domain::metadata::{self, Parts, Slots, Which};
 use crate::error::{check_flags, internal, invalid_operation};
 use crate::object::{Family, Object, Running, remove, with_entry};
 use crate::world::World;
+use virt_driver::metadata::{self, Parts, Slots, Which};
 
 pub(crate) type Network = Object<State>;
 

@@ -6,6 +6,7 @@
 
 mod daemon;
 mod guest;
+mod lkvm;
 mod normalise;
 mod programs;
 mod pty;
@@ -17,6 +18,7 @@ pub use daemon::{Daemon, Reference, Virtd, guests_path, signal};
 pub use rustix::process::Signal;
 
 pub use guest::{Initramfs, linux_domain, tiny_domain, tiny_guest};
+pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
 pub use normalise::Normaliser;
 pub use programs::{debian_program, our_program, reference_program, shared, system_python};
 pub use pty::Terminal;

@@ -55,6 +55,13 @@ impl Terminal {
         self.master.write_all(text.as_bytes())
     }
 
+    /// Whether the program takes each key as it comes; what is typed before may be thrown away.
+    pub fn is_raw(&self) -> bool {
+        rustix::termios::tcgetattr(&self.master).is_ok_and(|settings| {
+            !settings.local_modes.contains(rustix::termios::LocalModes::ICANON)
+        })
+    }
+
     /// Waits until `text` is in the output after what earlier waits found; gives what came up to
     /// and with it, or what there is, when the time is up or the program ends.
     pub fn wait_for(&mut self, text: &str, limit: Duration) -> Result<String, String> {

@@ -2,7 +2,7 @@
 
 mod legacy;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::feature;
@@ -27,13 +27,30 @@ struct Shared {
     caller: Caller,
     read_only: bool,
     policy: Option<Arc<dyn AccessPolicy>>,
+    /// What is done when the last clone has gone.
+    on_close: Mutex<Vec<OnClose>>,
+}
+
+type OnClose = Box<dyn FnOnce() + Send>;
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let all = self.on_close.get_mut().unwrap_or_else(PoisonError::into_inner);
+        all.drain(..).for_each(|act| act());
+    }
 }
 
 impl Connection {
     /// A connection through `drivers`: for each family the first that has it serves it.
     pub fn new(drivers: Vec<Arc<dyn Driver>>, uri: impl Into<String>, read_only: bool) -> Self {
-        let shared =
-            Shared { drivers, uri: uri.into(), caller: Caller::default(), read_only, policy: None };
+        let shared = Shared {
+            drivers,
+            uri: uri.into(),
+            caller: Caller::default(),
+            read_only,
+            policy: None,
+            on_close: Mutex::default(),
+        };
         Self { shared: Arc::new(shared), context: None }
     }
 
@@ -46,6 +63,7 @@ impl Connection {
             caller,
             read_only: self.shared.read_only,
             policy,
+            on_close: Mutex::default(),
         };
         Self { shared: Arc::new(shared), context: None }
     }
@@ -54,6 +72,12 @@ impl Connection {
     #[must_use]
     pub fn with_context(&self, context: Arc<CallContext>) -> Self {
         Self { shared: Arc::clone(&self.shared), context: Some(context) }
+    }
+
+    /// Leaves something to be done when the connection is closed. Short: it must not wait.
+    pub fn on_close(&self, act: impl FnOnce() + Send + 'static) {
+        let mut all = self.shared.on_close.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Box::new(act));
     }
 
     pub fn drivers(&self) -> &[Arc<dyn Driver>] {

@@ -7,9 +7,9 @@ use virt_model::domain::source::{BackingStore, StorageSource};
 use virt_model::domain::{Disk, Domain as Document};
 use virt_xml::Element;
 
-use super::owner::Owner;
 use super::{MODEL, owner};
 use virt_guests::Accounts;
+use virt_guests::owner::Owner;
 
 /// A file of a guest's.
 #[derive(Debug, PartialEq, Eq)]

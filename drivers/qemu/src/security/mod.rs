@@ -5,7 +5,6 @@
 //! and so does the status file: whoever finds the guest again can take it back.
 
 mod files;
-mod owner;
 mod reach;
 
 use std::io::ErrorKind;
@@ -20,8 +19,8 @@ use virt_model::domain::{Domain as Document, Seclabel, SeclabelType};
 
 use crate::config::Config;
 use files::Used;
-use owner::Owner;
 use virt_guests::Accounts;
+use virt_guests::owner::{self, Owner};
 
 /// The account that Debian's packages of QEMU and libvirt make, and its group.
 const USUAL: &str = "libvirt-qemu";

@@ -20,9 +20,9 @@ const ATTRIBUTE_BYTES_MAX: usize = 64;
 
 /// User and group of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
 }
 
 impl std::fmt::Display for Owner {
@@ -36,7 +36,8 @@ impl Owner {
         Self { uid: meta.uid(), gid: meta.gid() }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what is printed.
+    pub fn parse(text: &str) -> Option<Self> {
         let (uid, gid) = text.split_once(':')?;
         let number = |text: &str| text.strip_prefix('+')?.parse().ok();
         Some(Self { uid: number(uid)?, gid: number(gid)? })
@@ -87,7 +88,7 @@ fn booted() -> String {
 }
 
 /// Hands a file over. With `remember` it will be given back by [`give_back`].
-pub(crate) fn hand_over(path: &Path, to: Owner, remember: bool) -> Result<()> {
+pub fn hand_over(path: &Path, to: Owner, remember: bool) -> Result<()> {
     let meta = std::fs::metadata(path)?;
     if is_everybodys(&meta) {
         return Ok(());
@@ -116,7 +117,7 @@ pub(crate) fn hand_over(path: &Path, to: Owner, remember: bool) -> Result<()> {
 /// Takes one user of a file off its record, and gives it back when that was the last.
 ///
 /// What is not the guest's any more is left alone: somebody else has given it away since.
-pub(crate) fn give_back(path: &Path, from: Owner) -> Result<()> {
+pub fn give_back(path: &Path, from: Owner) -> Result<()> {
     let meta = std::fs::metadata(path)?;
     if is_everybodys(&meta) {
         return Ok(());

@@ -1,0 +1,452 @@
+//! Limits of a guest, by control groups of version 1 or 2, each controller where the host has it.
+//!
+//! ```text
+//!   machine/kvmtool-ID-NAME.libvirt-kvmtool    the whole tool: shares, quota, memory, disks
+//!      └── vcpuN                               one virtual CPU's thread: its quota
+//! ```
+//!
+//! A user's own daemon has no right to groups, nor may a host have any: then a document without limits
+//! runs without, and one with limits is refused.
+
+use std::path::Path;
+
+use virt_driver::{Call, Job};
+use virt_error::Result;
+use virt_host::{Group, Version};
+use virt_model::domain::Domain as Document;
+use virt_model::domain::memory::Memtune;
+use virt_model::domain::tune::Blkiotune;
+use virt_types::{DomainGetCpuStats, DomainRef, TypedParam, TypedValue, api};
+
+use crate::core::Core;
+use crate::{host_error, invalid_arg, invalid_operation, vcpus};
+
+const CONTROLLERS: [&str; 4] = ["cpu", "cpuacct", "memory", "blkio"];
+
+/// What the public API calls memory without a limit.
+const UNLIMITED_KIB: u64 = 9_007_199_254_740_991;
+
+/// The period of a quota that names none.
+const PERIOD_US: u64 = 100_000;
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Shares,
+    /// Of each virtual CPU.
+    Period,
+    Quota,
+    /// Of the whole tool.
+    GlobalPeriod,
+    GlobalQuota,
+    Hard,
+    Soft,
+    Swap,
+    Weight,
+}
+
+use Limit::{GlobalPeriod, GlobalQuota, Hard, Period, Quota, Shares, Soft, Swap, Weight};
+
+/// Compat: the names of the public API, in its order.
+const SCHEDULER: [(Limit, &str); 5] = [
+    (Shares, "cpu_shares"),
+    (Period, "vcpu_period"),
+    (Quota, "vcpu_quota"),
+    (GlobalPeriod, "global_period"),
+    (GlobalQuota, "global_quota"),
+];
+const MEMORY: [(Limit, &str); 3] =
+    [(Hard, "hard_limit"), (Soft, "soft_limit"), (Swap, "swap_hard_limit")];
+const BLKIO: [(Limit, &str); 1] = [(Weight, "weight")];
+
+/// The kinds of parameters that are asked for and set together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Scheduler,
+    Memory,
+    Blkio,
+}
+
+impl Kind {
+    fn all(self) -> &'static [(Limit, &'static str)] {
+        match self {
+            Self::Scheduler => &SCHEDULER,
+            Self::Memory => &MEMORY,
+            Self::Blkio => &BLKIO,
+        }
+    }
+
+    fn controller(self) -> &'static str {
+        match self {
+            Self::Scheduler => "cpu",
+            Self::Memory => "memory",
+            Self::Blkio => "blkio",
+        }
+    }
+}
+
+/// A limit's value in a document; nothing where it names none.
+fn of_document(document: &Document, limit: Limit) -> Option<i64> {
+    let signed = |value: u64| i64::try_from(value).ok();
+    let (cpu, memory) = (&document.cputune, document.memtune.as_ref());
+    match limit {
+        Shares => signed(cpu.shares?),
+        Period => signed(cpu.period_us?),
+        Quota => cpu.quota_us,
+        GlobalPeriod => signed(cpu.global_period_us?),
+        GlobalQuota => cpu.global_quota_us,
+        Hard => signed(memory?.hard_limit_kib?),
+        Soft => signed(memory?.soft_limit_kib?),
+        Swap => signed(memory?.swap_hard_limit_kib?),
+        Weight => document.blkiotune.as_ref()?.weight.map(i64::from),
+    }
+}
+
+fn put(document: &mut Document, limit: Limit, value: i64) {
+    let unsigned = u64::try_from(value).ok();
+    let limited = unsigned.filter(|kib| *kib < UNLIMITED_KIB);
+    match limit {
+        Shares => document.cputune.shares = unsigned,
+        Period => document.cputune.period_us = unsigned,
+        Quota => document.cputune.quota_us = Some(value),
+        GlobalPeriod => document.cputune.global_period_us = unsigned,
+        GlobalQuota => document.cputune.global_quota_us = Some(value),
+        Hard => memtune(document).hard_limit_kib = limited,
+        Soft => memtune(document).soft_limit_kib = limited,
+        Swap => memtune(document).swap_hard_limit_kib = limited,
+        Weight => {
+            let tune = document.blkiotune.get_or_insert_with(Blkiotune::default);
+            tune.weight = unsigned.and_then(|weight| u32::try_from(weight).ok());
+        }
+    }
+}
+
+fn memtune(document: &mut Document) -> &mut Memtune {
+    document.memtune.get_or_insert_with(Memtune::default)
+}
+
+/// The groups of one guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    group: Group,
+}
+
+impl Limits {
+    /// Those of a guest by its id and name, whether they are there or not.
+    pub(crate) fn of(id: i32, name: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let short: String = name.chars().take(20).map(plain).collect();
+        let path = format!("machine/kvmtool-{id}-{short}.libvirt-kvmtool");
+        Self { group: Group::at(&virt_host::cgroups(), Path::new(&path), &CONTROLLERS) }
+    }
+
+    /// Makes the groups, moves a process that waits into them, and sets what its document says.
+    pub(crate) fn enter(&self, pid: u32, document: &Document) -> Result<()> {
+        let mut group = self.group.clone();
+        group.make();
+        if let Err(error) = group.add(pid) {
+            group.remove();
+            virt_log::debug!("kvmtool", "no control groups for '{}': {error}", document.name);
+        }
+        for kind in [Kind::Scheduler, Kind::Memory, Kind::Blkio] {
+            for (limit, _) in kind.all().iter().filter(|(limit, _)| !of_vcpu(*limit)) {
+                if let Some(value) = of_document(document, *limit) {
+                    self.set(kind, *limit, value, pid)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does to a guest's threads what its document says, now that they are there.
+    pub(crate) fn apply(&self, pid: u32, document: &Document) -> Result<()> {
+        vcpus::place(pid, document)?;
+        for limit in [Period, Quota] {
+            if let Some(value) = of_document(document, limit) {
+                self.set(Kind::Scheduler, limit, value, pid)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self) {
+        self.group.remove();
+    }
+
+    /// Sets one limit of a running guest.
+    fn set(&self, kind: Kind, limit: Limit, value: i64, pid: u32) -> Result<()> {
+        let controller = kind.controller();
+        let Some((_, version)) = self.group.place(controller) else {
+            return Err(invalid_operation(format!(
+                "cgroup {} controller is not mounted",
+                match kind {
+                    Kind::Scheduler => "CPU",
+                    Kind::Memory => "memory",
+                    Kind::Blkio => "blkio",
+                }
+            )));
+        };
+        let groups = match of_vcpu(limit) {
+            false => vec![self.group.clone()],
+            true => self.vcpu_groups(pid)?,
+        };
+        for group in groups {
+            let (file, text) = file(&group, limit, value, version);
+            group.set(controller, file, &text).map_err(|error| host_error(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Each virtual CPU's own group, made where it is not there.
+    fn vcpu_groups(&self, pid: u32) -> Result<Vec<Group>> {
+        let mut groups = Vec::new();
+        for (at, thread) in vcpus::threads(pid).into_iter().enumerate() {
+            let group = self.group.child("cpu", &format!("vcpu{at}"));
+            group.make_for_thread(thread).map_err(|error| host_error(&error))?;
+            groups.push(group);
+        }
+        Ok(groups)
+    }
+
+    /// One limit of a running guest, as the kernel has it.
+    fn get(&self, kind: Kind, limit: Limit) -> Option<i64> {
+        let first = self.group.child("cpu", "vcpu0");
+        let group = if of_vcpu(limit) { &first } else { &self.group };
+        let controller = kind.controller();
+        let (_, version) = group.place(controller)?;
+        let number = |file: &str| group.get(controller, file)?.parse::<i64>().ok();
+        let kib = |file: &str| {
+            let text = group.get(controller, file)?;
+            let bytes = text.parse::<u64>().unwrap_or(u64::MAX);
+            i64::try_from((bytes / 1024).min(UNLIMITED_KIB)).ok()
+        };
+        let two = || {
+            let text = group.get("cpu", "cpu.max")?;
+            let (quota, period) = text.split_once(' ')?;
+            Some((quota.parse().unwrap_or(-1), period.parse::<i64>().ok()?))
+        };
+        match (limit, version) {
+            (Shares, Version::V1) => number("cpu.shares"),
+            (Shares, Version::V2) => number("cpu.weight"),
+            (Period | GlobalPeriod, Version::V1) => number("cpu.cfs_period_us"),
+            (Quota | GlobalQuota, Version::V1) => number("cpu.cfs_quota_us"),
+            (Period | GlobalPeriod, Version::V2) => Some(two()?.1),
+            (Quota | GlobalQuota, Version::V2) => Some(two()?.0),
+            (Hard, Version::V1) => kib("memory.limit_in_bytes"),
+            (Soft, Version::V1) => kib("memory.soft_limit_in_bytes"),
+            (Swap, Version::V1) => kib("memory.memsw.limit_in_bytes"),
+            (Hard, Version::V2) => kib("memory.max"),
+            (Soft, Version::V2) => kib("memory.high"),
+            (Swap, Version::V2) => kib("memory.swap.max"),
+            (Weight, Version::V1) => number("blkio.weight").or_else(|| number("blkio.bfq.weight")),
+            (Weight, Version::V2) => {
+                let text = group.get(controller, "io.weight")?;
+                text.split_whitespace().last()?.parse().ok()
+            }
+        }
+    }
+
+    /// The processor time of the guest's whole group, in nanoseconds.
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
+        if let Some(text) = self.group.get("cpuacct", "cpuacct.usage") {
+            return text.parse().ok();
+        }
+        let text = self.group.get("cpu", "cpu.stat")?;
+        let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        used.parse::<u64>().ok()?.checked_mul(1000)
+    }
+
+    /// The same on each of the host's processors; only version 1 tells.
+    fn cpu_ns_each(&self) -> Vec<u64> {
+        let text = self.group.get("cpuacct", "cpuacct.usage_percpu").unwrap_or_default();
+        text.split_whitespace().map_while(|number| number.parse().ok()).collect()
+    }
+}
+
+fn of_vcpu(limit: Limit) -> bool {
+    matches!(limit, Period | Quota)
+}
+
+/// The file of a limit, and what is written into it.
+fn file(group: &Group, limit: Limit, value: i64, version: Version) -> (&'static str, String) {
+    // Compat: 0 and more than there can be both mean no quota.
+    let quota = |value: i64| if value <= 0 || value > 17_592_186_044_415 { -1 } else { value };
+    let bytes = |none: &str| match u64::try_from(value) {
+        Ok(kib) if kib < UNLIMITED_KIB => kib.saturating_mul(1024).to_string(),
+        _ => none.to_owned(),
+    };
+    // Version 2 has quota and period in one file: the other one stays.
+    let pair = |quota: Option<i64>, period: Option<i64>| {
+        let old = group.get("cpu", "cpu.max").unwrap_or_default();
+        let (old_quota, old_period) = old.split_once(' ').unwrap_or(("max", "100000"));
+        let quota = quota.map_or_else(
+            || old_quota.to_owned(),
+            |quota| if quota < 0 { "max".into() } else { quota.to_string() },
+        );
+        format!("{quota} {}", period.map_or_else(|| old_period.to_owned(), |us| us.to_string()))
+    };
+    match (limit, version) {
+        (Shares, Version::V1) => ("cpu.shares", value.to_string()),
+        (Shares, Version::V2) => ("cpu.weight", value.to_string()),
+        (Period | GlobalPeriod, Version::V1) => ("cpu.cfs_period_us", value.to_string()),
+        (Quota | GlobalQuota, Version::V1) => ("cpu.cfs_quota_us", quota(value).to_string()),
+        (Period | GlobalPeriod, Version::V2) => ("cpu.max", pair(None, Some(value))),
+        (Quota | GlobalQuota, Version::V2) => ("cpu.max", pair(Some(quota(value)), None)),
+        (Hard, Version::V1) => ("memory.limit_in_bytes", bytes("-1")),
+        (Soft, Version::V1) => ("memory.soft_limit_in_bytes", bytes("-1")),
+        (Swap, Version::V1) => ("memory.memsw.limit_in_bytes", bytes("-1")),
+        (Hard, Version::V2) => ("memory.max", bytes("max")),
+        (Soft, Version::V2) => ("memory.high", bytes("max")),
+        (Swap, Version::V2) => ("memory.swap.max", bytes("max")),
+        (Weight, Version::V1) if group.get("blkio", "blkio.weight").is_none() => {
+            ("blkio.bfq.weight", value.to_string())
+        }
+        (Weight, Version::V1) => ("blkio.weight", value.to_string()),
+        (Weight, Version::V2) => ("io.weight", value.to_string()),
+    }
+}
+
+/// The default of a limit that nobody set.
+fn usual(limit: Limit) -> i64 {
+    match limit {
+        Shares | Weight => 0,
+        Period | GlobalPeriod => i64::try_from(PERIOD_US).unwrap_or(0),
+        Quota | GlobalQuota => 0,
+        Hard | Soft | Swap => i64::try_from(UNLIMITED_KIB).unwrap_or(i64::MAX),
+    }
+}
+
+fn to_value(limit: Limit, value: i64) -> TypedValue {
+    match limit {
+        Quota | GlobalQuota => TypedValue::Llong(value),
+        Weight => TypedValue::Uint(u32::try_from(value).unwrap_or(0)),
+        _ => TypedValue::Ullong(u64::try_from(value).unwrap_or(0)),
+    }
+}
+
+/// `virDomainGet…Parameters` of one kind.
+pub(crate) fn parameters(
+    core: &Core,
+    dom: &DomainRef,
+    kind: Kind,
+    flags: u32,
+) -> Result<Vec<TypedParam>> {
+    let guest = core.guests.find(dom)?;
+    let impact = guest.read(|data| core.guests.impact(data, flags))?;
+    let document = core.guests.meant(&guest, flags)?;
+    let limits = match impact.live {
+        true => Some(guest.live(|live| live.limits.clone())?),
+        false => None,
+    };
+    let each = kind.all().iter().map(|(limit, name)| {
+        let live = limits.as_ref().and_then(|limits| limits.get(kind, *limit));
+        let value = live.or_else(|| of_document(&document, *limit)).unwrap_or(usual(*limit));
+        TypedParam::new(*name, to_value(*limit, value))
+    });
+    Ok(each.collect())
+}
+
+/// `virDomainSet…Parameters` of one kind.
+pub(crate) fn set_parameters(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    kind: Kind,
+    params: &[TypedParam],
+    flags: u32,
+) -> Result<()> {
+    let wanted = params.iter().map(|param| wanted(kind, param)).collect::<Result<Vec<_>>>()?;
+    core.work(call, dom, Job::Modify, |guest, turn| {
+        let impact = turn.read(|data| core.guests.impact(data, flags))?;
+        if impact.live {
+            let (limits, pid) = turn.read(|data| {
+                data.running().map(|live| (live.limits.clone(), live.process.pid()))
+            })?;
+            for (limit, value) in &wanted {
+                limits.set(kind, *limit, *value, pid)?;
+            }
+        }
+        let edit = |document: &mut Document| {
+            wanted.iter().for_each(|(limit, value)| put(document, *limit, *value));
+        };
+        if impact.live {
+            vcpus::edit_live(core, turn, edit)?;
+        }
+        if impact.config {
+            core.guests.edit(guest, turn, edit)?;
+        }
+        Ok(())
+    })
+}
+
+fn wanted(kind: Kind, param: &TypedParam) -> Result<(Limit, i64)> {
+    let name = param.field.as_str();
+    let found = kind.all().iter().find(|(_, known)| *known == name);
+    let (limit, _) =
+        found.ok_or_else(|| invalid_arg(format!("parameter '{name}' not supported")))?;
+    let value = match &param.value {
+        TypedValue::Int(value) => Some(i64::from(*value)),
+        TypedValue::Uint(value) => Some(i64::from(*value)),
+        TypedValue::Llong(value) => Some(*value),
+        TypedValue::Ullong(value) => Some(i64::try_from(*value).unwrap_or(i64::MAX)),
+        _ => None,
+    };
+    let value = value.ok_or_else(|| invalid_arg(format!("invalid type for parameter '{name}'")))?;
+    let fits = match limit {
+        Shares => (2..=262_144).contains(&value),
+        Period | GlobalPeriod => (1000..=1_000_000).contains(&value),
+        Weight => (10..=10_000).contains(&value),
+        Quota | GlobalQuota => value <= 0 || value >= 1000,
+        Hard | Soft | Swap => value >= 0,
+    };
+    match fits {
+        true => Ok((*limit, value)),
+        false => Err(invalid_arg(format!("value of '{name}' is out of range"))),
+    }
+}
+
+/// `virDomainGetCPUStats`: of the whole guest, or on each of the host's processors.
+pub(crate) fn cpu_stats(
+    core: &Core,
+    dom: &DomainRef,
+    nparams: u32,
+    start: i32,
+    ncpus: u32,
+) -> Result<DomainGetCpuStats> {
+    let guest = core.guests.find(dom)?;
+    let (limits, pid) = guest.live(|live| (live.limits.clone(), live.process.pid()))?;
+    let times = virt_host::Process(pid).times().unwrap_or_default();
+    let param = |name: &str, value: u64| TypedParam::new(name, value);
+    if start == -1 {
+        let all = times.user_ns.saturating_add(times.system_ns);
+        let params = vec![
+            param("cpu_time", limits.cpu_ns().unwrap_or(all)),
+            param("user_time", times.user_ns),
+            param("system_time", times.system_ns),
+        ];
+        let answer = |params: Vec<TypedParam>| DomainGetCpuStats { nparams: 3, params };
+        return Ok(answer(if nparams == 0 { Vec::new() } else { params }));
+    }
+    let each = limits.cpu_ns_each();
+    let count = |length: usize| i32::try_from(length).unwrap_or(0);
+    if each.is_empty() {
+        return Err(invalid_operation("cgroup CPUACCT controller is not mounted"));
+    }
+    if ncpus == 0 {
+        return Ok(DomainGetCpuStats { nparams: count(each.len()), params: Vec::new() });
+    }
+    if nparams == 0 {
+        return Ok(DomainGetCpuStats { nparams: 1, params: Vec::new() });
+    }
+    let first = usize::try_from(start).unwrap_or(usize::MAX);
+    let most = usize::try_from(ncpus).unwrap_or(0);
+    let params = each.iter().skip(first).take(most).map(|ns| param("cpu_time", *ns)).collect();
+    Ok(DomainGetCpuStats { nparams: 1, params })
+}
+
+/// `virDomainGetSchedulerType`'s answer.
+pub(crate) const SCHEDULER_TYPE: (&str, i32) = ("posix", SCHEDULER.len() as i32);
+
+/// What may be asked of limits.
+pub(crate) const FLAGS: u32 =
+    api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG | api::TYPED_PARAM_STRING_OKAY;

@@ -1,0 +1,267 @@
+//! What the daemon makes on the host for a guest: groups, taps, displays, and an account; and that it
+//! takes all of it away again.
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use support::{SOON, World};
+use test_support::{Signal, signal, skipped, wait_until};
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The directories of a guest's control groups, of both versions.
+fn groups(part: &str) -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let dirs = mounts.lines().filter(|line| line.contains(" cgroup")).filter_map(|line| {
+        line.split_whitespace().nth(1).map(|mount| Path::new(mount).join("machine"))
+    });
+    let inside = dirs.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    inside.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains(part)).collect()
+}
+
+/// Whether this host lets a test make groups for processors in the first version.
+fn has_groups() -> Result<(), &'static str> {
+    match (is_root(), Path::new("/sys/fs/cgroup/cpu/cpu.shares").exists()) {
+        (false, _) => Err("control groups are root's"),
+        (_, false) => Err("no control groups of version 1 for processors"),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn limits_are_in_force_and_leave_no_groups() {
+    if let Err(reason) = has_groups() {
+        return skipped(reason);
+    }
+    let world = World::fake();
+    let name = format!("lim{}", std::process::id());
+    let xml = world.plain(&name).replace(
+        "<os>",
+        "<memtune><hard_limit unit='MiB'>256</hard_limit></memtune>\
+         <cputune><shares>512</shares><quota>50000</quota></cputune><os>",
+    );
+    world.start(&xml, &name);
+    let scheduler = world.ok(&["schedinfo", &name]);
+    for line in ["cpu_shares     : 512", "vcpu_quota     : 50000", "vcpu_period    : 100000"] {
+        assert!(scheduler.contains(line), "{line}: {scheduler}");
+    }
+    world.ok(&["schedinfo", &name, "--live", "--set", "cpu_shares=1024"]);
+    assert!(world.ok(&["schedinfo", &name]).contains("cpu_shares     : 1024"));
+    let found = groups(&name);
+    let cpu = found.iter().find(|dir| dir.join("cpu.shares").exists()).expect("a group");
+    let read = |file: PathBuf| std::fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(read(cpu.join("cpu.shares")).trim(), "1024");
+    assert_eq!(read(cpu.join("vcpu1/cpu.cfs_quota_us")).trim(), "50000");
+    assert_eq!(read(cpu.join("vcpu0/tasks")).lines().count(), 1);
+    let pid = world.pid(&name).unwrap().to_string();
+    assert!(read(cpu.join("cgroup.procs")).lines().any(|line| line == pid));
+    assert!(world.ok(&["memtune", &name]).contains("hard_limit     : 262144"));
+    world.ok(&["memtune", &name, "--hard-limit", "300000"]);
+    assert!(world.ok(&["memtune", &name]).contains("hard_limit     : 300000"));
+    assert!(world.ok(&["dumpxml", &name]).contains("<hard_limit unit='KiB'>300000<"));
+    assert!(world.ok(&["cpu-stats", &name, "--total"]).contains("cpu_time"));
+    let refused = world.refused(&["schedinfo", &name, "--set", "cpu_shares=1"]);
+    assert!(refused.contains("out of range"), "{refused}");
+    world.ok(&["destroy", &name]);
+    assert!(wait_until(SOON, || groups(&name).is_empty()), "{:?}", groups(&name));
+}
+
+#[test]
+fn virtual_processors_run_where_they_are_put() {
+    let world = World::fake();
+    let xml =
+        world.plain("one").replace("<os>", "<cputune><vcpupin vcpu='1' cpuset='0'/></cputune><os>");
+    world.start(&xml, "one");
+    let affinity = |comm: &str| {
+        let tasks = format!("/proc/{}/task", world.pid("one").unwrap());
+        let found = std::fs::read_dir(tasks).unwrap().flatten().find(|task| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == comm)
+        });
+        let status = std::fs::read_to_string(found.unwrap().path().join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        line.unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!(affinity("kvm-vcpu-1"), "0");
+    world.ok(&["vcpupin", "one", "0", "0"]);
+    assert_eq!(affinity("kvm-vcpu-0"), "0");
+    assert!(world.ok(&["vcpupin", "one"]).contains("0      0"));
+    world.ok(&["emulatorpin", "one", "0"]);
+    assert_eq!(affinity("kvm-ipc"), "0");
+    world.ok(&["destroy", "one"]);
+}
+
+/// A bridge of the test's own, gone with it.
+struct Bridge(String);
+
+impl Bridge {
+    fn new() -> Result<Self, String> {
+        if !is_root() {
+            return Err("bridges are root's".into());
+        }
+        let name = format!("fvb{}", std::process::id() % 100_000);
+        let made = ip(&["link", "add", "dev", &name, "type", "bridge"]);
+        if !made {
+            return Err("this host has no bridges".into());
+        }
+        Ok(Self(name))
+    }
+
+    fn members(&self) -> Vec<String> {
+        let dir = format!("/sys/class/net/{}/brif", self.0);
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        ip(&["link", "delete", "dev", &self.0]);
+    }
+}
+
+fn ip(args: &[&str]) -> bool {
+    Command::new("ip").args(args).output().is_ok_and(|output| output.status.success())
+}
+
+fn plugged(world: &mut World, bridge: &Bridge) {
+    let interface = format!("<interface type='bridge'><source bridge='{}'/></interface>", bridge.0);
+    let devices = format!("<console type='pty'/>{interface}{interface}");
+    world.start(&world.domain("one", &devices), "one");
+    let members = bridge.members();
+    assert_eq!(members.len(), 2, "{members:?}");
+    let list = world.ok(&["domiflist", "one"]);
+    assert!(members.iter().all(|tap| list.contains(tap.as_str())), "{list}");
+    assert!(world.ok(&["domifstat", "one", &members[0]]).contains("rx_bytes"));
+    assert!(world.ok(&["domstats", "--interface", "one"]).contains("net.count=2"));
+    assert!(!world.ok(&["dumpxml", "--inactive", "one"]).contains("vnet"));
+    // A daemon that finds its guest dead takes its taps away.
+    let pid = world.pid("one").unwrap();
+    world.virtd.kill();
+    signal(pid, Signal::KILL);
+    world.virtd.restart();
+    assert!(world.becomes("one", "shut off (crashed)"));
+    assert!(wait_until(SOON, || bridge.members().is_empty()), "{:?}", bridge.members());
+    world.ok(&["start", "one"]);
+    assert_eq!(bridge.members().len(), 2);
+    world.ok(&["destroy", "one"]);
+    assert!(bridge.members().is_empty());
+}
+
+#[test]
+fn taps_are_made_plugged_in_and_taken_away() {
+    let bridge = test_support::or_skip!(Bridge::new());
+    plugged(&mut World::fake(), &bridge);
+}
+
+#[test]
+fn a_real_tool_takes_the_taps() {
+    let bridge = test_support::or_skip!(Bridge::new());
+    plugged(&mut test_support::or_skip!(World::real()), &bridge);
+}
+
+#[test]
+fn a_bridge_that_is_not_there_refuses_the_start() {
+    if !is_root() {
+        return skipped("taps are root's");
+    }
+    let world = World::fake();
+    let interface = "<interface type='bridge'><source bridge='fvnone'/></interface>";
+    world.ok(&["define", &world.file(&world.domain("one", interface))]);
+    let error = world.refused(&["start", "one"]);
+    assert!(error.contains("there is no bridge 'fvnone'"), "{error}");
+    assert!(world.status_files().is_empty());
+}
+
+/// The port of a guest's display.
+fn display(world: &World) -> u16 {
+    let shown = world.ok(&["domdisplay", "one"]);
+    let port = shown.trim().rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    // Ports from 5900 on are shown as displays from 0 on.
+    port.unwrap_or_else(|| panic!("{shown}")) + 5900
+}
+
+#[test]
+fn a_display_listens_where_it_is_told_and_only_there() {
+    if !is_root() {
+        return skipped("networks of one's own are root's");
+    }
+    let mut world = World::fake();
+    let devices = "<console type='pty'/><graphics type='vnc' port='-1' listen='127.0.0.1'/>";
+    world.start(&world.domain("one", devices), "one");
+    let shake = |port: u16| {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut hello = [0; 12];
+        client.read_exact(&mut hello).unwrap();
+        assert_eq!(&hello, b"RFB 003.008\n");
+        client.write_all(b"echo").unwrap();
+        let mut echo = [0; 4];
+        client.read_exact(&mut echo).unwrap();
+        assert_eq!(&echo, b"echo");
+    };
+    let port = display(&world);
+    shake(port);
+    // Not on other addresses of this host, which the tool would have taken.
+    assert!(TcpStream::connect(("127.0.0.2", port)).is_err());
+    world.virtd.kill();
+    world.virtd.restart();
+    assert_eq!(display(&world), port);
+    shake(port);
+    world.ok(&["destroy", "one"]);
+    assert!(wait_until(SOON, || TcpStream::connect(("127.0.0.1", port)).is_err()));
+}
+
+#[test]
+fn a_display_and_a_network_go_together() {
+    let bridge = test_support::or_skip!(Bridge::new());
+    let world = World::fake();
+    let devices = format!(
+        "<graphics type='vnc' port='-1'/>\
+         <interface type='bridge'><source bridge='{}'/></interface>",
+        bridge.0
+    );
+    world.start(&world.domain("one", &devices), "one");
+    assert_eq!(bridge.members().len(), 1);
+    assert!(display(&world) >= 5900);
+    world.ok(&["destroy", "one"]);
+    assert!(wait_until(SOON, || bridge.members().is_empty()));
+}
+
+#[test]
+fn the_systems_daemon_runs_the_tool_as_somebody_else() {
+    if !is_root() {
+        return skipped("another user's rights are root's to give");
+    }
+    let world = World::configured("user = \"nobody\"\n");
+    world.lkvm.open_to_all();
+    let disk = world.folder.write("disk", [0_u8; 4096]);
+    let device = format!(
+        "<console type='pty'/><disk type='file'><source file='{}'/>\
+         <target dev='vda' bus='virtio'/></disk>",
+        disk.display()
+    );
+    world.start(&world.domain("one", &device), "one");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.pid("one").unwrap()));
+    let status = status.unwrap();
+    let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap_or_default();
+    assert_eq!(line, "Uid:\t65534\t65534\t65534\t65534");
+    let owner =
+        |path: &Path| std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(path).unwrap());
+    assert_eq!(owner(&disk), 65534);
+    let mut console = world.first_console("one");
+    console.send("ping\r").unwrap();
+    console.wait_for("PONG", SOON).unwrap();
+    drop(console);
+    world.ok(&["suspend", "one"]);
+    world.ok(&["destroy", "one"]);
+    // It has its owner back.
+    assert_eq!(owner(&disk), 0);
+}
