@@ -9,10 +9,10 @@ mod argv;
 mod blocks;
 mod capabilities;
 mod config;
-#[cfg(test)]
-mod conformance;
 mod control;
 mod core;
+#[cfg(feature = "corpus")]
+pub mod corpus;
 mod cpu;
 mod define;
 mod dirs;

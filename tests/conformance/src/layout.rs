@@ -146,7 +146,7 @@ fn case(
         column("variant", "x86_64-latest"),
         column("extra", "-"),
         column("config", "-"),
-        column("modes", "parse format"),
+        column("modes", "xml-to-cfg+cfg-to-xml"),
     ];
     Some(Case { name: name.to_owned(), result, inputs, expected, columns })
 }

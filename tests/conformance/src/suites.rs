@@ -4,7 +4,9 @@ mod cpu;
 mod documents;
 mod domain;
 mod network;
+mod qemu;
 mod text;
+mod xen;
 
 use crate::{Case, Check, Judge, Suite, Verdict, compare};
 
@@ -24,12 +26,20 @@ pub const JUDGES: &[(&str, Judge)] = &[
     ("nodedev-xml2xml", documents::node_device),
     ("nwfilter-xml2xml", documents::filter),
     ("nwfilterbinding-xml2xml", documents::filter_binding),
+    ("qemu-active-xml", qemu::active),
+    ("qemu-xmlconf", qemu::xmlconf),
     ("secret-xml2xml", documents::secret),
     ("snapshot-xml2xml", documents::snapshot),
     ("storage-backing-string", text::backing),
     ("storagepool-xml2xml", documents::pool),
     ("storagevol-xml2xml", documents::volume),
     ("virconf", text::virconf),
+    ("xen-caps", xen::capabilities),
+    ("xen-domconfig", xen::domain_config),
+    ("xen-sexpr2xml", xen::sexpr_to_xml),
+    ("xen-xl", xen::xl),
+    ("xen-xm", xen::xm),
+    ("xen-xml2sexpr", xen::xml_to_sexpr),
 ];
 
 /// What judges a suite.

@@ -3,7 +3,7 @@
 mod kvm;
 mod probe;
 
-#[cfg(test)]
+#[cfg(feature = "corpus")]
 pub(crate) use probe::TYPES;
 
 use std::collections::HashMap;

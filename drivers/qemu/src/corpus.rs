@@ -1,0 +1,142 @@
+//! The emulator and the host that libvirt's corpora of QEMU domains were recorded for: what the driver
+//! makes of a document there, without any emulator. Only built for the runner in `tests/conformance`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use virt_error::Result;
+use virt_model::domain::{Domain, DomainRules, DriverFeatures, VirtType};
+use virt_model::{Mac, ParseFlags};
+use virt_types::Uuid;
+
+use crate::argv;
+use crate::capabilities::{Capabilities, Machine, TYPES};
+use crate::firmware::{self, Firmware};
+use crate::rules::{Lookup, QemuRules};
+
+/// The emulator and the host that the corpora were made for.
+#[derive(Debug)]
+pub struct Recorded {
+    capabilities: Arc<Capabilities>,
+    firmwares: Vec<Firmware>,
+}
+
+impl Lookup for Recorded {
+    fn capabilities(&self, _: &Path) -> Result<Arc<Capabilities>> {
+        Ok(Arc::clone(&self.capabilities))
+    }
+
+    fn kvm(&self, _: &Capabilities) -> bool {
+        true
+    }
+
+    fn firmwares(&self) -> Vec<Firmware> {
+        self.firmwares.clone()
+    }
+}
+
+/// The rules with the corpus's random numbers.
+struct Rules<'a>(QemuRules<'a>);
+
+impl DomainRules for Rules<'_> {
+    fn guest(&self, domain: &mut Domain) -> Result<()> {
+        self.0.guest(domain)
+    }
+
+    fn before_defaults(&self, domain: &mut Domain, flags: ParseFlags) -> Result<()> {
+        self.0.before_defaults(domain, flags)
+    }
+
+    fn defaults(&self, domain: &mut Domain, flags: ParseFlags) -> Result<()> {
+        self.0.defaults(domain, flags)
+    }
+
+    fn validate(&self, domain: &Domain) -> Result<()> {
+        self.0.validate(domain)
+    }
+
+    fn owns_namespace(&self, uri: &str) -> bool {
+        self.0.owns_namespace(uri)
+    }
+
+    fn features(&self) -> DriverFeatures {
+        self.0.features()
+    }
+
+    fn random_uuid(&self) -> Uuid {
+        Uuid([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
+    }
+
+    fn random_mac(&self, _: VirtType) -> Mac {
+        Mac([0x52, 0x54, 0, 0, 1, 2])
+    }
+}
+
+fn read(capabilities: &Path, firmware: &Path) -> Recorded {
+    let text = std::fs::read_to_string(capabilities).unwrap_or_default();
+    let root = virt_xml::parse(&text).ok();
+    let mut machines: Vec<Machine> = Vec::new();
+    for element in root.iter().flat_map(|root| root.children_named("machine")) {
+        let name = element.attr("name").unwrap_or_default().to_owned();
+        if machines.iter().any(|machine| machine.name == name) {
+            continue;
+        }
+        machines.push(Machine {
+            name,
+            // Compat: the corpus was recorded without aliases.
+            alias: None,
+            max_cpus: element.attr("maxCpus").and_then(|most| most.parse().ok()).unwrap_or(1),
+            default: element.attr("default") == Some("yes"),
+            default_cpu: element.attr("defaultCPU").map(str::to_owned),
+            ..Machine::default()
+        });
+    }
+    let aliases = ["pc", "q35"].map(|name| Machine {
+        name: name.into(),
+        max_cpus: if name == "pc" { 255 } else { 4096 },
+        default: name == "pc",
+        default_cpu: Some("qemu64-x86_64-cpu".into()),
+        ..Machine::default()
+    });
+    machines.splice(0..0, aliases);
+    let types = TYPES.iter().map(|name| (*name).to_owned()).collect();
+    let arch = "x86_64".to_owned();
+    let capabilities = Capabilities { arch, machines, types, ..Capabilities::default() };
+    let folders = ["usr/share/qemu", "etc/qemu", "home/user/.config/qemu"];
+    let folders = folders.map(|at| firmware.join(at).join("firmware"));
+    Recorded { capabilities: Arc::new(capabilities), firmwares: firmware::load(&folders) }
+}
+
+impl Recorded {
+    /// Reads the emulator's abilities from libvirt's cache of them, and the firmwares below a folder.
+    pub fn read(capabilities: &Path, firmware: &Path) -> Self {
+        read(capabilities, firmware)
+    }
+
+    /// The domain as the driver defines it.
+    pub fn load(&self, xml: &str, flags: ParseFlags) -> Result<Domain> {
+        Domain::load(xml, flags, &Rules(QemuRules(self)))
+    }
+
+    /// How the driver would start the domain: each option on a line, with its value.
+    pub fn command_line(&self, domain: &Domain) -> Result<String> {
+        command_line(domain)
+    }
+}
+
+fn command_line(domain: &Domain) -> Result<String> {
+    let mut live = domain.clone();
+    live.id = Some(-1);
+    argv::number_nodes(&mut live);
+    argv::assign_aliases(&mut live);
+    let words = argv::build(&live, Path::new("/var/lib/libvirt/qemu/domain--1-x"))?;
+    let mut text = String::new();
+    for word in words {
+        let word = word.to_string_lossy().into_owned();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_=,./:+@%".contains(&b);
+        let quoted = if word.bytes().all(plain) { word } else { format!("'{word}'") };
+        text.push_str(if quoted.starts_with('-') { "\n" } else { " " });
+        text.push_str(&quoted);
+    }
+    Ok(text)
+}

@@ -1,0 +1,101 @@
+//! Domains under the QEMU driver: their documents, and the command lines that start them.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use driver_qemu::corpus::Recorded;
+use virt_error::Error;
+use virt_model::domain::Domain;
+use virt_model::{ParseFlags, PrintFlags};
+
+use super::verdict;
+use crate::{Case, Check, Suite, Verdict, compare};
+
+/// The emulator that the corpora were made for, read once.
+fn recorded(suite: &Suite) -> &'static Recorded {
+    static RECORDED: OnceLock<Recorded> = OnceLock::new();
+    RECORDED.get_or_init(|| {
+        Recorded::read(
+            &suite.fixture("qemucaps/caps_10.0.0_x86_64.xml"),
+            &suite.fixture("qemufirmware"),
+        )
+    })
+}
+
+fn message(error: Error) -> String {
+    error.message().to_owned()
+}
+
+fn print(domain: &Domain, inactive: bool) -> String {
+    domain.to_xml(PrintFlags { inactive, secure: true, ..PrintFlags::default() })
+}
+
+pub(super) fn xmlconf(suite: &Suite, case: &Case) -> Vec<Check> {
+    let abi_update = case.column("extra").contains("ABI_UPDATE");
+    let flags = ParseFlags { inactive: true, abi_update, ..ParseFlags::default() };
+    let domain =
+        suite.input(case, 0).and_then(|text| recorded(suite).load(&text, flags).map_err(message));
+    let shown = || domain.as_ref().map(|domain| print(domain, true)).map_err(Clone::clone);
+    let mut checks = Vec::new();
+    if case.result == "parse-error" {
+        checks.push(Check { kind: Some("xml"), verdict: refusal(suite, case, shown()) });
+        return checks;
+    }
+    if case.expected.iter().any(|file| file.ends_with(".xml")) {
+        let parsed = Case { result: "ok".to_owned(), ..case.clone() };
+        checks.push(Check { kind: Some("xml"), verdict: verdict(suite, &parsed, ".xml", shown()) });
+    }
+    let argv = domain
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|domain| recorded(suite).command_line(domain).map_err(message));
+    if case.result == "error" {
+        checks.push(Check { kind: Some("argv"), verdict: refusal(suite, case, argv) });
+    } else if let Some(wanted) = suite.expected(case, ".args") {
+        let verdict = wanted.and_then(|wanted| same_options(&wanted, &argv?));
+        checks.push(Check { kind: Some("argv"), verdict });
+    }
+    checks
+}
+
+/// A case that must be refused; where the message names a place on the recording machine, in any words.
+fn refusal(suite: &Suite, case: &Case, made: Result<String, String>) -> Verdict {
+    match suite.expected(case, ".err") {
+        Some(Ok(wanted)) if wanted.contains("ABS_SRCDIR") && made.is_err() => Ok(()),
+        _ => verdict(suite, case, ".xml", made),
+    }
+}
+
+/// The options of a command line, one each: what the corpus prints on a line.
+fn options(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .map(|line| line.trim_end_matches(" \\").to_owned())
+        .filter(|line| line.starts_with('-') && !is_machines_own(line))
+        .collect()
+}
+
+/// Lines that name the recording machine's own files and descriptors.
+fn is_machines_own(line: &str) -> bool {
+    line.contains("master-key.aes") || line.contains("charmonitor,fd=")
+}
+
+fn same_options(wanted: &str, made: &str) -> Verdict {
+    let (wanted, made) = (options(wanted), options(made));
+    let missing = wanted.difference(&made).map(|line| format!("-{line}\n"));
+    let odd = made.difference(&wanted).map(|line| format!("+{line}\n"));
+    let all: String = missing.chain(odd).collect();
+    if all.is_empty() { Ok(()) } else { Err(all) }
+}
+
+pub(super) fn active(suite: &Suite, case: &Case) -> Vec<Check> {
+    let judge = || {
+        let text = suite.input(case, 0)?;
+        let mut domain = recorded(suite).load(&text, ParseFlags::default()).map_err(message)?;
+        domain.id.get_or_insert(1337);
+        for file in &case.expected {
+            compare::text(&suite.read(file)?, &print(&domain, file.contains("-inactive.")))?;
+        }
+        Ok(())
+    };
+    vec![judge().into()]
+}
