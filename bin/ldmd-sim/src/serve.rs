@@ -5,9 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::AsFd;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use virt_store::Durability;
 
@@ -20,10 +22,15 @@ use crate::session;
 
 /// Limit: clients at the same time.
 const CLIENTS_MAX: usize = 512;
+/// How long to wait when a client cannot be taken.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Descriptors that are asked for: each bound domain has a port for its console.
+const DESCRIPTORS_MAX: u64 = 65_536;
 
 /// Serves until the process is told to end.
 pub(crate) fn run(settings: Settings) -> Result<(), String> {
     let io = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+    raise_limit();
     let ends = signals(&[SIGTERM, SIGINT]).map_err(io("signals"))?;
     let reboots = signals(&[SIGUSR1]).map_err(io("signals"))?;
     let local = TcpListener::bind(settings.listen)
@@ -71,6 +78,14 @@ pub(crate) fn run(settings: Settings) -> Result<(), String> {
     }
 }
 
+/// Asks for as many descriptors as are to be had.
+fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(limit.maximum.unwrap_or(DESCRIPTORS_MAX).min(DESCRIPTORS_MAX));
+    // With fewer of them fewer domains can be bound: each says so by itself.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// A socket that becomes readable when one of these signals comes.
 fn signals(signals: &[i32]) -> io::Result<UnixStream> {
     let (read, write) = UnixStream::pair()?;
@@ -105,7 +120,11 @@ fn announce(
 }
 
 fn accept(manager: &Arc<Manager>, clients: &Arc<AtomicUsize>, from: &TcpListener, is_remote: bool) {
-    let Ok((socket, _)) = from.accept() else { return };
+    let Ok((socket, _)) = from.accept() else {
+        // Without descriptors for it the client stays in the queue: not to be looked at at once.
+        std::thread::sleep(ACCEPT_PAUSE);
+        return;
+    };
     if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS_MAX {
         clients.fetch_sub(1, Ordering::Relaxed);
         return;

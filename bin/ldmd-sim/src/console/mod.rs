@@ -16,6 +16,7 @@ pub(crate) use guest::begins;
 pub(crate) use ports::Consoles;
 
 use crate::manager::Manager;
+use crate::serve::ACCEPT_PAUSE;
 
 /// Limit: clients at the same time, on all ports.
 const CLIENTS_MAX: usize = 256;
@@ -34,7 +35,11 @@ pub(crate) fn serve(manager: &Arc<Manager>) -> io::Result<()> {
         }
         let ready = fds.iter().skip(1).map(|fd| !fd.revents().is_empty());
         for ((port, listener), _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
-            let Ok((socket, _)) = listener.accept() else { continue };
+            let Ok((socket, _)) = listener.accept() else {
+                // It was closed, or there are no descriptors left.
+                std::thread::sleep(ACCEPT_PAUSE);
+                continue;
+            };
             if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS_MAX {
                 clients.fetch_sub(1, Ordering::Relaxed);
                 continue;
