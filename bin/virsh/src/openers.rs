@@ -11,8 +11,8 @@ use crate::credentials;
 
 /// Opens a connection; without a URI, the one the person's configuration or this host would take.
 ///
-/// The test driver's world lives in this process unless a transport is named; every other
-/// hypervisor is a daemon's.
+/// The test driver's world lives in this process unless a transport is named, and an LDoms Manager
+/// is spoken to directly; every other hypervisor is a daemon's.
 pub(crate) fn open(
     uri: Option<&str>,
     read_only: bool,
@@ -33,6 +33,7 @@ pub(crate) fn open(
     };
     Registry::new()
         .with(driver_test::opener())
+        .with(driver_ldoms::opener())
         .with(driver_remote::opener(settings))
         .open(uri, read_only)
 }

@@ -23,8 +23,11 @@ impl Drivers {
     pub(crate) fn start(settings: &Settings) -> Self {
         let qemu = driver_qemu::opener(qemu(settings));
         let kvmtool = driver_kvmtool::opener(kvmtool(settings));
-        let registry =
-            Registry::new().with(driver_test::opener()).with(qemu.clone()).with(kvmtool.clone());
+        let registry = Registry::new()
+            .with(driver_test::opener())
+            .with(qemu.clone())
+            .with(kvmtool.clone())
+            .with(driver_ldoms::opener());
         let (rising, rising_too) = (qemu.clone(), kvmtool.clone());
         let thread = std::thread::Builder::new().name("daemon-init".to_owned());
         let started = thread.spawn(move || {

@@ -46,6 +46,7 @@ const DRIVER: &[&str] = &[
     "virt-cpu",
     "virt-store",
     "virt-disk",
+    "virt-transport",
     "virt-log",
     "virt-conf",
 ];

@@ -12,6 +12,7 @@ words! {
         Exe = "exe",
         Uml = "uml",
         Bsd = "bsd",
+        Ldom = "ldom",
     }
 }
 

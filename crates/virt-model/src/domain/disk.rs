@@ -40,6 +40,7 @@ words! {
         Uml = "uml",
         Sata = "sata",
         Sd = "sd",
+        Vdisk = "vdisk",
     }
 }
 
