@@ -188,6 +188,15 @@ pub(crate) static COMMANDS: &[Command] = &[
         commands::ref_inc,
     )),
     private(command(
+        "serve",
+        "[-r] -s socket vdname",
+        "Serves a vdisk to one client as a network block device, with -r for reading only. It is\n\
+         in use for as long.",
+        "rs:",
+        &[],
+        commands::serve,
+    )),
+    private(command(
         "ref-dec",
         "vdname",
         "Takes back a note of ref-inc.",

@@ -11,6 +11,7 @@ use virt_store::Durability;
 use crate::document::{DOCUMENT_BYTES_MAX, Document};
 use crate::failure::{Failure, Result};
 use crate::files::Files;
+use crate::holders::{self, HOLDERS, Holder};
 use crate::journal::{self, Step};
 use crate::lock::Lock;
 use crate::moved;
@@ -61,6 +62,7 @@ impl Vdisk {
         let document = Document::parse(&virt_store::read_text(&path, DOCUMENT_BYTES_MAX)?)?;
         let mut vdisk = Self { folder: folder.to_owned(), document, lock };
         vdisk.follow_the_folder()?;
+        vdisk.forget_the_dead()?;
         Ok(vdisk)
     }
 
@@ -74,6 +76,19 @@ impl Vdisk {
         self.document.set("name", &name);
         self.document.set("filename", &name);
         if self.lock.is_some() { self.save() } else { Ok(()) }
+    }
+
+    /// Takes back what processes that have ended were counted for.
+    fn forget_the_dead(&mut self) -> Result<()> {
+        let held = holders::read(&self.folder)?;
+        if held.is_empty() {
+            return Ok(());
+        }
+        let alive = holders::bury(&mut self.document, held.clone())?;
+        match alive != held && self.lock.is_some() {
+            true => self.save_with_holders(&alive),
+            false => Ok(()),
+        }
     }
 
     /// The folder's own name.
@@ -120,12 +135,23 @@ impl Vdisk {
 
     /// The first `count` images as one disk; all of them are only read.
     pub(crate) fn chain(&self, count: usize) -> Result<Chain> {
+        self.open_images(count, false)
+    }
+
+    /// The whole disk, its newest image to be written.
+    pub(crate) fn open_disk(&self, writable: bool) -> Result<Chain> {
+        self.open_images(usize::MAX, writable)
+    }
+
+    fn open_images(&self, count: usize, writable: bool) -> Result<Chain> {
         let format = self.format()?;
+        let active = self.active();
         let files = Files::new(&self.folder);
         let mut images: Vec<Box<dyn Image>> = Vec::new();
         for name in self.images()?.iter().take(count) {
-            let storage = files.storage(name, false)?;
-            let image = virt_disk::open(format, storage, &files, false);
+            let writable = writable && *name == active;
+            let storage = files.storage(name, writable)?;
+            let image = virt_disk::open(format, storage, &files, writable);
             images.push(image.map_err(|error| Failure::disk(&self.folder.join(name), error))?);
         }
         Chain::new(images).map_err(|error| Failure::disk(&self.folder, error))
@@ -158,6 +184,18 @@ impl Vdisk {
     pub(crate) fn save(&mut self) -> Result<()> {
         let mut change = Change::new(self)?;
         change.document(&self.document)?;
+        change.commit()?;
+        self.reload()
+    }
+
+    /// Writes the document together with the processes that use the vdisk.
+    pub(crate) fn save_with_holders(&mut self, all: &[Holder]) -> Result<()> {
+        let mut change = Change::new(self)?;
+        change.document(&self.document)?;
+        match all {
+            [] => change.remove(HOLDERS),
+            all => change.text(HOLDERS, &holders::print(all))?,
+        }
         change.commit()?;
         self.reload()
     }
@@ -208,10 +246,13 @@ impl Change {
 
     /// Stages a document.
     pub(crate) fn document(&mut self, document: &Document) -> Result<()> {
-        self.files.made.borrow_mut().push(DOCUMENT.to_owned());
-        let path = self.files.path(DOCUMENT);
-        virt_store::write(&path, document.print().as_bytes(), 0o644, Durability::Machine)?;
-        Ok(())
+        self.text(DOCUMENT, &document.print())
+    }
+
+    fn text(&mut self, name: &str, text: &str) -> Result<()> {
+        self.files.made.borrow_mut().push(name.to_owned());
+        let path = self.files.path(name);
+        Ok(virt_store::write(&path, text.as_bytes(), 0o644, Durability::Machine)?)
     }
 
     /// Gives an image another name, its flat extent with it, and tells its child.
@@ -269,7 +310,7 @@ impl Change {
         let made = self.files.made.borrow().clone();
         for name in &made {
             let path = self.files.path(name);
-            let is_document = name == DOCUMENT;
+            let is_document = name == DOCUMENT || name == HOLDERS;
             let (uid, gid) = self.owners[usize::from(is_document)];
             let mode = if is_document { 0o644 } else { 0o600 };
             own(&path, uid, gid)?;

@@ -6,6 +6,7 @@ use crate::commands::image::{stage_difference, stage_merged};
 use crate::document::{Document, Snapshot, snapshot_file};
 use crate::failure::{Failure, Result};
 use crate::files::STAGED;
+use crate::holders::HOLDERS;
 use crate::lock::LOCK_FILE;
 use crate::moved::TOKEN;
 use crate::progress::Progress;
@@ -145,7 +146,7 @@ fn destroy_vdisk(words: &Words, name: &Name) -> Result<()> {
 /// What is not the vdisk's own is not removed with it.
 pub(super) fn refuse_strangers(vdisk: &Vdisk) -> Result<()> {
     let mut own = vdisk.files()?;
-    own.extend([DOCUMENT, LOCK_FILE, TOKEN].map(str::to_owned));
+    own.extend([DOCUMENT, LOCK_FILE, TOKEN, HOLDERS].map(str::to_owned));
     let entries = std::fs::read_dir(&vdisk.folder);
     let entries = entries.map_err(|error| Failure::io("list", &vdisk.folder, error))?;
     for entry in entries.flatten() {

@@ -3,6 +3,7 @@
 
 mod crash;
 mod create;
+mod guests;
 mod hostile;
 mod names;
 mod properties;

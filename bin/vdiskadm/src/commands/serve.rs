@@ -1,0 +1,136 @@
+//! `serve`: a vdisk as a network block device on a socket, for as long as one client uses it.
+//!
+//! The client is an emulator, which can read none of the difference formats but its own. The vdisk
+//! is in use while this runs, and not a moment longer, however it ends.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::failure::{Failure, Result};
+use crate::holders::{self, Holder};
+use crate::nbd::{self, Backend};
+use crate::vdisk::{Access, Vdisk};
+use crate::words::{Name, Words};
+
+/// Limit: an emulator connects as soon as it starts.
+const CLIENT_WAIT_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// `serve [-r] -s SOCKET VDNAME`
+pub(crate) fn serve(words: &Words) -> Result<()> {
+    let socket = Path::new(words.needed('s', "socket")?);
+    let [name] = words.operands(["vdname"])?;
+    let folder = Name::vdisk(name)?;
+    let is_writer = !words.has('r');
+    let holder = Holder::this(is_writer)?;
+    let mut vdisk = Vdisk::open(&folder, Access::Change)?;
+    match (vdisk.document.users()?, is_writer) {
+        ((0, 0), _) | ((0, _), false) => {}
+        _ => return Err(Failure::new(format!("'{name}' is in use"))),
+    }
+    let mut disk = vdisk.open_disk(is_writer)?;
+    let failed = |error| Failure::io("listen at", socket, error);
+    let listener = UnixListener::bind(socket).map_err(failed)?;
+    // Order: the vdisk is in use before anybody can connect who trusts in that.
+    let held = hold(&mut vdisk, &holder);
+    drop(vdisk);
+    let result = held.and_then(|()| {
+        crate::out("ready")?;
+        talk(accept(&listener).map_err(failed)?, &mut disk, is_writer)
+    });
+    let _ = std::fs::remove_file(socket);
+    drop(disk);
+    let mut vdisk = Vdisk::open(&folder, Access::Change)?;
+    release(&mut vdisk, &holder)?;
+    result
+}
+
+fn accept(listener: &UnixListener) -> std::io::Result<UnixStream> {
+    let mut watched = [PollFd::new(listener, PollFlags::IN)];
+    match poll(&mut watched, Some(&CLIENT_WAIT_MAX))? {
+        0 => Err(std::io::ErrorKind::TimedOut.into()),
+        _ => Ok(listener.accept()?.0),
+    }
+}
+
+fn hold(vdisk: &mut Vdisk, holder: &Holder) -> Result<()> {
+    let mut all = holders::read(&vdisk.folder)?;
+    all.push(holder.clone());
+    holders::count(&mut vdisk.document, holder.is_writer, 1)?;
+    vdisk.save_with_holders(&all)
+}
+
+fn release(vdisk: &mut Vdisk, holder: &Holder) -> Result<()> {
+    let mut all = holders::read(&vdisk.folder)?;
+    let Some(at) = all.iter().position(|held| held == holder) else { return Ok(()) };
+    all.remove(at);
+    holders::count(&mut vdisk.document, holder.is_writer, -1)?;
+    vdisk.save_with_holders(&all)
+}
+
+fn talk(client: UnixStream, disk: &mut virt_disk::Chain, is_writer: bool) -> Result<()> {
+    let said = |error: std::io::Error| Failure::new(format!("the client is lost: {error}"));
+    let reader = client.try_clone().map_err(said)?;
+    let mut backend = Disk { disk, is_writer };
+    let done = nbd::serve(&mut Both { reader, writer: client }, &mut backend);
+    // Whatever became of the client, what it was told to be written is on the disk.
+    backend.flush().map_err(said)?;
+    done.map_err(said)
+}
+
+struct Both {
+    reader: UnixStream,
+    writer: UnixStream,
+}
+
+impl Read for Both {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+impl Write for Both {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.writer.write(data)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+struct Disk<'a> {
+    disk: &'a mut virt_disk::Chain,
+    is_writer: bool,
+}
+
+impl Backend for Disk<'_> {
+    fn size_bytes(&self) -> u64 {
+        self.disk.size_bytes()
+    }
+
+    fn is_writable(&self) -> bool {
+        self.is_writer
+    }
+
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.disk.read(offset, buffer).map_err(std::io::Error::other)
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.disk.write(offset, data).map_err(std::io::Error::other)
+    }
+
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> std::io::Result<()> {
+        self.disk.write_zeroes(offset, length).map_err(std::io::Error::other)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if !self.is_writer {
+            return Ok(());
+        }
+        self.disk.flush(true).map_err(std::io::Error::other)
+    }
+}

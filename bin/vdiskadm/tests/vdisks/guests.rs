@@ -1,0 +1,150 @@
+//! A real guest that boots from a vdisk, writes to it, and sees what a rollback brings back.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use test_support::{Signal, debian_program, or_skip, run, signal, wait_until};
+
+use crate::tool::Tool;
+
+/// A boot sector: it counts up in the second sector, prints the count on the serial line, and ends
+/// the machine.
+fn boot_sector() -> Vec<u8> {
+    let code: &[u8] = &[
+        0x31, 0xc0, // xor ax, ax
+        0x8e, 0xd8, // mov ds, ax
+        0x8e, 0xc0, // mov es, ax
+        0xbb, 0x00, 0x80, // mov bx, 0x8000
+        0xb8, 0x01, 0x02, // mov ax, 0x0201: read one sector
+        0xb9, 0x02, 0x00, // mov cx, 2: the second
+        0x30, 0xf6, // xor dh, dh
+        0xcd, 0x13, // int 0x13
+        0xfe, 0x06, 0x00, 0x80, // inc byte [0x8000]
+        0xb8, 0x01, 0x03, // mov ax, 0x0301: write one sector
+        0xb9, 0x02, 0x00, // mov cx, 2
+        0x30, 0xf6, // xor dh, dh
+        0xcd, 0x13, // int 0x13
+        0xa0, 0x00, 0x80, // mov al, [0x8000]
+        0x04, 0x30, // add al, '0'
+        0xba, 0xf8, 0x03, // mov dx, 0x3f8
+        0xee, // out dx, al
+        0xb0, 0x00, // mov al, 0
+        0xe6, 0xf4, // out 0xf4, al: end
+        0xf4, // hlt
+        0xeb, 0xfd, // jmp $-1
+    ];
+    let mut sector = code.to_vec();
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xaa]);
+    sector
+}
+
+/// A running `serve`.
+struct Served(Child);
+
+impl Served {
+    fn start(tool: &Tool, options: &str, vdisk: &str) -> Self {
+        let line = format!("serve {options} -s nbd.sock {vdisk}");
+        let mut child = tool.command(&line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+        Self(child)
+    }
+
+    fn end(mut self) {
+        let status = &mut None;
+        wait_until(Duration::from_secs(20), || {
+            *status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Boots a guest from a vdisk; gives what it printed.
+fn boot(tool: &Tool, qemu: &Path, vdisk: &str) -> String {
+    let served = Served::start(tool, "", vdisk);
+    let mut command = Command::new(qemu);
+    command.args(["-accel", "tcg", "-machine", "pc", "-m", "16", "-display", "none"]);
+    command.args(["-nodefaults", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    command.args(["-serial", "file:serial", "-blockdev"]);
+    command.arg("driver=nbd,node-name=disk,server.type=unix,server.path=nbd.sock");
+    command.args(["-device", "ide-hd,drive=disk"]).current_dir(tool.scratch.path());
+    let outcome = run(&mut command, Duration::from_secs(60));
+    assert_eq!(outcome.code, Some(1), "{}{}", outcome.stdout, outcome.stderr);
+    served.end();
+    tool.text("serial")
+}
+
+#[test]
+fn a_guest_boots_writes_and_is_rolled_back() {
+    let qemu = or_skip!(debian_program("qemu-system-x86_64"));
+    for kind in ["vmdk:sparse", "vdi:sparse", "vhd:sparse"] {
+        let tool = Tool::new();
+        tool.ok(&format!("create -s 8m -t {kind} d"));
+        tool.write("d", 0, &boot_sector());
+        assert_eq!(boot(&tool, &qemu, "d"), "1", "{kind}");
+        assert_eq!(boot(&tool, &qemu, "d"), "2", "{kind}");
+        tool.ok("snapshot d@s");
+        assert_eq!(boot(&tool, &qemu, "d"), "3", "{kind}");
+        tool.ok("snapshot d@t");
+        assert_eq!(boot(&tool, &qemu, "d"), "4", "{kind}");
+        tool.ok("rollback -r d@s");
+        assert_eq!(boot(&tool, &qemu, "d"), "3", "{kind}: the old data are back");
+        assert_eq!(tool.ok("prop-get -p rwcnt d"), "0\n");
+        tool.ok("verify d");
+    }
+}
+
+#[test]
+fn a_second_writer_is_refused_and_a_killed_one_is_forgotten() {
+    let tool = Tool::new();
+    tool.ok("create -s 1m d");
+    let mut served = Served::start(&tool, "", "d");
+    assert_eq!(tool.ok("prop-get -p rwcnt d"), "1\n");
+    for line in ["serve -s other d", "serve -r -s other d", "ref-inc d", "snapshot d@s"] {
+        assert!(tool.fails(line).contains("in use"), "{line}");
+    }
+    signal(i32::try_from(served.0.id()).unwrap(), Signal::KILL);
+    served.0.wait().unwrap();
+    assert_eq!(tool.ok("prop-get -p rwcnt d"), "0\n");
+    assert_eq!(tool.names("d"), ["vdisk.vmdk", "vdisk.xml"]);
+    std::fs::remove_file(tool.path("nbd.sock")).unwrap();
+    tool.ok("ref-inc -r d");
+    let reader = Served::start(&tool, "-r", "d");
+    assert_eq!(tool.ok("prop-get -p rocnt d"), "2\n");
+    drop(reader);
+    assert_eq!(tool.ok("prop-get -p rocnt d"), "1\n", "who counted alone counts back alone");
+}
+
+#[test]
+fn qemu_reads_and_writes_through_the_socket() {
+    let qemu_io = or_skip!(debian_program("qemu-io"));
+    let tool = Tool::new();
+    tool.ok("create -s 4m -t vhd d");
+    tool.write("d", 1 << 20, &[7; 4096]);
+    tool.ok("snapshot d@s");
+    let served = Served::start(&tool, "", "d");
+    let mut command = Command::new(qemu_io);
+    command.args(["-f", "raw", "-c", "read -P 7 1M 4k", "-c", "write -P 9 1M 512"]);
+    command.args(["-c", "write -z 1049600 1024", "-c", "flush", "-c", "read -P 9 1M 512"]);
+    command.args(["-c", "read -P 0 1049600 1024", "-c", "read -P 7 1050624 2048"]);
+    command.arg("nbd+unix:///?socket=nbd.sock").current_dir(tool.scratch.path());
+    let outcome = run(&mut command, Duration::from_secs(30));
+    assert!(!outcome.stdout.contains("verification failed"), "{}", outcome.stdout);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    served.end();
+    assert_eq!(tool.read("d", 1 << 20, 512), [9; 512]);
+    tool.ok("rollback d@s");
+    assert_eq!(tool.read("d", 1 << 20, 4096), [7; 4096]);
+}
