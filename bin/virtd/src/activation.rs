@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 
 use rustix::process::{ForeignRawFd, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
-use crate::entry::Entries;
+use crate::entry::{Entries, Way};
 use crate::server::{Door, Socket};
 
 /// The passed sockets that clients come to; none when we were not started for one.
@@ -22,7 +22,7 @@ pub(crate) fn doors(entries: &Entries) -> Result<Vec<Door>, String> {
         }
         let read_only = path.ends_with("-ro");
         let auth = if read_only { entries.auth_unix_ro } else { entries.auth_unix_rw };
-        doors.push(Door { listener: Socket::Unix(listener), read_only, auth });
+        doors.push(Door { listener: Socket::Unix(listener), read_only, auth, way: Way::Unix });
     }
     Ok(doors)
 }

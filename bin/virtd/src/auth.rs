@@ -65,7 +65,7 @@ pub(crate) fn sasl_init(
 }
 
 fn is_encrypted(client: &Client) -> bool {
-    !matches!(client.arrival.way, Way::Unix | Way::Tcp)
+    client.arrival.way == Way::Tls
 }
 
 pub(crate) fn sasl_start(

@@ -1,10 +1,11 @@
 //! A message that arrived: whose it is, who answers it, and where.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use virt_driver::{CallContext, Stream};
 use virt_error::{Code, Error, Origin, Result};
+use virt_transport::tls::ServerTls;
 use virt_wire::{
     Header, Message, MessageStatus, MessageType, Procedure, find, keepalive, lxc, qemu, remote,
 };
@@ -23,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) settings: Settings,
     pub(crate) drivers: Drivers,
     pub(crate) crowd: Arc<Crowd>,
+    /// Where clients come by TLS; can be read anew while we run.
+    pub(crate) tls: Mutex<Option<ServerTls>>,
     pub(crate) passwords: virt_transport::sasl::Passwords,
     pub(crate) pool: Pool,
     /// The loop, for pumps that workers start.

@@ -12,11 +12,13 @@ use virt_error::{Error, Result};
 use virt_wire::{Header, MessageStatus, MessageType, Writer, encode_error};
 
 use virt_transport::sasl::ServerExchange;
+use virt_transport::tls;
 
 use crate::crowd::Crowd;
-use crate::entry::{Arrival, Auth};
+use crate::entry::Arrival;
 use crate::events::Registrations;
 use crate::outbox::{EVENT_BACKLOG_BYTES_MAX, Outbox, STREAM_BACKLOG_BYTES_MAX};
+use crate::secure::Secure;
 use crate::streams::Link;
 
 /// A connected client.
@@ -24,6 +26,7 @@ pub(crate) struct Client {
     pub(crate) socket: UnixStream,
     pub(crate) caller: Caller,
     pub(crate) arrival: Arrival,
+    secure: Option<Box<Secure>>,
     /// It has shown who it is, as far as it was asked to.
     authenticated: AtomicBool,
     outbox: Mutex<Outbox>,
@@ -47,6 +50,7 @@ pub(crate) struct Session {
     /// It is about to show who it is.
     pub(crate) sasl: Option<Box<ServerExchange>>,
     pub(crate) sasl_name: Option<String>,
+    pub(crate) x509_name: Option<String>,
     /// An open is under way.
     pub(crate) opening: bool,
     pub(crate) events: Registrations,
@@ -62,12 +66,18 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Client {
-    pub(crate) fn new(socket: UnixStream, caller: Caller, arrival: Arrival) -> Self {
+    pub(crate) fn new(
+        socket: UnixStream,
+        caller: Caller,
+        arrival: Arrival,
+        secure: Option<tls::Session>,
+    ) -> Self {
         Self {
             socket,
             caller,
             arrival,
-            authenticated: AtomicBool::new(arrival.auth == Auth::None),
+            authenticated: AtomicBool::new(!arrival.asks()),
+            secure: secure.map(|session| Box::new(Secure::new(session))),
             outbox: Mutex::default(),
             waker: Mutex::default(),
             in_flight: AtomicUsize::new(0),
@@ -93,7 +103,9 @@ impl Client {
 
     /// Who calls, with the names it has shown.
     pub(crate) fn named_caller(&self) -> Caller {
-        Caller { sasl_name: self.session().sasl_name.clone(), ..self.caller.clone() }
+        let session = self.session();
+        let (sasl_name, x509_name) = (session.sasl_name.clone(), session.x509_name.clone());
+        Caller { sasl_name, x509_name, ..self.caller.clone() }
     }
 
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
@@ -109,9 +121,17 @@ impl Client {
 
     /// Sends a whole message. A client whose socket fails is given up.
     pub(crate) fn send(&self, message: Vec<u8>, fds: Vec<OwnedFd>) {
-        let mut outbox = lock(&self.outbox);
+        let outbox = lock(&self.outbox);
+        let message = match &self.secure {
+            None => message,
+            Some(secure) => secure.seal(&message),
+        };
+        self.push(outbox, message, fds);
+    }
+
+    fn push(&self, mut outbox: MutexGuard<'_, Outbox>, bytes: Vec<u8>, fds: Vec<OwnedFd>) {
         let was_empty = outbox.is_empty();
-        let sent = outbox.push(self.socket.as_fd(), message, fds);
+        let sent = outbox.push(self.socket.as_fd(), bytes, fds);
         let left = !outbox.is_empty();
         drop(outbox);
         if sent.is_err() {
@@ -119,6 +139,18 @@ impl Client {
         } else if left && was_empty {
             self.wake();
         }
+    }
+
+    /// Sends what the encryption itself has to say.
+    pub(crate) fn send_sealed(&self) {
+        let Some(secure) = &self.secure else { return };
+        let outbox = lock(&self.outbox);
+        let output = secure.take_output();
+        self.push(outbox, output, Vec::new());
+    }
+
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        self.secure.as_deref()
     }
 
     /// [`Client::send`] for an event: a client that lets too many wait is given up.
@@ -320,10 +352,10 @@ mod tests {
         let arrival = Arrival {
             way: crate::entry::Way::Unix,
             read_only: false,
-            auth: Auth::None,
+            auth: crate::entry::Auth::None,
             peer: None,
         };
-        (runtime, Client::new(socket, Caller::default(), arrival), far)
+        (runtime, Client::new(socket, Caller::default(), arrival, None), far)
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use virt_conf::{Conf, ConfError};
 use virt_transport::tcp;
+use virt_transport::tls::{Files, ServerTls, Side};
 
 /// How somebody who comes by a way shows who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ impl Auth {
 pub(crate) enum Way {
     Unix,
     Tcp,
+    Tls,
 }
 
 /// By which door a client came.
@@ -39,6 +41,13 @@ pub(crate) struct Arrival {
     pub(crate) peer: Option<SocketAddr>,
 }
 
+impl Arrival {
+    /// Whether a client has to show anything before it is let in.
+    pub(crate) fn asks(&self) -> bool {
+        self.auth != Auth::None || self.way == Way::Tls
+    }
+}
+
 /// What `libvirtd.conf` says about the ways in.
 #[derive(Clone, Debug)]
 pub(crate) struct Entries {
@@ -46,9 +55,16 @@ pub(crate) struct Entries {
     pub(crate) listen_tls: bool,
     pub(crate) listen_addr: Option<String>,
     pub(crate) tcp_port: u16,
+    pub(crate) tls_port: u16,
     pub(crate) auth_unix_ro: Auth,
     pub(crate) auth_unix_rw: Auth,
     pub(crate) auth_tcp: Auth,
+    pub(crate) auth_tls: Auth,
+    tls_files: Files,
+    tls_verify: bool,
+    tls_sane: bool,
+    /// Whose certificates let in; everybody's that our authority signed where the list is missing.
+    x509_names: Option<Vec<String>>,
     /// Who may come in by SASL; everybody with a password where the list is missing.
     pub(crate) sasl_names: Option<Vec<String>>,
     /// Where the passwords are; in the folder of the configuration where it is missing.
@@ -73,10 +89,13 @@ impl Entries {
             auth_unix_ro: auth("auth_unix_ro", Auth::None)?,
             auth_unix_rw: auth("auth_unix_rw", Auth::None)?,
             auth_tcp: auth("auth_tcp", Auth::Sasl)?,
-            sasl_names: conf
-                .strings("sasl_allowed_username_list")
-                .map_err(shown)?
-                .map(|names| names.into_iter().map(str::to_owned).collect()),
+            auth_tls: auth("auth_tls", Auth::None)?,
+            tls_port: port(conf, file, "tls_port", tcp::TLS_PORT)?,
+            tls_files: files(conf).map_err(shown)?,
+            tls_verify: !switch("tls_no_verify_certificate", false)?,
+            tls_sane: !switch("tls_no_sanity_certificate", false)?,
+            x509_names: names(conf, "tls_allowed_dn_list").map_err(shown)?,
+            sasl_names: names(conf, "sasl_allowed_username_list").map_err(shown)?,
             sasl_file: conf.string("sasl_password_file").map_err(shown)?.map(str::to_owned),
             auth_timeout_s: conf.unsigned32("auth_timeout").map_err(shown)?.unwrap_or(60),
         };
@@ -89,9 +108,42 @@ impl Entries {
 
     /// Whether the list of names lets somebody in.
     pub(crate) fn admits(&self, name: &str) -> bool {
-        let listed = |names: &Vec<String>| names.iter().any(|pattern| glob(pattern, name));
-        self.sasl_names.as_ref().is_none_or(listed)
+        listed(self.sasl_names.as_deref(), name)
     }
+
+    /// Whether the list of certificates lets somebody in.
+    pub(crate) fn admits_certificate(&self, name: &str) -> bool {
+        listed(self.x509_names.as_deref(), name)
+    }
+
+    /// Reads what the files say now.
+    pub(crate) fn server_tls(&self) -> virt_error::Result<ServerTls> {
+        ServerTls::load(&self.tls_files, self.tls_verify, self.tls_sane)
+    }
+}
+
+fn listed(patterns: Option<&[String]>, name: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| glob(pattern, name)))
+}
+
+fn names(conf: &Conf, key: &str) -> Result<Option<Vec<String>>, ConfError> {
+    let names = conf.strings(key)?;
+    Ok(names.map(|names| names.into_iter().map(str::to_owned).collect()))
+}
+
+fn files(conf: &Conf) -> Result<Files, ConfError> {
+    let mut files = Files::usual(Side::Server);
+    for (key, file) in [
+        ("ca_file", &mut files.ca),
+        ("crl_file", &mut files.crl),
+        ("cert_file", &mut files.certificate),
+        ("key_file", &mut files.key),
+    ] {
+        if let Some(path) = conf.string(key)?.filter(|path| !path.is_empty()) {
+            *file = path.into();
+        }
+    }
+    Ok(files)
 }
 
 fn auth(conf: &Conf, file: &str, key: &str, otherwise: Auth) -> Result<Auth, String> {

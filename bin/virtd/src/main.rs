@@ -18,6 +18,7 @@ mod outbox;
 mod pace;
 mod pidfile;
 mod pool;
+mod secure;
 mod serve;
 mod server;
 mod session;
@@ -28,7 +29,7 @@ use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use virt_transport::sasl::{Passwords, Secret};
@@ -36,6 +37,7 @@ use virt_transport::{Listen, tcp};
 
 use args::{Args, Asked};
 use calls::Server;
+use entry::Way;
 use pidfile::PidFile;
 use server::{Door, Socket};
 use settings::Settings;
@@ -126,9 +128,14 @@ fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String
         normal_max: settings.workers_max,
         priority_max: settings.workers_priority,
     };
+    let tls = match args.listen && settings.entries.listen_tls {
+        true => Some(settings.entries.server_tls().map_err(|error| error.to_string())?),
+        false => None,
+    };
     let server = Arc::new(Server {
         drivers: drivers::Drivers::start(&settings),
         crowd: Arc::default(),
+        tls: Mutex::new(tls),
         passwords: Passwords::at(&settings.password_file()),
         settings,
         pool: pool::Pool::new(limits),
@@ -228,7 +235,7 @@ fn doors(args: &Args, settings: &Settings) -> Result<(Vec<Door>, Vec<PathBuf>), 
         let backlog = i32::try_from(settings.clients_queued_max).unwrap_or(i32::MAX);
         let wanted = Listen { path: &path, mode, group, backlog };
         let listener = virt_transport::listen(&wanted).map_err(|error| error.to_string())?;
-        doors.push(Door { listener: Socket::Unix(listener), read_only, auth });
+        doors.push(Door { listener: Socket::Unix(listener), read_only, auth, way: Way::Unix });
         made.push(path);
     }
     if args.listen {
@@ -242,16 +249,13 @@ fn network_doors(settings: &Settings) -> Result<Vec<Door>, String> {
     let entries = &settings.entries;
     let backlog = i32::try_from(settings.clients_queued_max).unwrap_or(i32::MAX);
     let mut doors = Vec::new();
-    if entries.listen_tcp {
-        let host = entries.listen_addr.as_deref();
-        let listeners = tcp::listen(host, entries.tcp_port, backlog);
+    let tcp = (entries.listen_tcp, entries.tcp_port, entries.auth_tcp, Way::Tcp);
+    let tls = (entries.listen_tls, entries.tls_port, entries.auth_tls, Way::Tls);
+    for (_, port, auth, way) in [tcp, tls].into_iter().filter(|(wanted, ..)| *wanted) {
+        let listeners = tcp::listen(entries.listen_addr.as_deref(), port, backlog);
         for listener in listeners.map_err(|error| error.to_string())? {
-            let auth = entries.auth_tcp;
-            doors.push(Door { listener: Socket::Tcp(listener), read_only: false, auth });
+            doors.push(Door { listener: Socket::Tcp(listener), read_only: false, auth, way });
         }
-    }
-    if entries.listen_tls {
-        return Err("listen_tls: TLS is not available yet".to_owned());
     }
     Ok(doors)
 }

@@ -224,16 +224,16 @@ impl Task {
     }
 
     fn receive(&mut self) -> Result<usize, Errno> {
-        receive(&self.client, &mut self.frames, &mut self.fds)
+        receive(&self.server, &self.client, &mut self.frames, &mut self.fds)
     }
 
     /// What comes at once after an answer, if it is worth waiting for; else `EAGAIN`.
     fn receive_next(&mut self) -> Result<usize, Errno> {
         let mut received = Err(Errno::AGAIN);
         if self.client.is_idle() && !self.reads_no_more() {
-            let Self { pace, client, frames, fds, .. } = self;
+            let Self { pace, server, client, frames, fds, .. } = self;
             pace.wait(std::time::Instant::now, || {
-                received = receive(client, frames, fds);
+                received = receive(server, client, frames, fds);
                 received != Err(Errno::AGAIN)
             });
         }
@@ -322,6 +322,7 @@ impl Task {
 
 /// Reads once.
 fn receive(
+    server: &Server,
     client: &Client,
     frames: &mut FrameReader,
     fds: &mut Vec<OwnedFd>,
@@ -330,7 +331,19 @@ fn receive(
         scratch.resize(READ_BYTES, 0);
         let received = fds::receive(client.socket.as_fd(), scratch, fds);
         if let Ok(count) = received {
-            frames.feed(scratch.get(..count).unwrap_or_default());
+            let came = scratch.get(..count).unwrap_or_default();
+            match client.secure() {
+                None => frames.feed(came),
+                Some(secure) => {
+                    secure.open(server, client, came, |plain| frames.feed(plain)).map_err(
+                        |refused| {
+                            let id = client.caller.client_id;
+                            virt_log::error!("rpc.tls", "client {id} is not let in: {refused}");
+                            Errno::CONNABORTED
+                        },
+                    )?;
+                }
+            }
         }
         received
     })

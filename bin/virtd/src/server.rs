@@ -13,9 +13,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 use virt_driver::Caller;
+use virt_transport::tls;
 
 use crate::calls::Server;
-use crate::client::Client;
+use crate::client::{Client, lock};
 use crate::entry::{Arrival, Auth, Way};
 use crate::pool::STUCK_AFTER;
 use crate::serve;
@@ -30,6 +31,7 @@ pub(crate) struct Door {
     pub(crate) listener: Socket,
     pub(crate) read_only: bool,
     pub(crate) auth: Auth,
+    pub(crate) way: Way,
 }
 
 pub(crate) enum Socket {
@@ -84,6 +86,7 @@ struct Entrance {
     listener: Listener,
     read_only: bool,
     auth: Auth,
+    way: Way,
 }
 
 enum Listener {
@@ -97,15 +100,15 @@ impl Entrance {
             Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
             Socket::Tcp(listener) => Listener::Tcp(TcpListener::from_std(listener)?),
         };
-        Ok(Self { listener, read_only: door.read_only, auth: door.auth })
+        Ok(Self { listener, read_only: door.read_only, auth: door.auth, way: door.way })
     }
 
     async fn accept(&self) -> io::Result<(UnixStream, Arrival)> {
-        let (read_only, auth) = (self.read_only, self.auth);
+        let Self { read_only, auth, way, .. } = *self;
         match &self.listener {
             Listener::Unix(listener) => {
                 let (socket, _) = listener.accept().await?;
-                Ok((socket, Arrival { way: Way::Unix, read_only, auth, peer: None }))
+                Ok((socket, Arrival { way, read_only, auth, peer: None }))
             }
             Listener::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
@@ -114,7 +117,7 @@ impl Entrance {
                 // From here on only what all stream sockets have is asked of it.
                 let socket =
                     std::os::unix::net::UnixStream::from(OwnedFd::from(socket.into_std()?));
-                let arrival = Arrival { way: Way::Tcp, read_only, auth, peer: Some(peer) };
+                let arrival = Arrival { way, read_only, auth, peer: Some(peer) };
                 Ok((UnixStream::from_std(socket)?, arrival))
             }
         }
@@ -124,7 +127,7 @@ impl Entrance {
 /// Lets clients in through one door.
 async fn accept(server: Arc<Server>, entrance: Entrance) {
     let crowd = &server.crowd;
-    let asks = entrance.auth != Auth::None;
+    let asks = entrance.auth != Auth::None || entrance.way == Way::Tls;
     loop {
         // Compat: whoever comes above the maximum waits in the socket's queue.
         while crowd.count() >= server.settings.clients_max
@@ -134,9 +137,16 @@ async fn accept(server: Arc<Server>, entrance: Entrance) {
         }
         match entrance.accept().await {
             Ok((socket, arrival)) => {
+                let secure = match secured(&server, arrival.way) {
+                    Ok(secure) => secure,
+                    Err(error) => {
+                        virt_log::error!("rpc.tls", "cannot serve a client: {error}");
+                        continue;
+                    }
+                };
                 let (place, client) = crowd.take(|id| {
                     let caller = caller(&socket, id, arrival.way);
-                    Client::new(socket, caller, arrival)
+                    Client::new(socket, caller, arrival, secure)
                 });
                 let (caller, peer) = (&client.caller, client.arrival.peer);
                 virt_log::debug!("rpc.server", "a client came: {caller:?} {peer:?}");
@@ -155,6 +165,15 @@ async fn accept(server: Arc<Server>, entrance: Entrance) {
             }
         }
     }
+}
+
+/// The encryption for a client that comes by TLS.
+fn secured(server: &Server, way: Way) -> virt_error::Result<Option<tls::Session>> {
+    let tls = match way {
+        Way::Tls => lock(&server.tls).clone(),
+        Way::Unix | Way::Tcp => None,
+    };
+    tls.map(|tls| tls.accept()).transpose()
 }
 
 /// Gives up a client that does not show who it is in time.

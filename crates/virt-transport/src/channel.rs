@@ -1,10 +1,21 @@
 //! A connected way to a daemon: a socket, and what stands between it and the messages.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use virt_error::{Code, Error, Origin, Result};
 
 use crate::fds;
+use crate::tls::{Session, WELCOME};
+
+/// Limit: how long a daemon may take to answer in a handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
+
+const HANDSHAKE_READ_BYTES: usize = 16 << 10;
 
 /// A connected socket of any kind. Sending and receiving may happen at the same time; two who send
 /// at the same time must take turns.
@@ -13,17 +24,52 @@ pub struct Channel {
     /// A stream socket of whatever family: only what all of them have is asked of it.
     socket: UnixStream,
     local: bool,
+    tls: Option<Mutex<Session>>,
 }
 
 impl Channel {
     /// A unix socket to this host: descriptors can be passed.
     pub fn local(socket: UnixStream) -> Self {
-        Self { socket, local: true }
+        Self { socket, local: true, tls: None }
     }
 
     /// Any other stream socket.
     pub fn stream(socket: impl Into<OwnedFd>) -> Self {
-        Self { socket: UnixStream::from(socket.into()), local: false }
+        Self { socket: UnixStream::from(socket.into()), local: false, tls: None }
+    }
+
+    /// An encrypted conversation with a daemon that lets us in.
+    pub fn secure(socket: TcpStream, mut session: Session) -> Result<Self> {
+        let failed = |error: io::Error| Error::io(Origin::Rpc, &error, "TLS handshake failed");
+        socket.set_read_timeout(Some(HANDSHAKE_MAX)).map_err(failed)?;
+        let mut said = Vec::new();
+        let mut raw = [0; HANDSHAKE_READ_BYTES];
+        loop {
+            (&socket).write_all(&session.take_output()).map_err(failed)?;
+            if let (false, Some(&word)) = (session.is_handshaking(), said.first()) {
+                if word != WELCOME {
+                    return Err(unwelcome());
+                }
+                break;
+            }
+            let count = match (&socket).read(&mut raw) {
+                Ok(0) if !session.is_handshaking() => return Err(unconfirmed()),
+                Err(_) if !session.is_handshaking() => return Err(unconfirmed()),
+                read => read.map_err(failed)?,
+            };
+            let came = raw.get(..count).unwrap_or_default();
+            if count == 0 {
+                return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+            }
+            if let Err(error) = session.receive(came, |plain| said.extend_from_slice(plain)) {
+                let _ = (&socket).write_all(&session.take_output());
+                // What the other side has against us is all the same; what we have against it is not.
+                let about_us = !session.is_handshaking() || error.is_alert();
+                return Err(if about_us { unconfirmed() } else { error.into_public() });
+            }
+        }
+        socket.set_read_timeout(None).map_err(failed)?;
+        Ok(Self { tls: Some(Mutex::new(session)), ..Self::stream(socket) })
     }
 
     /// Reads what is there, without waiting, and gives the bytes to `feed`. 0 means the end.
@@ -34,7 +80,13 @@ impl Channel {
         mut feed: impl FnMut(&[u8]),
     ) -> io::Result<usize> {
         let count = fds::receive(self.socket.as_fd(), scratch, passed)?;
-        feed(scratch.get(..count).unwrap_or_default());
+        let raw = scratch.get(..count).unwrap_or_default();
+        match &self.tls {
+            None => feed(raw),
+            Some(tls) => {
+                lock(tls).receive(raw, feed).map_err(io::Error::other)?;
+            }
+        }
         Ok(count)
     }
 
@@ -43,7 +95,15 @@ impl Channel {
         if !passed.is_empty() && !self.local {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        (&self.socket).write_all(message)?;
+        match &self.tls {
+            None => (&self.socket).write_all(message)?,
+            Some(tls) => {
+                // Order: whoever sends has its turn until all is written; so what is sealed first
+                // is written first.
+                let sealed = lock(tls).send(message);
+                (&self.socket).write_all(&sealed)?;
+            }
+        }
         for fd in passed {
             fds::send_fd_waiting(self.socket.as_fd(), fd.as_fd())?;
         }
@@ -55,6 +115,22 @@ impl Channel {
         // Whoever hung up first does not matter.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
+}
+
+/// Compat: what clients are told when a daemon takes neither their certificate nor their name.
+fn unwelcome() -> Error {
+    let detail = "server verification (of our certificate or IP address) failed";
+    Error::new(Code::Rpc, Origin::Rpc, detail)
+}
+
+/// Compat: the same for one that hangs up or complains instead of saying so.
+fn unconfirmed() -> Error {
+    let gone = io::Error::from(rustix::io::Errno::IO);
+    Error::io(Origin::Rpc, &gone, "Unable to read TLS confirmation")
+}
+
+fn lock(session: &Mutex<Session>) -> std::sync::MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AsFd for Channel {

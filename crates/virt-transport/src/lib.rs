@@ -8,6 +8,7 @@ mod listen;
 pub mod sasl;
 mod target;
 pub mod tcp;
+pub mod tls;
 mod uri;
 
 pub use auth_file::AuthFile;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use virt_error::{Code, Error, Origin, Result};
+use virt_transport::tls::ClientTls;
 use virt_transport::{Channel, Target, Transport, tcp};
 
 /// Limit: how long a session daemon may take to answer after it was started.
@@ -19,6 +20,18 @@ pub(crate) fn reach(target: &Target) -> Result<Channel> {
         Transport::Tcp => {
             let port = target.port.unwrap_or(tcp::TCP_PORT);
             tcp::connect(&target.host, port).map(Channel::stream)
+        }
+        Transport::Tls => {
+            let port = target.port.unwrap_or(tcp::TLS_PORT);
+            let folder = target.params.get("pkipath").map(Path::new);
+            // Compat: any number but 0.
+            let switch = |name: &str| match target.params.get(name) {
+                None | Some("") => false,
+                Some(number) => number.parse() != Ok(0),
+            };
+            let (verify, sane) = (!switch("no_verify"), !switch("no_sanity"));
+            let session = ClientTls { folder, verify, sane }.connect(&target.host)?;
+            Channel::secure(tcp::connect(&target.host, port)?, session)
         }
         other => {
             let detail = format!("transport {other:?} is not supported yet");

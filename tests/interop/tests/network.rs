@@ -1,21 +1,14 @@
 //! Both shells and both daemons over TCP and by SASL: who gets in, and what the others are told.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
 use test_support::{
-    Daemon, Outcome, Reference, Scratch, Virtd, debian_program, or_skip, our_program,
+    Daemon, Outcome, Reference, Scratch, Virtd, debian_program, free_port, or_skip, our_program,
     reference_program, run, run_with_input, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// A port that nobody uses now.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
 
 fn conf(port: u16, auth_tcp: &str, auth_unix: &str) -> String {
     format!(

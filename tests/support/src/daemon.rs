@@ -31,6 +31,12 @@ pub fn guests_path() -> &'static str {
     if rustix::process::geteuid().is_root() { "system" } else { "session" }
 }
 
+/// A port that nobody uses now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
 /// Our daemon, with everything it reads and writes below one folder.
 pub struct Virtd {
     base: Scratch,

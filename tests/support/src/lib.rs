@@ -14,7 +14,7 @@ mod scratch;
 mod shell;
 mod wait;
 
-pub use daemon::{Daemon, Reference, Virtd, guests_path, signal};
+pub use daemon::{Daemon, Reference, Virtd, free_port, guests_path, signal};
 pub use rustix::process::Signal;
 
 pub use guest::{Initramfs, linux_domain, tiny_domain, tiny_guest};
