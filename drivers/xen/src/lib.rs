@@ -7,6 +7,7 @@ pub mod formats;
 pub mod libxl;
 pub mod rules;
 pub mod sexpr;
+pub mod xend;
 pub mod xenstore;
 
 pub use formats::{Era, Format, Host, Kind, Toolstack};
