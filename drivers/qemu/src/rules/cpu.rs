@@ -28,7 +28,8 @@ pub(super) fn complete(domain: &mut Domain, default: Option<&str>) {
         None => return,
     };
     cpu.check.get_or_insert(check);
-    if matches!(cpu.mode, Some(Mode::HostPassthrough | Mode::Maximum)) {
+    // Compat: QEMU's own emulation knows nothing of it, and libvirt then says nothing.
+    if cpu.mode == Some(Mode::HostPassthrough) || (kvm && cpu.mode == Some(Mode::Maximum)) {
         cpu.migratable.get_or_insert(OnOff::On);
     }
 }
