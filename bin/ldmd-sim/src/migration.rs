@@ -2,7 +2,7 @@
 
 use std::thread::sleep;
 
-use crate::actions::{Migration, migration_failed, migration_goes_on};
+use crate::actions::{Migration, migration_ends, migration_failed, migration_goes_on};
 use crate::manager::Manager;
 use crate::peer::Peer;
 
@@ -34,14 +34,17 @@ impl Manager {
         if let Some(peer) = &mut peer {
             peer.define(&migration.object)?;
         }
-        let told = migration.notices.iter().try_for_each(|notice| {
+        let mut told = migration.notices.iter().try_for_each(|notice| {
             sleep(migration.pause);
             if !migration_goes_on(&self.machine(), &migration.name) {
-                return Err("The migration was cancelled".to_owned());
+                return cancelled();
             }
             self.publish(std::slice::from_ref(notice));
             Ok(())
         });
+        if told.is_ok() && !migration_ends(&mut self.machine(), &migration.name) {
+            told = cancelled();
+        }
         let name = migration.object.domain.as_deref().unwrap_or(&migration.name);
         match (told, &mut peer) {
             (Ok(()), Some(peer)) if migration.is_active => peer.start(name),
@@ -53,4 +56,8 @@ impl Manager {
             (told, _) => told,
         }
     }
+}
+
+fn cancelled() -> Result<(), String> {
+    Err("The migration was cancelled".to_owned())
 }

@@ -186,6 +186,10 @@ fn read_domain(text: &str) -> Result<Domain, String> {
     let mut domain = Domain::new(number(&root, "number")?, name);
     domain.state = root.attr("state").and_then(State::parse).ok_or("no state")?.settled();
     domain.started_s = number(&root, "started")?;
+    if domain.state == State::Active && domain.started_s == 0 {
+        // It was on its way to another machine without running.
+        domain.state = State::Bound;
+    }
     domain.stays_in_openboot = root.attr("openboot") == Some("yes");
     domain.info = root.child("item").map(read_item).ok_or("no ldom_info")?;
     domain.wanted = read_wanted(root.child("wanted").ok_or("no constraints")?)?;

@@ -193,10 +193,19 @@ pub(crate) fn migration_goes_on(machine: &Machine, name: &str) -> bool {
     machine.domain(name).is_ok_and(|domain| domain.state == State::Suspended)
 }
 
+/// Lets a migration come to its end, unless somebody cancelled it; from here on nobody can.
+pub(crate) fn migration_ends(machine: &mut Machine, name: &str) -> bool {
+    let goes_on = migration_goes_on(machine, name);
+    if goes_on && let Ok(domain) = machine.domain_mut(name) {
+        domain.state = State::Stopping;
+    }
+    goes_on
+}
+
 /// The domain stays; gives what is told of that.
 pub(crate) fn migration_failed(machine: &mut Machine, name: &str) -> Notice {
     if let Ok(domain) = machine.domain_mut(name)
-        && domain.state == State::Suspended
+        && matches!(domain.state, State::Suspended | State::Stopping)
     {
         resume(domain);
     }

@@ -19,7 +19,7 @@ use crate::model::Machine;
 use crate::options::Live;
 
 pub(crate) use domain::NAME_BYTES_MAX;
-pub(crate) use host::{migration_failed, migration_goes_on};
+pub(crate) use host::{migration_ends, migration_failed, migration_goes_on};
 pub(crate) use lifecycle::{guest_panicked, guest_powered_off, guest_reset};
 
 /// The streams of events that a client can register for.
