@@ -19,7 +19,7 @@ element! {
         /// Where among the rules of an interface this filter's stand: `root`, or a protocol's chain.
         chain: String = attr_odd("chain"),
         /// The order among chains; unless said, that of the chain's protocol.
-        priority: Option<String> = attr("priority"),
+        priority: Option<String> = attr_unless_zero("priority"),
         uuid: Option<Uuid> = uuid_or_xml_error("uuid", virt_error::Origin::Nwfilter),
         entries: Vec<Entry> = filter_entries(),
     }
@@ -264,10 +264,10 @@ impl Filter {
         Ok(())
     }
 
-    /// Settles the priority; one that is 0 is not printed.
+    /// Compat: a priority of 0 is not printed, though a protocol's chain has another unless told.
     fn complete_priority(&mut self) -> Result<()> {
         let wrong = |what: String| Err(Error::new(Code::InvalidArg, Origin::Nwfilter, what));
-        let priority = match &self.priority {
+        let priority = match self.priority.as_ref().filter(|text| !text.is_empty()) {
             None => default_priority(&self.chain),
             Some(text) => match parse_number(text, 10).and_then(|n| i32::try_from(n).ok()) {
                 None => return wrong(format!("Could not parse chain priority '{text}'")),
@@ -279,7 +279,7 @@ impl Filter {
                 Some(priority) => priority,
             },
         };
-        self.priority = Some(priority.to_string()).filter(|_| priority != 0);
+        self.priority = Some(priority.to_string());
         Ok(())
     }
 }

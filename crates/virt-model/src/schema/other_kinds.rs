@@ -378,3 +378,13 @@ kind! {
     };
     attrs |field, out| if let Some(unit) = field { out.w.attr(name, unit) };
 }
+
+kind! {
+    /// An attribute that is not printed where it says 0.
+    attr_unless_zero [] (Option<String>; name: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
+    read |element, flags| Ok(element.attr(name).map(str::to_owned));
+    attrs |field, out| if let Some(text) = field.as_ref().filter(|text| *text != "0") {
+        out.w.attr(name, text);
+    };
+}

@@ -95,7 +95,7 @@ fn schema_of(tree: &Element<'_>) -> Option<&'static Schema> {
 }
 
 /// A definition by name: of the table, or of the model.
-pub(crate) fn items_of(name: &str) -> Option<Vec<Item>> {
+pub fn items_of(name: &str) -> Option<Vec<Item>> {
     match shape::definition(name) {
         Some(items) => Some(items.to_vec()),
         None => shape::MODEL.iter().find(|(known, _)| *known == name).map(|(_, items)| items()),
@@ -103,17 +103,26 @@ pub(crate) fn items_of(name: &str) -> Option<Vec<Item>> {
 }
 
 /// What may stand in one element: its description with all conditions decided.
-#[derive(Default)]
-struct Allowed {
-    attrs: Vec<(&'static str, Value, bool)>,
-    children: Vec<(&'static str, Often, Of)>,
-    text: Option<Value>,
-    either: Vec<Vec<&'static str>>,
+#[derive(Debug, Default)]
+pub struct Allowed {
+    /// Name, value, and whether it must be there.
+    pub attrs: Vec<(&'static str, Value, bool)>,
+    pub children: Vec<(&'static str, Often, Of)>,
+    pub text: Option<Value>,
+    /// Groups of children of which one may be there.
+    pub either: Vec<Vec<&'static str>>,
     foreign: bool,
     anything: bool,
 }
 
 impl Allowed {
+    /// What a description allows in this element, which stands in that parent.
+    pub fn of(items: &[Item], element: &Element<'_>, parent: Option<&Element<'_>>) -> Self {
+        let mut allowed = Self::default();
+        allowed.add(items, element, parent, 0);
+        allowed
+    }
+
     fn add(
         &mut self,
         items: &[Item],
@@ -194,8 +203,7 @@ impl<'t> Judge<'t> {
     }
 
     fn element(&mut self, element: &'t Element<'t>, parent: Option<&Element<'_>>, items: &[Item]) {
-        let mut allowed = Allowed::default();
-        allowed.add(items, element, parent, 0);
+        let allowed = Allowed::of(items, element, parent);
         if allowed.anything {
             return;
         }
@@ -320,7 +328,7 @@ const VOCABULARIES: &[(&str, &str)] = &[
 ];
 
 /// Whether a text is what is wanted. Blanks around it do not count.
-fn fits(value: Value, text: &str) -> bool {
+pub fn fits(value: Value, text: &str) -> bool {
     match value {
         Value::Any => true,
         Value::Words(words) => words.contains(&text.trim()),
