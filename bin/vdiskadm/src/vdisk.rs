@@ -152,7 +152,13 @@ impl Vdisk {
             let writable = writable && *name == active;
             let storage = files.storage(name, writable)?;
             let image = virt_disk::open(format, storage, &files, writable);
-            images.push(image.map_err(|error| Failure::disk(&self.folder.join(name), error))?);
+            let failed = |error| Failure::disk(&self.folder.join(name), error);
+            let mut image = image.map_err(failed)?;
+            // A guest that was served before may have had a hand in it.
+            if writable {
+                virt_disk::check_overlaps(&mut *image).map_err(failed)?;
+            }
+            images.push(image);
         }
         Chain::new(images).map_err(|error| Failure::disk(&self.folder, error))
     }

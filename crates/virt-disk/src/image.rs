@@ -153,6 +153,12 @@ pub trait Image: Send {
 
     /// Everything written is wholly in the file, headers too; with `durable` on the disk.
     fn flush(&mut self, durable: bool) -> Result<()>;
+
+    /// Where in its one file the data at `offset` begin, and how far they go on there; `None` where
+    /// the format has but one place for them, or packs them.
+    fn stored_at(&mut self, _offset: u64, _limit: u64) -> Result<Option<(u64, u64)>> {
+        Ok(None)
+    }
 }
 
 /// The checks that every image makes before it looks anything up.

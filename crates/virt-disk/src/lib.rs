@@ -32,6 +32,7 @@ mod file;
 mod image;
 mod meta;
 mod open;
+mod overlap;
 mod qcow2;
 mod raw;
 mod storage;
@@ -48,5 +49,6 @@ pub use image::{
     NewImage, Parent,
 };
 pub use open::{Patch, create, open, probe, retarget};
+pub use overlap::check_overlaps;
 pub use storage::{MemoryStorage, Storage};
 pub use vmdk::flat_name;

@@ -394,4 +394,12 @@ impl Image for Vdi {
         }
         Ok(())
     }
+
+    fn stored_at(&mut self, offset: u64, limit: u64) -> Result<Option<(u64, u64)>> {
+        let (entry, length) = self.locate(offset, limit)?;
+        match entry {
+            FREE | ZERO => Ok(None),
+            entry => Ok(Some((self.place_of(entry)? + offset % self.block_bytes, length))),
+        }
+    }
 }

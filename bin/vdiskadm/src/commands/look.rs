@@ -87,7 +87,11 @@ pub(crate) fn verify(words: &Words) -> Result<()> {
 fn check(folder: &Path) -> Result<()> {
     let vdisk = Vdisk::open(folder, Access::Look)?;
     let disk = vdisk.disk()?;
-    if disk.size_bytes() != vdisk.document.size_bytes()? {
+    let size_bytes = disk.size_bytes();
+    for mut image in disk.into_images() {
+        virt_disk::check_overlaps(&mut *image).map_err(|error| Failure::disk(folder, error))?;
+    }
+    if size_bytes != vdisk.document.size_bytes()? {
         return Err(Failure::new("its size is not the one that it had"));
     }
     Document::kind(&vdisk.document).map(|_| ())

@@ -46,8 +46,9 @@ impl Source {
             }
         };
         let files = Files::new(staging::parent(path));
-        let image = virt_disk::open(format, image, &files, false)
+        let mut image = virt_disk::open(format, image, &files, false)
             .map_err(|error| Failure::disk(path, error))?;
+        virt_disk::check_overlaps(&mut *image).map_err(|error| Failure::disk(path, error))?;
         if image.facts().parent.is_some() {
             let path = path.display();
             return Err(Failure::new(format!("'{path}' is not whole: it stands on another image")));

@@ -326,4 +326,12 @@ impl Image for Qcow2 {
         }
         Ok(())
     }
+
+    fn stored_at(&mut self, offset: u64, limit: u64) -> Result<Option<(u64, u64)>> {
+        let (place, length) = self.locate(offset, limit)?;
+        Ok(match place {
+            Place::At(at) => Some((at, length)),
+            _ => None,
+        })
+    }
 }

@@ -330,4 +330,14 @@ impl Image for Vmdk {
             _ => Ok(()),
         }
     }
+
+    fn stored_at(&mut self, offset: u64, limit: u64) -> Result<Option<(u64, u64)>> {
+        // Of several extents each has a file of its own.
+        let is_one = self.extents.len() == 1;
+        let (body, inside, left) = self.piece(offset)?;
+        match body {
+            Body::Sparse(sparse) if is_one => sparse.stored_at(inside, limit.min(left)),
+            _ => Ok(None),
+        }
+    }
 }

@@ -229,6 +229,15 @@ impl Sparse {
         Ok(Extent::new(length, content))
     }
 
+    /// Where a grain that is not packed begins, and how far the grains go on there.
+    pub(crate) fn stored_at(&mut self, offset: u64, limit: u64) -> Result<Option<(u64, u64)>> {
+        let (place, length) = self.locate(offset, limit)?;
+        Ok(match place {
+            Place::At(at) => Some((at, length)),
+            Place::Absent | Place::Zero | Place::Packed(_) => None,
+        })
+    }
+
     pub(crate) fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut at = offset;
         let mut rest = buffer;

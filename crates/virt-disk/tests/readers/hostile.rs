@@ -1,7 +1,8 @@
 //! Images that lie: each is refused, or read without harm, in little time and memory.
 
 use virt_disk::{
-    Alone, Chain, DiskError, Format, Layout, MemoryStorage, Result, Storage, create, open,
+    Alone, Chain, DiskError, Format, Layout, MemoryStorage, Result, Storage, check_overlaps,
+    create, open,
 };
 
 use crate::disks::{Random, new_image};
@@ -139,4 +140,31 @@ fn an_image_that_is_its_own_parent_is_refused() {
     };
     assert!(Chain::new(vec![layer()]).is_err());
     assert!(Chain::new(vec![layer(), layer()]).is_err());
+}
+
+/// Two entries of a table that lead to one place, in every format.
+#[test]
+fn parts_that_lie_over_one_another_are_refused() {
+    for (format, table, entry) in [
+        // Behind header, descriptor, one directory and its table comes the second directory.
+        (Format::Vmdk, (21 + 1 + 4 + 1) * 512, 4),
+        (Format::Vdi, 512, 4),
+        (Format::Vhd, 1536, 4),
+        (Format::Qcow2, 5 * 65536, 8),
+    ] {
+        let mut bytes = image(format, Layout::Sparse);
+        let check = |bytes: &[u8]| {
+            let storage = Box::new(MemoryStorage::from_bytes(bytes));
+            check_overlaps(&mut *open(format, storage, &Alone, false).unwrap())
+        };
+        check(&bytes).unwrap();
+        let used = bytes[table..]
+            .chunks(entry)
+            .position(|found| found.iter().any(|b| *b != 0) && found.iter().any(|b| *b != 0xff));
+        let from = table + used.unwrap() * entry;
+        let to = if used == Some(0) { from + entry } else { table };
+        bytes.copy_within(from..from + entry, to);
+        let refused = check(&bytes).unwrap_err();
+        assert!(matches!(refused, DiskError::Bad { .. }), "{format}: {refused}");
+    }
 }
