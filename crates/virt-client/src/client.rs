@@ -229,7 +229,7 @@ impl Shared {
     pub(crate) fn send(&self, message: &[u8], fds: &[OwnedFd]) -> Result<()> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.channel.send(message, fds).map_err(|error| {
-            let error = Error::io(Origin::Rpc, &error, "Cannot write data");
+            let error = self.channel.broken(&error, "Cannot write data");
             self.die(error.clone());
             error
         })

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use virt_error::{Error, Origin, Result};
+use virt_error::Result;
 use virt_transport::Channel;
 use virt_wire::{FrameReader, MESSAGE_FDS_MAX, Message, MessageType, Reader};
 
@@ -29,7 +29,7 @@ impl Inbound {
         match channel.receive(&mut self.scratch, &mut self.fds, |bytes| frames.feed(bytes)) {
             Ok(0) => {
                 let eof = std::io::Error::from(Errno::IO);
-                Err(Error::io(Origin::Rpc, &eof, "End of file while reading data"))
+                Err(channel.broken(&eof, "End of file while reading data"))
             }
             Ok(_) => Ok(()),
             Err(error)
@@ -37,7 +37,7 @@ impl Inbound {
             {
                 Ok(())
             }
-            Err(error) => Err(Error::io(Origin::Rpc, &error, "Cannot recv data")),
+            Err(error) => Err(channel.broken(&error, "Cannot recv data")),
         }
     }
 

@@ -11,6 +11,8 @@ use virt_error::{Code, Error, Origin, Result};
 
 use crate::fds;
 use crate::tls::{Session, WELCOME};
+use crate::tunnel::{self, Tunnel};
+use crate::{Target, Transport};
 
 /// Limit: how long a daemon may take to answer in a handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
@@ -25,17 +27,38 @@ pub struct Channel {
     socket: UnixStream,
     local: bool,
     tls: Option<Mutex<Session>>,
+    /// The program that carries the bytes, where one does.
+    tunnel: Option<Mutex<Tunnel>>,
 }
 
 impl Channel {
     /// A unix socket to this host: descriptors can be passed.
     pub fn local(socket: UnixStream) -> Self {
-        Self { socket, local: true, tls: None }
+        Self { socket, local: true, tls: None, tunnel: None }
     }
 
     /// Any other stream socket.
     pub fn stream(socket: impl Into<OwnedFd>) -> Self {
-        Self { socket: UnixStream::from(socket.into()), local: false, tls: None }
+        let socket = UnixStream::from(socket.into());
+        Self { socket, local: false, tls: None, tunnel: None }
+    }
+
+    /// Through `ssh`, or another program that the URI names.
+    pub fn through_program(target: &Target) -> Result<Self> {
+        let (tunnel, socket) = match target.transport {
+            Transport::Ext => tunnel::ext(target)?,
+            _ => tunnel::ssh(target)?,
+        };
+        Ok(Self { tunnel: Some(Mutex::new(tunnel)), ..Self::stream(socket) })
+    }
+
+    /// Why the conversation is over: what the program between complained about, or the error.
+    pub fn broken(&self, error: &io::Error, what: &str) -> Error {
+        let Some(tunnel) = &self.tunnel else { return Error::io(Origin::Rpc, error, what) };
+        let complaint = tunnel.lock().unwrap_or_else(PoisonError::into_inner).complaint();
+        // Compat: always as if it had been read, and had been cut off.
+        let cut_off = io::Error::from(rustix::io::Errno::CONNRESET);
+        Error::io(Origin::Rpc, &cut_off, format_args!("Cannot recv data: {}", complaint.trim_end()))
     }
 
     /// An encrypted conversation with a daemon that lets us in.

@@ -9,6 +9,7 @@ pub mod sasl;
 mod target;
 pub mod tcp;
 pub mod tls;
+mod tunnel;
 mod uri;
 
 pub use auth_file::AuthFile;

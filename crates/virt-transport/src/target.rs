@@ -107,6 +107,8 @@ pub struct Target {
     pub host: String,
     pub port: Option<u16>,
     pub user: Option<String>,
+    pub mode: Mode,
+    pub read_only: bool,
     /// All of the URI's.
     pub params: Params,
     /// The daemon's own socket, on its host.
@@ -156,10 +158,28 @@ impl Target {
             host: uri.server().unwrap_or("localhost").to_owned(),
             port: uri.port,
             user: uri.user.clone(),
+            mode,
+            read_only,
             params: uri.params.clone(),
             socket,
             spawn,
         })
+    }
+}
+
+impl Target {
+    /// Whether a parameter is a number other than 0.
+    pub fn switch(&self, name: &str) -> bool {
+        self.params.get(name).is_some_and(|number| number.parse() != Ok(0) && !number.is_empty())
+    }
+
+    /// What a helper on the daemon's host is told to reach.
+    pub(crate) fn helper_uri(&self) -> String {
+        let mode = self.params.get("mode").map_or(String::new(), |mode| {
+            let mark = if self.name.contains('?') { '&' } else { '?' };
+            format!("{mark}mode={mode}")
+        });
+        format!("{}{mode}", self.name)
     }
 }
 

@@ -15,3 +15,4 @@ mod stream;
 pub use auth::{Ask, Question};
 pub use driver::RemoteDriver;
 pub use open::{Settings, opener};
+pub use reach::reach_local;

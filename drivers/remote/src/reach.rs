@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use virt_error::{Code, Error, Origin, Result};
+use virt_error::Result;
 use virt_transport::tls::ClientTls;
 use virt_transport::{Channel, Target, Transport, tcp};
 
@@ -16,7 +16,7 @@ const SESSION_TIMEOUT_S: &str = "120";
 
 pub(crate) fn reach(target: &Target) -> Result<Channel> {
     match target.transport {
-        Transport::Unix => local(target).map(Channel::local),
+        Transport::Unix => reach_local(target).map(Channel::local),
         Transport::Tcp => {
             let port = target.port.unwrap_or(tcp::TCP_PORT);
             tcp::connect(&target.host, port).map(Channel::stream)
@@ -24,23 +24,18 @@ pub(crate) fn reach(target: &Target) -> Result<Channel> {
         Transport::Tls => {
             let port = target.port.unwrap_or(tcp::TLS_PORT);
             let folder = target.params.get("pkipath").map(Path::new);
-            // Compat: any number but 0.
-            let switch = |name: &str| match target.params.get(name) {
-                None | Some("") => false,
-                Some(number) => number.parse() != Ok(0),
-            };
-            let (verify, sane) = (!switch("no_verify"), !switch("no_sanity"));
+            let (verify, sane) = (!target.switch("no_verify"), !target.switch("no_sanity"));
             let session = ClientTls { folder, verify, sane }.connect(&target.host)?;
             Channel::secure(tcp::connect(&target.host, port)?, session)
         }
-        other => {
-            let detail = format!("transport {other:?} is not supported yet");
-            Err(Error::new(Code::InvalidArg, Origin::Remote, detail))
+        Transport::Ssh | Transport::Ext | Transport::Libssh2 | Transport::Libssh => {
+            Channel::through_program(target)
         }
     }
 }
 
-fn local(target: &Target) -> Result<UnixStream> {
+/// The socket of a daemon on this host; a user's own daemon is started where it does not run.
+pub fn reach_local(target: &Target) -> Result<UnixStream> {
     match virt_transport::connect(&target.socket) {
         Err(error) if target.spawn.is_some() => spawn_daemon(&target.socket)
             .map_err(|why| error.with_hint(format!("no session daemon could be started: {why}"))),
