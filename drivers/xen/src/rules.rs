@@ -98,9 +98,6 @@ impl DomainRules for XenRules<'_> {
             if !matches!(interface.kind, Bridge | Ethernet | Hostdev | Network) {
                 return unsupported(format!("unsupported interface type {}", interface.kind));
             }
-            if interface.ips.len() > 1 && interface.kind != Ethernet {
-                return unsupported("multiple IP addresses not supported on device type bridge");
-            }
         }
         for hostdev in &domain.devices.hostdevs {
             if !matches!(hostdev.kind.as_str(), "pci" | "usb") {

@@ -206,6 +206,8 @@ pub(crate) fn write_xl(domain: &Domain, config: &mut Config) {
             if is_uefi(os) {
                 config.set("bios", "ovmf");
             }
+            let slic = os.acpi_tables.iter().find(|table| table.kind == "slic");
+            config.set_some("acpi_firmware", slic.and_then(|table| table.path.as_deref()));
             write_kernel(os, "cmdline", config);
             config.set("boot", letters(&os.boot));
         }

@@ -187,9 +187,12 @@ pub(crate) fn fields(
     }
     match interface.model_name() {
         Some("netfront") if style.hvm => fields.push(("type", style.netfront.to_owned())),
-        Some(model) => fields.push(("model", model.to_owned())),
-        None if style.hvm && style.ioemu => fields.push(("type", "ioemu".to_owned())),
-        None => {}
+        model => {
+            fields.extend(model.map(|model| ("model", model.to_owned())));
+            if style.hvm && style.ioemu {
+                fields.push(("type", "ioemu".to_owned()));
+            }
+        }
     }
     if let Some(name) = interface.target_dev() {
         fields.push(("vifname", name.to_owned()));

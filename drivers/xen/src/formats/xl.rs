@@ -55,8 +55,6 @@ pub(crate) fn read(config: &Config, kind: Kind, domain: &mut Domain) -> Result<(
 /// What stands before the disks.
 pub(crate) fn write_before_disks(domain: &Domain, kind: Kind, config: &mut Config) -> Result<()> {
     if kind == Kind::Hvm {
-        let slic = domain.os.acpi_tables.iter().find(|table| table.kind == "slic");
-        config.set_some("acpi_firmware", slic.and_then(|table| table.path.as_deref()));
         cpu::write(domain, config)?;
         cpu::write_numa(domain, config);
     }
@@ -135,12 +133,17 @@ fn write_spice(graphics: &Graphics, config: &mut Config) {
     let said = |tree: &Option<Element<'static>>, name: &str| {
         tree.as_ref().and_then(|tree| tree.attr(name)).map(str::to_owned)
     };
-    if let Some(mode) = said(&graphics.mouse, "mode") {
-        config.set_number("spiceagent_mouse", mode == "client");
+    let client = said(&graphics.mouse, "mode").map(|mode| mode == "client");
+    if let Some(client) = client {
+        config.set_number("spiceagent_mouse", client);
     }
-    if said(&graphics.clipboard, "copypaste").as_deref() == Some("yes") {
-        config.set_number("spice_clipboard_sharing", 1);
+    let clipboard = said(&graphics.clipboard, "copypaste").as_deref() == Some("yes");
+    if clipboard || client == Some(true) {
+        // Both work through the guest's agent.
         config.set_number("spicevdagent", 1);
+    }
+    if clipboard {
+        config.set_number("spice_clipboard_sharing", 1);
     }
     config.set_some("keymap", graphics.keymap.as_deref());
 }

@@ -226,7 +226,7 @@ impl fmt::Display for Sexpr {
 }
 
 fn is_plain(text: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || b".-_:/~@".contains(&c);
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b".,-_:/~@".contains(&c);
     !text.is_empty() && text.bytes().all(plain)
 }
 

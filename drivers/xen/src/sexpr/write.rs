@@ -199,7 +199,10 @@ fn devices(domain: &Domain, kind: Kind, out: &mut Out) -> Result<()> {
     for interface in &domain.devices.interfaces {
         out.text.push_str("(device (vif ");
         for (name, value) in vif::fields(interface, style)? {
-            out.quoted(name, &value);
+            match name {
+                "type" => out.word(name, value),
+                _ => out.quoted(name, &value),
+            }
         }
         out.text.push_str("))");
     }
