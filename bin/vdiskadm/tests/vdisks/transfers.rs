@@ -216,3 +216,44 @@ fn an_interrupted_copy_leaves_nothing() {
         assert_eq!(tool.names("d"), ["vdisk.raw", "vdisk.xml"], "{line}");
     }
 }
+
+/// A loop device over a file; detached when dropped.
+struct Loop(String);
+
+impl Loop {
+    fn new(file: &std::path::Path) -> Result<Self, String> {
+        let losetup = debian_program("losetup")?;
+        let mut command = Command::new(losetup);
+        let outcome = run(command.args(["-f", "--show"]).arg(file), Duration::from_secs(10));
+        match outcome.code {
+            Some(0) => Ok(Self(outcome.stdout.trim().to_owned())),
+            _ => Err(format!("no loop device: {}", outcome.stderr.trim())),
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        drop(Command::new("losetup").args(["-d", &self.0]).status());
+    }
+}
+
+#[test]
+fn a_block_device_is_exported_to_and_imported_from() {
+    let tool = Tool::new();
+    let content = filled(&tool, "vhd");
+    // What was there before must not show where the vdisk has holes.
+    let file = tool.scratch.write("device", vec![0xee; 6 << 20]);
+    let device = or_skip!(Loop::new(&file));
+    for kind in ["vdi", "vmdk", "vhd:fixed", "qcow2"] {
+        assert!(tool.fails(&format!("export -x {kind} -d {} d", device.0)).contains("raw"));
+    }
+    tool.ok(&format!("export -x raw -d {} d", device.0));
+    tool.ok(&format!("import -d {} -t vdi new", device.0));
+    let found = tool.content("new");
+    assert!(found[..content.len()] == content, "the device holds what the vdisk shows");
+    assert!(found[content.len()..].iter().all(|byte| *byte == 0xee), "and the rest as before");
+    tool.fails(&format!("import -m -d {} other", device.0));
+    tool.ok("create -s 7m large");
+    assert!(tool.fails(&format!("export -x raw -d {} large", device.0)).contains("too small"));
+}
