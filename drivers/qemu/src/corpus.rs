@@ -19,6 +19,7 @@ use crate::rules::{Lookup, QemuRules};
 pub struct Recorded {
     capabilities: Arc<Capabilities>,
     firmwares: Vec<Firmware>,
+    tpm_versions: &'static [&'static str],
 }
 
 impl Lookup for Recorded {
@@ -32,6 +33,10 @@ impl Lookup for Recorded {
 
     fn firmwares(&self) -> Vec<Firmware> {
         self.firmwares.clone()
+    }
+
+    fn tpm_versions(&self) -> &'static [&'static str] {
+        self.tpm_versions
     }
 }
 
@@ -104,10 +109,38 @@ fn read(capabilities: &Path, firmware: &Path) -> Recorded {
     let capabilities = Capabilities { arch, machines, types, ..Capabilities::default() };
     let folders = ["usr/share/qemu", "etc/qemu", "home/user/.config/qemu"];
     let folders = folders.map(|at| firmware.join(at).join("firmware"));
-    Recorded { capabilities: Arc::new(capabilities), firmwares: firmware::load(&folders) }
+    Recorded {
+        capabilities: Arc::new(capabilities),
+        firmwares: firmware::load(&folders),
+        tpm_versions: &["1.2", "2.0"],
+    }
 }
 
+/// The emulator's abilities that a case can take away, and their devices.
+const ABILITIES: &[(&str, &str)] = &[
+    ("QEMU_CAPS_DEVICE_QEMU_XHCI", "qemu-xhci"),
+    ("QEMU_CAPS_NEC_USB_XHCI", "nec-usb-xhci"),
+    ("QEMU_CAPS_ICH9_USB_EHCI1", "ich9-usb-ehci1"),
+];
+
 impl Recorded {
+    /// The same as one case changes it: its columns `extra` and `config`.
+    #[must_use]
+    pub fn changed(&self, extra: &str, config: &str) -> Self {
+        let mut capabilities = (*self.capabilities).clone();
+        let (_, less) = extra.split_once("qemu_caps_del=").unwrap_or_default();
+        let gone = |kind: &String| {
+            ABILITIES.iter().any(|(name, device)| device == kind && less.contains(name))
+        };
+        capabilities.types.retain(|kind| !gone(kind));
+        let one = config.contains("FAKE_TPM_VERSION=TPM_VER_2_0");
+        Self {
+            capabilities: Arc::new(capabilities),
+            firmwares: self.firmwares.clone(),
+            tpm_versions: if one { &["2.0"] } else { self.tpm_versions },
+        }
+    }
+
     /// Reads the emulator's abilities from libvirt's cache of them, and the firmwares below a folder.
     pub fn read(capabilities: &Path, firmware: &Path) -> Self {
         read(capabilities, firmware)

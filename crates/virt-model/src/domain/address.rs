@@ -137,6 +137,12 @@ impl Pci {
         self.domain == 0 && self.bus == 0 && self.slot == 0 && self.function == 0
     }
 
+    /// Whether it is the same function of the same device.
+    pub fn same_place(&self, other: &Self) -> bool {
+        let place = |at: &Self| (at.domain, at.bus, at.slot, at.function);
+        place(self) == place(other)
+    }
+
     /// Prints the attributes.
     pub fn write(&self, out: &mut Out) {
         out.w.attr("domain", &format!("0x{:04x}", self.domain));

@@ -197,9 +197,10 @@ impl ChardevSource {
         let mut source = Self { kind, ..Self::default() };
         let sources_max = if kind == ChardevType::Udp { 2 } else { 1 };
         if element.children_named("source").count() > sources_max {
-            return Err(error::xml(
-                "only one source element is allowed for this type of character device",
-            ));
+            return Err(error::xml(match sources_max {
+                1 => "only one source element is allowed for this type of character device",
+                _ => "only two source elements are allowed for character device",
+            }));
         }
         for from in element.children_named("source") {
             source.read_source(from, flags)?;
@@ -253,6 +254,11 @@ impl ChardevSource {
             ChardevType::Null | ChardevType::Vc | ChardevType::Stdio | ChardevType::SpiceVmc => {}
         }
         self.reconnect = kinds::child::read(from, flags, "reconnect")?;
+        if let (Some(Reconnect { enabled: YesNo::Yes, timeout_s: None }), Some(reconnect)) =
+            (&self.reconnect, from.child("reconnect"))
+        {
+            return Err(error::missing_attribute(reconnect, "timeout"));
+        }
         self.seclabels.extend(from.children_named("seclabel").map(Element::to_static));
         Ok(())
     }
@@ -268,18 +274,9 @@ impl ChardevSource {
             ChardevType::Tcp if self.host.is_none() => "host",
             ChardevType::Tcp | ChardevType::Udp if self.service.is_none() => "service",
             ChardevType::SpicePort if self.channel.is_none() => "channel",
-            _ => return self.validate_reconnect(),
+            _ => return Ok(()),
         };
         Err(error::internal(format!("Missing source {missing} attribute for char device")))
-    }
-
-    fn validate_reconnect(&self) -> Result<()> {
-        match &self.reconnect {
-            Some(Reconnect { enabled: YesNo::Yes, timeout_s: None }) => {
-                Err(error::xml("missing timeout for chardev with reconnect enabled"))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn socket(out: &mut Out, mode: SocketMode, host: &Option<String>, service: &Option<String>) {

@@ -11,16 +11,21 @@ use crate::domain::{Device, Domain, DomainRules, LifecycleAction, VirtType, disp
 use crate::schema::error;
 use crate::schema::text::Mac;
 
-pub(super) fn memory(domain: &mut Domain) -> Result<()> {
-    let cells: u64 = domain
-        .cpu
-        .iter()
-        .filter_map(|cpu| cpu.numa.as_ref())
-        .flat_map(|numa| &numa.cells)
-        .map(|cell| cell.memory_kib)
-        .fold(0, u64::saturating_add);
-    if domain.memory.kib == 0 {
-        domain.memory.kib = cells;
+/// How much memory there is: what is said, or what the cells and the modules have together.
+///
+/// Compat: a new definition always has the sum, whatever it says.
+pub(super) fn memory(domain: &mut Domain, new: bool) -> Result<()> {
+    let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
+    let numa = domain.cpu.iter().filter_map(|cpu| cpu.numa.as_ref());
+    let cells = sum(&mut numa.flat_map(|numa| &numa.cells).map(|cell| cell.memory_kib));
+    let memories = domain.devices.memories.iter();
+    let modules = sum(&mut memories.filter_map(|memory| memory.target.size_kib));
+    if cells > 0 && (new || domain.memory.kib == 0) {
+        domain.memory.kib = cells.saturating_add(modules);
+    } else if cells == 0 && modules > domain.memory.kib {
+        return Err(error::unsupported(
+            "Total size of memory devices exceeds the total memory size",
+        ));
     }
     if domain.memory.kib == 0 {
         return Err(error::xml(

@@ -63,7 +63,7 @@ fn listen_back_compat(graphics: &mut Graphics) -> Result<()> {
                 None => listen.address = Some(address),
                 Some(inner) if *inner == address => {}
                 Some(inner) => {
-                    return Err(error::xml(format!(
+                    return Err(error::unsupported(format!(
                         "graphics 'listen' attribute '{address}' must match 'address' attribute of first listen element (found '{inner}')"
                     )));
                 }
@@ -76,7 +76,7 @@ fn listen_back_compat(graphics: &mut Graphics) -> Result<()> {
         match graphics.listens.first_mut() {
             Some(listen) if listen.kind == ListenType::Socket => match &listen.socket {
                 Some(inner) if inner != socket => {
-                    return Err(error::xml(format!(
+                    return Err(error::unsupported(format!(
                         "graphics 'socket' attribute '{socket}' must match 'socket' attribute of first listen element (found '{inner}')"
                     )));
                 }

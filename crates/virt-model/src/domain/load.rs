@@ -38,7 +38,7 @@ impl Domain {
             self.uuid = Some(rules.random_uuid());
         }
         rules.before_defaults(self, flags)?;
-        defaults::memory(self)?;
+        defaults::memory(self, flags.abi_update)?;
         numa::complete(self);
         defaults::vcpus(self);
         scheduling::complete(self)?;

@@ -1,5 +1,6 @@
 //! The domain document: its top, and how it is read and printed.
 
+mod abi;
 pub mod address;
 pub mod backing;
 pub mod boot;

@@ -183,6 +183,9 @@ impl<'a> Claims<'a> {
     }
 
     fn claim(&mut self, vcpus: &'a NumberSet) -> Result<()> {
+        if self.has(vcpus) {
+            return xml_error("Identical vcpus in cachetunes found");
+        }
         for vcpu in vcpus.iter() {
             if !self.taken.insert(vcpu) {
                 return xml_error("Overlapping vcpus in resctrls");
@@ -197,7 +200,7 @@ fn inside<'a>(vcpus: &NumberSet, monitors: impl Iterator<Item = &'a NumberSet>) 
     let mut seen = BTreeSet::new();
     for monitor in monitors {
         if monitor.iter().any(|vcpu| !vcpus.contains(vcpu)) {
-            return xml_error("Vcpus of monitor must be a subset of those of its owner");
+            return Err(error::invalid_arg("Monitor vcpus conflicts with allocation"));
         }
         if !seen.insert(monitor.iter().collect::<Vec<_>>()) {
             return xml_error("Identical vcpus in monitors found");
@@ -211,12 +214,10 @@ fn caches(tune: &Cachetune) -> Result<()> {
     for cache in &tune.caches {
         let (level, id, kind) = (cache.level, cache.id, cache.kind);
         let kinds = seen.entry((id, level)).or_default();
-        if kinds.contains(&kind) {
-            return xml_error(format!(
-                "Identical cache type {kind} for level {level} and cache id {id}"
-            ));
-        }
-        if kinds.contains(&CacheType::Both) || kind == CacheType::Both && !kinds.is_empty() {
+        if kinds.contains(&kind)
+            || kinds.contains(&CacheType::Both)
+            || kind == CacheType::Both && !kinds.is_empty()
+        {
             return xml_error(format!(
                 "Colliding cache allocations for cache level '{level}' id '{id}', type '{kind}'"
             ));

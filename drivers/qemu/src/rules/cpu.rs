@@ -28,8 +28,15 @@ pub(super) fn complete(domain: &mut Domain, default: Option<&str>) {
         None => return,
     };
     cpu.check.get_or_insert(check);
-    // Compat: QEMU's own emulation knows nothing of it, and libvirt then says nothing.
-    if cpu.mode == Some(Mode::HostPassthrough) || (kvm && cpu.mode == Some(Mode::Maximum)) {
-        cpu.migratable.get_or_insert(OnOff::On);
+    // Compat: QEMU's own emulation knows nothing of it: of the best that there is libvirt then says
+    // nothing, and of the host's own that it cannot be migrated.
+    match cpu.mode {
+        Some(Mode::HostPassthrough) => {
+            cpu.migratable.get_or_insert(if kvm { OnOff::On } else { OnOff::Off });
+        }
+        Some(Mode::Maximum) if kvm => {
+            cpu.migratable.get_or_insert(OnOff::On);
+        }
+        _ => {}
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use virt_model::domain::address::{Address, Master, VirtioSerial};
 use virt_model::domain::chardev::{ChannelType, ChardevType, Name};
 use virt_model::domain::controller::{Controller, ControllerType};
+use virt_model::domain::cpu::{Cell, Numa};
 use virt_model::domain::devices::{
     Audio, AudioType, BalloonModel, Devices, Input, InputBus, InputType, Iommu, Memballoon,
     PanicModel, SoundModel, Watchdog, WatchdogModel,
@@ -15,7 +16,7 @@ use virt_model::domain::graphics::{Graphics, GraphicsType};
 use virt_model::domain::interface::{InterfaceModel, InterfaceType};
 use virt_model::domain::small::{MemoryDevice, MemoryModel, ShmemMsi, TpmBackendType};
 use virt_model::domain::source::StorageSource;
-use virt_model::domain::{DeviceInfo, Domain};
+use virt_model::domain::{Cpu, DeviceInfo, Domain};
 use virt_model::{NumberSet, OnOff};
 
 use super::Chipset;
@@ -40,9 +41,9 @@ pub(super) fn controllers(domain: &mut Domain, capabilities: &Capabilities) {
             add(ControllerType::Pci, Some("pci-root"));
         }
         Chipset::Q35 => {
-            let modern = ["qemu-xhci", "nec-xhci"].into_iter().find(|name| capabilities.has(name));
-            if modern.is_some() {
-                add(ControllerType::Usb, modern);
+            let modern = [("qemu-xhci", "qemu-xhci"), ("nec-usb-xhci", "nec-xhci")];
+            if let Some((_, model)) = modern.iter().find(|(device, _)| capabilities.has(device)) {
+                add(ControllerType::Usb, Some(model));
             }
             add(ControllerType::Sata, None);
             add(ControllerType::Pci, Some("pcie-root"));
@@ -68,7 +69,7 @@ pub(super) fn inputs(domain: &mut Domain) {
 }
 
 /// Fills in what is left open, in every kind of device.
-pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities) {
+pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities, tpms: &[&str]) {
     let chipset = Chipset::of_domain(domain);
     let devices = &mut domain.devices;
     for disk in &mut devices.disks {
@@ -91,7 +92,7 @@ pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities) {
             model.kind = Some(name.into());
         }
     }
-    small(devices);
+    small(devices, tpms);
     serials(domain);
     audio_balloon_watchdog(domain, chipset);
     virtio_serial_ports(domain);
@@ -169,7 +170,7 @@ fn encryption(disk: &mut Disk) {
 const SHMEM_BYTES: u64 = 4 << 20;
 
 /// What the late devices leave open.
-fn small(devices: &mut Devices) {
+fn small(devices: &mut Devices, tpms: &[&str]) {
     for redirdev in devices.redirdevs.iter_mut().filter(|r| r.source.kind == ChardevType::Dbus) {
         redirdev.source.channel.get_or_insert_with(|| "org.qemu.usbredir".into());
     }
@@ -184,7 +185,8 @@ fn small(devices: &mut Devices) {
     }
     for tpm in &mut devices.tpms {
         let model = tpm.model.get_or_insert_with(|| "tpm-tis".into());
-        let version = if model == "tpm-tis" { "1.2" } else { "2.0" };
+        let old = model == "tpm-tis" && (tpms.contains(&"1.2") || tpms.is_empty());
+        let version = if old { "1.2" } else { "2.0" };
         if let Some(backend) = &mut tpm.backend
             && backend.kind == TpmBackendType::Emulator
         {
@@ -248,6 +250,21 @@ pub(super) fn remapping(domain: &mut Domain, new: bool) {
         let ioapic = || Driver { driver: "qemu".into() };
         domain.features.ioapic.get_or_insert_with(ioapic);
     }
+}
+
+/// Memory is plugged into a NUMA cell, so there must be one.
+pub(super) fn numa_for_plugging(domain: &mut Domain) {
+    let there = domain.cpu.as_ref().is_some_and(|cpu| cpu.numa.is_some());
+    let Some(last) = domain.vcpu.count.checked_sub(1).filter(|_| !there) else { return };
+    if domain.max_memory.is_none() || domain.memory.kib == 0 {
+        return;
+    }
+    let cpus = Some(NumberSet::from_numbers(0..=last as usize));
+    let modules = domain.devices.memories.iter().filter_map(|memory| memory.target.size_kib);
+    let memory_kib = domain.memory.kib.saturating_sub(modules.fold(0, u64::saturating_add));
+    let cell = Cell { id: Some(0), cpus, memory_kib, ..Cell::default() };
+    let cpu = domain.cpu.get_or_insert_with(Cpu::default);
+    cpu.numa = Some(Numa { cells: vec![cell], ..Numa::default() });
 }
 
 /// Processors that no NUMA cell has go to the first.

@@ -1,6 +1,7 @@
 //! Which firmware a guest gets: the best installed one that fits what the document says, spelled out
 //! so that it stays the same.
 
+use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::Domain;
 use virt_model::domain::boot::{Firmware as Choice, FirmwareFeature, Loader, LoaderType, Nvram};
 use virt_model::domain::features::Smm;
@@ -21,15 +22,23 @@ pub(super) const NVRAM_DIR: &str = "/var/lib/libvirt/qemu/nvram";
 
 /// Fills in image, template and variables.
 ///
-/// Compat: nothing that fits is no error here; starting the guest is what fails then.
-pub(super) fn complete(domain: &mut Domain, installed: &[Firmware], nvram: &str, new: bool) {
-    if domain.os.firmware.is_none() && domain.os.loader.is_none() {
-        return;
-    }
+/// Compat: that nothing fits is an error of a new definition; an older one fails when it starts.
+pub(super) fn complete(
+    domain: &mut Domain,
+    installed: &[Firmware],
+    nvram: &str,
+    new: bool,
+) -> Result<()> {
     let found = installed.iter().find(|firmware| fits(domain, firmware, new));
     match found {
         Some(firmware) => take(domain, firmware),
         None => {
+            if let Some(choice) = domain.os.firmware.filter(|_| new) {
+                let detail = format!(
+                    "Unable to find '{choice}' firmware that is compatible with the current configuration"
+                );
+                return Err(Error::new(Code::OperationFailed, Origin::Qemu, detail));
+            }
             if let Some(loader) = &mut domain.os.loader
                 && loader.path.is_some()
             {
@@ -43,6 +52,7 @@ pub(super) fn complete(domain: &mut Domain, installed: &[Firmware], nvram: &str,
     if found.is_some() || domain.os.firmware.is_none() {
         variables(domain, nvram);
     }
+    Ok(())
 }
 
 /// What the document asks for that is a feature of the image.

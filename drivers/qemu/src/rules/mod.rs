@@ -66,6 +66,12 @@ pub(crate) trait Lookup {
             .to_vec()
     }
 
+    /// The versions of TPM that can be emulated.
+    fn tpm_versions(&self) -> &'static [&'static str] {
+        // Limit: distributions build it with both; what it lacks shows when it is started.
+        if Path::new("/usr/bin/swtpm").exists() { &["1.2", "2.0"] } else { &[] }
+    }
+
     /// Where the variables of guests with EFI are kept.
     fn nvram_dir(&self) -> PathBuf {
         PathBuf::from(firmware::NVRAM_DIR)
@@ -137,6 +143,9 @@ impl DomainRules for QemuRules<'_> {
         domain.check_firmware(flags)?;
         let capabilities = self.of(domain)?;
         devices::controllers(domain, &capabilities);
+        if flags.abi_update {
+            devices::numa_for_plugging(domain);
+        }
         devices::inputs(domain);
         Ok(())
     }
@@ -149,22 +158,22 @@ impl DomainRules for QemuRules<'_> {
         if domain.os.firmware.is_some() || domain.os.loader.is_some() {
             let nvram = self.0.nvram_dir();
             let new = flags.abi_update;
-            firmware::complete(domain, &self.0.firmwares(), &nvram.to_string_lossy(), new);
+            firmware::complete(domain, &self.0.firmwares(), &nvram.to_string_lossy(), new)?;
         }
         devices::stray_vcpus(domain);
         devices::remapping(domain, flags.abi_update);
-        devices::complete(domain, &capabilities);
+        devices::complete(domain, &capabilities, self.0.tpm_versions());
         let dirs = self.0.channel_dirs();
         devices::channels(domain, &dirs, flags.inactive);
         domain.check_places()?;
-        seclabels(domain);
+        seclabels(domain)?;
         pci::assign(domain)?;
         usb::assign(&mut domain.devices, flags.abi_update)
     }
 
     fn validate(&self, domain: &Domain) -> Result<()> {
         let capabilities = self.of(domain)?;
-        validate::check(domain, &capabilities)
+        validate::check(domain, &capabilities, self.0.tpm_versions())
     }
 
     fn owns_namespace(&self, uri: &str) -> bool {
@@ -182,12 +191,15 @@ impl DomainRules for QemuRules<'_> {
     }
 }
 
-/// Compat: a label that names no model asks for none.
-fn seclabels(domain: &mut Domain) {
+/// Compat: a label that names no model asks for none, unless it says what it should be.
+fn seclabels(domain: &mut Domain) -> Result<()> {
     for label in domain.seclabels.iter_mut().filter(|label| label.model.is_none()) {
-        if matches!(label.kind, Some(SeclabelType::Dynamic | SeclabelType::None)) {
-            label.kind = Some(SeclabelType::None);
-            (label.model, label.relabel) = (Some("none".into()), None);
+        if !matches!(label.kind, Some(SeclabelType::Dynamic | SeclabelType::None)) {
+            let what = "missing security model in domain seclabel";
+            return Err(Error::new(Code::XmlError, Origin::Security, what));
         }
+        label.kind = Some(SeclabelType::None);
+        (label.model, label.relabel) = (Some("none".into()), None);
     }
+    Ok(())
 }

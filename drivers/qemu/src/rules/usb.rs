@@ -71,8 +71,10 @@ pub(super) fn assign(devices: &mut Devices, new: bool) -> Result<()> {
         }
     }
     for (info, hub) in users(devices) {
-        if let (Address::Usb(at @ Usb { port: Some(_), .. }), false) = (&info.address, hub) {
-            take(&mut tree, at)?;
+        match (&info.address, hub) {
+            (Address::Usb(at @ Usb { port: Some(_), .. }), false) => take(&mut tree, at)?,
+            (Address::Usb(at @ Usb { port: None, .. }), _) if new => has_bus(&tree, at.bus)?,
+            _ => {}
         }
     }
     if !new || tree.is_empty() {
@@ -139,6 +141,13 @@ fn roots(controllers: &[Controller]) -> Vec<Ports> {
     all
 }
 
+fn has_bus(tree: &[Ports], bus: u32) -> Result<()> {
+    if tree.iter().any(|ports| ports.bus == bus) {
+        return Ok(());
+    }
+    xml(format!("USB bus {bus} requested but no controller with that index is present"))
+}
+
 fn take(tree: &mut [Ports], at: &Usb) -> Result<()> {
     let port = at.port.as_deref().unwrap_or_default();
     let path = path_of(port);
@@ -201,10 +210,14 @@ fn add_hubs(devices: &mut Devices, tree: &[Ports]) {
     let all = users(devices);
     let hubs = all.iter().filter(|(info, hub)| *hub && waiting(info)).count();
     let wanted = all.iter().filter(|(info, _)| waiting(info)).count();
-    let mut room = free.saturating_add(hubs.saturating_mul(HUB_PORTS as usize));
-    while room > 0 && room < wanted {
+    let room = free.saturating_add(hubs.saturating_mul(HUB_PORTS as usize));
+    if room == 0 || room >= wanted {
+        return;
+    }
+    // Compat: one port more than is needed.
+    let missing = wanted.saturating_sub(room).saturating_add(1);
+    for _ in 0..missing.div_ceil(HUB_PORTS as usize - 1) {
         devices.hubs.push(Hub { kind: "usb".into(), info: DeviceInfo::default() });
-        room = room.saturating_add(HUB_PORTS as usize).saturating_sub(1);
     }
 }
 
@@ -214,19 +227,19 @@ fn users(devices: &mut Devices) -> Vec<(&mut DeviceInfo, bool)> {
     all.extend(devices.hubs.iter_mut().map(|hub| (&mut hub.info, true)));
     let on_usb = |disk: &&mut virt_model::domain::Disk| disk.target.bus == Some(DiskBus::Usb);
     all.extend(devices.disks.iter_mut().filter(on_usb).map(|disk| (&mut disk.info, false)));
-    let inputs = devices.inputs.iter_mut().filter(|input| input.bus == Some(InputBus::Usb));
-    all.extend(inputs.map(|input| (&mut input.info, false)));
+    let nets = devices.interfaces.iter_mut().filter(|net| net.model_name() == Some("usb-net"));
+    all.extend(nets.map(|net| (&mut net.info, false)));
+    let sounds = devices.sounds.iter_mut().filter(|sound| sound.model == SoundModel::Usb);
+    all.extend(sounds.map(|sound| (&mut sound.info, false)));
     let hostdevs = devices.hostdevs.iter_mut().filter(|hostdev| hostdev.kind == "usb");
     all.extend(hostdevs.map(|hostdev| (&mut hostdev.info, false)));
-    all.extend(devices.redirdevs.iter_mut().map(|redirdev| (&mut redirdev.info, false)));
     let readers = devices.controllers.iter_mut().filter(|c| c.kind == ControllerType::Ccid);
     all.extend(readers.map(|reader| (&mut reader.info, false)));
     let serials = devices.serials.iter_mut();
     let serials = serials.filter(|s| s.target.kind.as_deref() == Some("usb-serial"));
     all.extend(serials.map(|serial| (&mut serial.info, false)));
-    let nets = devices.interfaces.iter_mut().filter(|net| net.model_name() == Some("usb-net"));
-    all.extend(nets.map(|net| (&mut net.info, false)));
-    let sounds = devices.sounds.iter_mut().filter(|sound| sound.model == SoundModel::Usb);
-    all.extend(sounds.map(|sound| (&mut sound.info, false)));
+    let inputs = devices.inputs.iter_mut().filter(|input| input.bus == Some(InputBus::Usb));
+    all.extend(inputs.map(|input| (&mut input.info, false)));
+    all.extend(devices.redirdevs.iter_mut().map(|redirdev| (&mut redirdev.info, false)));
     all
 }

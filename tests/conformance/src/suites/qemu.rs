@@ -33,8 +33,8 @@ fn print(domain: &Domain, inactive: bool) -> String {
 pub(super) fn xmlconf(suite: &Suite, case: &Case) -> Vec<Check> {
     let abi_update = case.column("extra").contains("ABI_UPDATE");
     let flags = ParseFlags { inactive: true, abi_update, ..ParseFlags::default() };
-    let domain =
-        suite.input(case, 0).and_then(|text| recorded(suite).load(&text, flags).map_err(message));
+    let recorded = recorded(suite).changed(case.column("extra"), case.column("config"));
+    let domain = suite.input(case, 0).and_then(|text| recorded.load(&text, flags).map_err(message));
     let shown = || domain.as_ref().map(|domain| print(domain, true)).map_err(Clone::clone);
     let mut checks = Vec::new();
     if case.result == "parse-error" {
@@ -48,7 +48,7 @@ pub(super) fn xmlconf(suite: &Suite, case: &Case) -> Vec<Check> {
     let argv = domain
         .as_ref()
         .map_err(Clone::clone)
-        .and_then(|domain| recorded(suite).command_line(domain).map_err(message));
+        .and_then(|domain| recorded.command_line(domain).map_err(message));
     if case.result == "error" {
         checks.push(Check { kind: Some("argv"), verdict: refusal(suite, case, argv) });
     } else if let Some(wanted) = suite.expected(case, ".args") {

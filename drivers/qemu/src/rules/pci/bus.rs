@@ -260,13 +260,19 @@ impl Buses {
         }
     }
 
-    /// Makes all controllers up to the highest bus that is named.
-    pub(super) fn fill(&mut self, last: u32) {
-        let model = if self.express() { "pcie-root-port" } else { "pci-bridge" };
-        let Some(kind) = Kind::of(model) else { return };
+    /// Makes all controllers up to the highest bus that is named; those in `old` are for older devices.
+    pub(super) fn fill(&mut self, last: u32, old: &[u32]) {
+        let express = self.express();
         for index in (1..=last.min(BUS_MAX)).filter(|index| !self.has(*index)).collect::<Vec<_>>() {
-            self.push(index, kind);
-            self.added.push((index, kind.model));
+            let model = match (express, old.contains(&index)) {
+                (false, _) => "pci-bridge",
+                (true, false) => "pcie-root-port",
+                (true, true) => "pcie-to-pci-bridge",
+            };
+            if let Some(kind) = Kind::of(model) {
+                self.push(index, kind);
+                self.added.push((index, model));
+            }
         }
     }
 }

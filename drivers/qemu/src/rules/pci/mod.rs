@@ -20,7 +20,7 @@ use virt_model::domain::graphics::VideoType;
 use virt_model::domain::{Device, DeviceInfo, Devices, Domain};
 
 use super::Chipset;
-use bus::{Buses, Kind, Need, no_room};
+use bus::{Buses, Kind, Need, Plug, no_room};
 
 /// Limit: rounds of making controllers and placing everything anew; each makes some.
 const ROUNDS_MAX: usize = 16;
@@ -32,12 +32,12 @@ pub(super) fn assign(domain: &mut Domain) -> Result<()> {
         return Ok(());
     }
     check_root(&domain.devices, chipset)?;
-    built_in(domain, chipset);
+    built_in(domain, chipset)?;
     // Compat: one port stays free, unless the document names buses by itself.
     let named = domain.devices.controllers.iter().any(|c| is_bus(c) && c.index != Some(0));
     let mut spared = named;
     for _ in 0..ROUNDS_MAX {
-        let mut plan = Plan::new(&domain.devices, chipset)?;
+        let mut plan = Plan::new(&mut domain.devices, chipset)?;
         let places = plan.place_all(&mut domain.devices, chipset)?;
         let ports = plan.buses.added.iter().any(|(_, model)| *model == "pcie-root-port");
         if plan.buses.added.is_empty() {
@@ -79,7 +79,7 @@ fn is_bus(controller: &Controller) -> bool {
 }
 
 /// Devices of the chipset, and the first video card, have places of their own.
-fn built_in(domain: &mut Domain, chipset: Chipset) {
+fn built_in(domain: &mut Domain, chipset: Chipset) -> Result<()> {
     let q35 = chipset == Chipset::Q35;
     let taken = |devices: &Devices, slot: u32| {
         devices.addresses().any(|address| match address {
@@ -88,15 +88,22 @@ fn built_in(domain: &mut Domain, chipset: Chipset) {
         })
     };
     let devices = &mut domain.devices;
-    for controller in &mut devices.controllers {
-        if !wanted(&controller.info) || controller.index != Some(0) {
-            continue;
-        }
+    for controller in devices.controllers.iter_mut().filter(|c| c.index == Some(0)) {
         let uhci = controller.model.as_deref() == Some("piix3-uhci");
-        match (controller.kind, q35) {
-            (ControllerType::Sata, true) => put(&mut controller.info, 0x1f, 2),
-            (ControllerType::Ide, false) => put(&mut controller.info, 1, 1),
-            (ControllerType::Usb, false) if uhci => put(&mut controller.info, 1, 2),
+        let (slot, function, what) = match (controller.kind, q35) {
+            (ControllerType::Sata, true) => (0x1f, 2, "Primary SATA controller"),
+            (ControllerType::Ide, false) => (1, 1, "Primary IDE controller"),
+            (ControllerType::Usb, false) if uhci => (1, 2, "PIIX3 USB controller at index 0"),
+            _ => continue,
+        };
+        let here = Pci { slot, function, ..Pci::default() };
+        match &controller.info.address {
+            _ if wanted(&controller.info) => put(&mut controller.info, slot, function),
+            Address::Pci(at) if !at.same_place(&here) => {
+                let place = format!("0:0:{slot:x}.{function}");
+                let detail = format!("{what} must have PCI address {place}");
+                return Err(Error::internal(Origin::Domain, detail));
+            }
             _ => {}
         }
     }
@@ -119,6 +126,7 @@ fn built_in(domain: &mut Domain, chipset: Chipset) {
             put(&mut sound.info, 0x1b, 0);
         }
     }
+    Ok(())
 }
 
 /// The chipset's two USB 2 controllers with their companions.
@@ -150,6 +158,8 @@ fn wanted(info: &DeviceInfo) -> bool {
         Address::None => true,
         // `<address type='pci'/>` asks for an address and names none.
         Address::Other(element) => element.attr("type") == Some("pci"),
+        // Compat: an address of nothing but zeros is none.
+        Address::Pci(pci) => pci.is_empty(),
         _ => false,
     }
 }
@@ -161,8 +171,18 @@ struct Plan {
     shared: Vec<(u32, Pci)>,
 }
 
+/// The buses that devices name which cannot sit on an express port.
+fn conventional(devices: &mut Devices, chipset: Chipset) -> Vec<u32> {
+    let old = needs::all(devices, chipset).into_iter().filter(|(_, need)| need.plug == Plug::Pci);
+    old.filter_map(|(info, _)| match &info.address {
+        Address::Pci(pci) => Some(pci.bus),
+        _ => None,
+    })
+    .collect()
+}
+
 impl Plan {
-    fn new(devices: &Devices, chipset: Chipset) -> Result<Self> {
+    fn new(devices: &mut Devices, chipset: Chipset) -> Result<Self> {
         let mut buses = Buses::default();
         let mut last = 0;
         for controller in devices.controllers.iter().filter(|c| is_bus(c)) {
@@ -177,7 +197,7 @@ impl Plan {
                 last = last.max(pci.bus);
             }
         }
-        buses.fill(last);
+        buses.fill(last, &conventional(devices, chipset));
         let kept: &[(u32, u32)] =
             if chipset == Chipset::Q35 { &[(0x1f, 0), (0x1f, 3)] } else { &[(1, 0), (1, 3)] };
         for (slot, function) in kept {
@@ -192,7 +212,9 @@ impl Plan {
             devices.controllers.iter().filter(|c| is_bus(c)).map(|c| c.model.clone()).collect();
         let all = needs::all(devices, chipset);
         for (info, need) in &all {
-            if let Address::Pci(at) = &info.address {
+            if let Address::Pci(at) = &info.address
+                && !at.is_empty()
+            {
                 self.buses.take(at, *need)?;
                 self.shared.extend(need.shared.map(|(group, _)| (group, at.clone())));
             }
@@ -240,17 +262,16 @@ fn finish(domain: &mut Domain) -> Result<()> {
             _ => None,
         })
         .collect();
-    let mut lowest = 256_u32;
-    for controller in &mut domain.devices.controllers {
-        let shares = needs::usb_function(controller).is_some()
-            || controller.model.as_deref() == Some("pcie-root-port");
-        if let Address::Pci(pci) = &mut controller.info.address
-            && shares
+    domain.devices.visit_infos_mut(&mut |info| {
+        if let Address::Pci(pci) = &mut info.address
             && pci.function == 0
             && places.iter().any(|(b, s, f)| (*b, *s) == (pci.bus, pci.slot) && *f != 0)
         {
             pci.multifunction.get_or_insert(OnOff::On);
         }
+    });
+    let mut lowest = 256_u32;
+    for controller in &mut domain.devices.controllers {
         if is_bus(controller) {
             known_as(controller, &mut lowest)?;
         }

@@ -5,21 +5,25 @@ use virt_model::domain::address::Address;
 use virt_model::domain::chardev::{ChardevSource, ChardevType, Protocol};
 use virt_model::domain::devices::{InputBus, InputType};
 use virt_model::domain::disk::{Disk, DiskBus, DiskDevice};
-use virt_model::domain::graphics::GraphicsType;
+use virt_model::domain::graphics::{GraphicsType, VideoType};
 use virt_model::domain::interface::{Interface, InterfaceType};
 use virt_model::domain::memory::Access;
+use virt_model::domain::small::TpmBackendType;
 use virt_model::domain::{Devices, Domain};
 
 use super::super::Chipset;
 use super::{unsupported, xml};
+use crate::capabilities::Capabilities;
 
-pub(super) fn check(domain: &Domain) -> Result<()> {
+pub(super) fn check(domain: &Domain, capabilities: &Capabilities, tpms: &[&str]) -> Result<()> {
     let devices = &domain.devices;
     devices.disks.iter().try_for_each(disk)?;
     devices.interfaces.iter().try_for_each(|interface| network(domain, interface))?;
     chardevs(devices)?;
     inputs(domain)?;
+    videos(devices, capabilities)?;
     displays(devices)?;
+    security_modules(devices, tpms)?;
     hostdevs(devices)?;
     shared_memory(devices)?;
     iommus(domain)
@@ -112,6 +116,47 @@ fn inputs(domain: &Domain) -> Result<()> {
             return unsupported(format!(
                 "virtio (non-)transitional models are not supported for input type={kind}"
             ));
+        }
+    }
+    Ok(())
+}
+
+/// The device of QEMU's that each video model needs.
+const CARDS: &[(VideoType, &str)] = &[
+    (VideoType::Vga, "VGA"),
+    (VideoType::Cirrus, "cirrus-vga"),
+    (VideoType::Vmvga, "vmware-svga"),
+    (VideoType::Qxl, "qxl"),
+    (VideoType::Virtio, "virtio-gpu-pci"),
+    (VideoType::Bochs, "bochs-display"),
+    (VideoType::Ramfb, "ramfb"),
+];
+
+fn videos(devices: &Devices, capabilities: &Capabilities) -> Result<()> {
+    for (at, video) in devices.videos.iter().enumerate() {
+        let kind = video.model.kind;
+        let card = CARDS.iter().find(|(known, _)| *known == kind);
+        if kind != VideoType::None && card.is_none_or(|(_, device)| !capabilities.has(device)) {
+            return unsupported(format!(
+                "domain configuration does not support video model '{kind}'"
+            ));
+        }
+        if at > 0 && !matches!(kind, VideoType::Qxl | VideoType::Virtio | VideoType::None) {
+            return unsupported(format!(
+                "video type '{kind}' is only valid as primary video device"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn security_modules(devices: &Devices, versions: &[&str]) -> Result<()> {
+    for backend in devices.tpms.iter().filter_map(|tpm| tpm.backend.as_ref()) {
+        if let (TpmBackendType::Emulator, Some(version)) =
+            (backend.kind, backend.version.as_deref())
+            && !versions.contains(&version)
+        {
+            return unsupported(format!("TPM version '{version}' is not supported"));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::boot::{Firmware, LoaderType};
 use virt_model::domain::controller::ControllerType;
 use virt_model::domain::cpu::CacheMode;
-use virt_model::domain::{Domain, Features};
+use virt_model::domain::{Domain, Features, VirtType};
 
 use super::Chipset;
 use crate::capabilities::Capabilities;
@@ -24,14 +24,15 @@ fn plain<T>(text: String) -> Result<T> {
     Err(Error::new(Code::XmlDetail, Origin::Qemu, text))
 }
 
-pub(super) fn check(domain: &Domain, capabilities: &Capabilities) -> Result<()> {
+pub(super) fn check(domain: &Domain, capabilities: &Capabilities, tpms: &[&str]) -> Result<()> {
     machine(domain, capabilities)?;
     firmware(domain)?;
     features(domain)?;
     processor(domain)?;
     memory(domain)?;
     expanders(domain)?;
-    devices::check(domain)
+    shares(domain)?;
+    devices::check(domain, capabilities, tpms)
 }
 
 fn machine(domain: &Domain, capabilities: &Capabilities) -> Result<()> {
@@ -131,6 +132,20 @@ fn memory(domain: &Domain) -> Result<()> {
             let size = page.size_kib;
             return plain(format!("two master hugepages detected: {size} and {other}"));
         }
+    }
+    Ok(())
+}
+
+/// Processors that are absent, and shares of the host's caches.
+fn shares(domain: &Domain) -> Result<()> {
+    if domain.vcpus.iter().any(|vcpu| vcpu.id == 0 && !vcpu.enabled.is_yes()) {
+        return unsupported("vcpu 0 can't be offline");
+    }
+    let tune = &domain.cputune;
+    if domain.virt_type != VirtType::Kvm
+        && !(tune.cachetunes.is_empty() && tune.memorytunes.is_empty())
+    {
+        return unsupported("cachetune is only supported for KVM domains");
     }
     Ok(())
 }
