@@ -80,6 +80,7 @@ pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities, tpms: &
             driver.format.get_or_insert_with(|| "raw".into());
         }
         encryption(disk);
+        mirror_format(disk);
     }
     controllers_complete(&mut devices.controllers, capabilities);
     for interface in &mut devices.interfaces {
@@ -143,6 +144,15 @@ fn controllers_complete(controllers: &mut [Controller], capabilities: &Capabilit
             let master = &mut controller.info.master;
             master.get_or_insert_with(|| Master { startport: first_port });
         }
+    }
+}
+
+/// A copy that says no format is raw, as the disk itself would be.
+fn mirror_format(disk: &mut Disk) {
+    if let Some(mirror) = disk.mirror.as_mut().filter(|mirror| mirror.child("format").is_none()) {
+        let mut format = virt_xml::Element::new("format");
+        format.attrs.push(virt_xml::Attr { name: "type".into(), value: "raw".into() });
+        mirror.children.insert(0, virt_xml::Node::Element(format));
     }
 }
 
