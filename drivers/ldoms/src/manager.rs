@@ -277,7 +277,10 @@ const NO_SUCH: &[&str] = &["does not exist", "no such", "not found"];
 const WRONG_STATE: &[&str] = &[
     "delayed reconfig",
     "state",
-    "must be",
+    "must be bound",
+    "must be unbound",
+    "must be inactive",
+    "must be stopped",
     "not bound",
     "not active",
     "not inactive",
@@ -338,6 +341,11 @@ mod tests {
             ("set-vcpu", "All changes wait for a delayed reconfiguration", Code::OperationInvalid),
             ("set-vcpu", "Not enough free virtual CPUs", Code::OperationFailed),
             ("stop-domain", "Authorization failed", Code::OperationDenied),
+            (
+                "set-memory",
+                "The size of memory must be a multiple of 256MB.",
+                Code::OperationFailed,
+            ),
         ] {
             let error = refusal(action, "web9", &[said.to_owned()]);
             assert!(error.is(code), "{said}: {error:?}");

@@ -12,6 +12,7 @@ mod documents;
 mod frame;
 mod json;
 mod ldmd;
+mod ldoms;
 mod qmp;
 mod sexpr;
 mod xdr;
@@ -31,6 +32,8 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame::check),
     ("json", json::check),
     ("ldmd", ldmd::check),
+    ("ldoms_message", ldoms::message),
+    ("ldoms_stanza", ldoms::stanza),
     ("qmp", qmp::check),
     ("sexpr", sexpr::check),
     ("xdr", xdr::check),

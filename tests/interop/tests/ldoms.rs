@@ -1,0 +1,174 @@
+//! Debian's virsh on Logical Domains: the founding document's commands, through our daemon.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use test_support::{
+    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, or_skip, our_program,
+    reference_program, run, signal, virsh, wait_until,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Ctrl-], with which a person leaves a console.
+const LEAVE: &str = "\u{1d}";
+
+const DOCUMENT: &str = "<domain type='ldoms'>
+  <name>web1</name>
+  <uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4d</uuid>
+  <memory unit='GiB'>2</memory>
+  <vcpu>4</vcpu>
+  <os><type arch='sparc64' machine='sun4v'>ldom</type><boot dev='hd'/></os>
+  <devices>
+    <disk type='file'><source file='/ldoms/web1.img'/><target dev='vd0' bus='vdisk'/></disk>
+    <interface type='bridge'>
+      <mac address='00:14:4f:fc:00:01'/><source bridge='primary-vsw0'/>
+    </interface>
+  </devices>
+</domain>
+";
+
+/// The document's commands, and what stands beside them; each line is one session.
+const SESSIONS: &[&str] = &[
+    "list --all",
+    "version --daemon",
+    "nodeinfo",
+    "hostname",
+    "define {DIR}/web1.xml",
+    "list --all",
+    "start web1",
+    "start web1",
+    "domid web1",
+    "domname 1",
+    "domuuid web1",
+    "domname 0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4d",
+    "domstate web1",
+    "dominfo web1",
+    "dumpxml web1",
+    "vcpuinfo web1",
+    "setvcpus web1 6",
+    "setvcpus web1 4000",
+    "setmem web1 3G",
+    "setmem web1 3100000",
+    "dominfo web1",
+    "shutdown web1",
+    "domstate web1",
+    "shutdown web1",
+    "destroy web1",
+    "destroy web1",
+    "domrename web1 web2",
+    "undefine web1",
+    "undefine web1",
+    "create {DIR}/web1.xml",
+    "list; destroy web1; undefine web1; list --all; quit",
+    "undefine primary",
+];
+
+/// The simulated manager, with a daemon beside it.
+struct Host {
+    manager: Child,
+    virtd: Virtd,
+    port: String,
+    home: Scratch,
+}
+
+impl Host {
+    fn start() -> Self {
+        let home = Scratch::new("ldoms");
+        home.write("web1.xml", DOCUMENT);
+        let ready = home.join("ready");
+        let manager = Command::new(our_program("ldmd-sim"))
+            .args(["--profile", "3.6", "--listen", "127.0.0.1:0", "--console-ports", "0"])
+            .arg("--ready-file")
+            .arg(&ready)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the simulator starts");
+        assert!(wait_until(LIMIT, || ready.exists()), "the simulator is not ready");
+        let text = std::fs::read_to_string(&ready).expect("its address");
+        let listen = text.lines().find_map(|line| line.strip_prefix("listen=127.0.0.1:"));
+        let port = listen.expect("a port").to_owned();
+        Self { manager, virtd: Virtd::start(), port, home }
+    }
+
+    fn uri(&self) -> String {
+        format!("{}&port={}", self.virtd.uri("ldoms", "default"), self.port)
+    }
+
+    fn virsh(&self, program: &Path) -> Command {
+        virsh(program, &self.uri(), self.home.path())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        signal(self.manager.id().cast_signed(), Signal::TERM);
+        let ended = wait_until(LIMIT, || matches!(self.manager.try_wait(), Ok(Some(_))));
+        assert!(ended, "the simulator does not end");
+    }
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ldoms.golden")
+}
+
+#[test]
+fn the_documents_commands_say_what_they_said() {
+    let shell = or_skip!(reference_program("virsh"));
+    let host = Host::start();
+    let mut said = String::new();
+    for session in SESSIONS {
+        let directory = host.home.path().to_string_lossy().into_owned();
+        let line = session.replace("{DIR}", &directory);
+        let outcome = run(host.virsh(&shell).arg(line), LIMIT);
+        let normaliser = Normaliser::new(DOCUMENT).replacing(directory, "{DIR}");
+        let mut outcome = normaliser.outcome(&outcome);
+        if *session == "hostname" {
+            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            outcome.stdout = outcome.stdout.replace(&name, "{HOST}");
+        }
+        let code = outcome.code.unwrap_or(-1);
+        said.push_str(&format!(
+            "$ virsh {session}\n{}{}[{code}]\n",
+            outcome.stdout, outcome.stderr
+        ));
+    }
+    // The console's port is any free one.
+    let said: Vec<String> = said
+        .lines()
+        .map(|line| match line.split_once(" service='") {
+            Some((before, after)) => {
+                let rest = after.split_once('\'').map_or("", |(_, rest)| rest);
+                format!("{before} service='{{PORT}}'{rest}")
+            }
+            None => line.trim_end().to_owned(),
+        })
+        .collect();
+    let said = said.join("\n") + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(golden(), said).expect("the file is ours");
+        return;
+    }
+    let kept = std::fs::read_to_string(golden()).expect("the kept transcripts");
+    assert_eq!(said, kept);
+}
+
+#[test]
+fn a_console_opens_for_debians_shell_and_can_be_left() {
+    let shell = or_skip!(reference_program("virsh"));
+    let host = Host::start();
+    let create = format!("create {}/web1.xml", host.home.path().display());
+    run(host.virsh(&shell).arg(create), LIMIT).ok();
+    let mut command = host.virsh(&shell);
+    command.args(["console", "web1"]);
+    let mut terminal = Terminal::start(&mut command).expect("a terminal");
+    terminal.wait_for("Connecting to console \"web1\"", LIMIT).expect("the concentrator");
+    let raw = wait_until(LIMIT, || terminal.is_raw());
+    assert!(raw, "the shell takes each key");
+    terminal.send("\r").expect("the shell reads");
+    terminal.wait_for("login:", LIMIT).expect("the guest");
+    terminal.send(LEAVE).expect("the shell reads");
+    assert_eq!(terminal.end(LIMIT), Some(0));
+    run(host.virsh(&shell).args(["destroy", "web1"]), LIMIT).ok();
+}
