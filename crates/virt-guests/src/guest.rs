@@ -15,8 +15,6 @@ pub trait Live: Send + Sync + 'static {
     /// The definition it runs with.
     fn document(&self) -> &Arc<Document>;
 
-    fn document_mut(&mut self) -> &mut Arc<Document>;
-
     /// What the balloon leaves it.
     fn balloon_kib(&self) -> u64;
 }

@@ -4,10 +4,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use crate::{Result, StoreError, io};
+
+/// Limit: how long a daemon that was killed may take to end.
+const ENDING_MAX: Duration = Duration::from_secs(2);
+
+/// Between two looks at its lock.
+const ENDING_PAUSE: Duration = Duration::from_millis(5);
 
 /// A held lock file with our pid in it; given up and removed when dropped.
 ///
@@ -42,6 +49,22 @@ impl PidFile {
                 .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()))
                 .map_err(|error| io("write", path, error))?;
             return Ok(Self { path: path.to_owned(), _file: file });
+        }
+    }
+}
+
+impl PidFile {
+    /// [`PidFile::acquire`]; a daemon that was killed may hold the lock until the kernel has cleared it
+    /// away, so it is waited for a little.
+    pub fn acquire_soon(path: &Path) -> Result<Self> {
+        let since = Instant::now();
+        loop {
+            match Self::acquire(path) {
+                Err(StoreError::Locked { .. }) if since.elapsed() < ENDING_MAX => {
+                    std::thread::sleep(ENDING_PAUSE);
+                }
+                done => return done,
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use virt_driver::{Received, Stream};
 use virt_error::Result;
@@ -16,11 +17,13 @@ const KEY: u8 = 0x01;
 pub(crate) struct Escaped {
     inner: Arc<dyn Stream>,
     serial: bool,
+    /// The second half of a pair, for which there was no room.
+    owed: AtomicBool,
 }
 
 impl Escaped {
     pub(crate) fn new(inner: Arc<dyn Stream>, serial: bool) -> Self {
-        Self { inner, serial }
+        Self { inner, serial, owed: AtomicBool::new(false) }
     }
 }
 
@@ -30,22 +33,22 @@ impl Stream for Escaped {
     }
 
     fn send(&self, data: &[u8]) -> Result<usize> {
+        if self.owed.load(Ordering::Acquire) {
+            if self.inner.send(&[KEY])? == 0 {
+                return Ok(0);
+            }
+            self.owed.store(false, Ordering::Release);
+        }
         match data.split(|byte| *byte == KEY).next() {
             Some([]) if data.is_empty() => Ok(0),
             // Order: what stands before the key first; the key comes first in the next call.
             Some(before) if !before.is_empty() => self.inner.send(before),
             _ if self.serial => Ok(1),
-            _ => match self.inner.send(&[KEY, KEY])? {
-                0 => Ok(0),
-                1 => {
-                    // Half a pair would wait for the next key: it is made whole.
-                    while self.inner.send(&[KEY])? == 0 {
-                        std::thread::yield_now();
-                    }
-                    Ok(1)
-                }
-                _ => Ok(1),
-            },
+            _ => {
+                let sent = self.inner.send(&[KEY, KEY])?;
+                self.owed.store(sent == 1, Ordering::Release);
+                Ok(sent.min(1))
+            }
         }
     }
 

@@ -71,10 +71,6 @@ impl Live for Run {
         &self.document
     }
 
-    fn document_mut(&mut self) -> &mut Arc<Document> {
-        &mut self.document
-    }
-
     fn balloon_kib(&self) -> u64 {
         self.balloon_kib
     }
@@ -108,7 +104,7 @@ impl Core {
         let config = Config::read(&settings.config)?;
         settings.dirs.make().map_err(|error| store_error(&error))?;
         let (user, home) = crate::open::whom(&config, &settings)?;
-        let lock = PidFile::acquire(&settings.dirs.run.join("driver.pid"));
+        let lock = PidFile::acquire_soon(&settings.dirs.run.join("driver.pid"));
         let lock = lock.map_err(|error| store_error(&error))?;
         for dir in [&settings.dirs.config, &settings.dirs.run] {
             virt_store::sweep(dir).map_err(|error| store_error(&error))?;

@@ -13,7 +13,7 @@ use virt_driver::metadata::{self, OF_DOMAIN, Parts, Slots, Which};
 use virt_driver::{Call, Domains, Job, check_flags as check};
 use virt_error::{Error, Result};
 use virt_guests::Data;
-use virt_model::domain::Domain as Document;
+use virt_model::domain::{Domain as Document, LifecycleAction};
 use virt_store::Autostart;
 use virt_types::{
     DomainGetSecurityLabelList, DomainInfo, DomainRef, DomainSecurityLabel, DomainState, Event,
@@ -258,6 +258,39 @@ impl Domains for KvmtoolDriver {
             return Err(invalid_arg(format!("unsupported config type {native_format}")));
         }
         lifecycle::to_native(self.core(), domain_xml)
+    }
+
+    fn set_lifecycle_action(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        kind: u32,
+        action: u32,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, AFFECT, "kvmtoolDomainSetLifecycleAction")?;
+        // In the public API's order.
+        let action = match action {
+            0 => LifecycleAction::Destroy,
+            1 => LifecycleAction::Restart,
+            action => return Err(invalid_arg(format!("lifecycle action {action} is unsupported"))),
+        };
+        let put = |document: &mut Document| match kind {
+            0 => document.on_poweroff = Some(action),
+            1 => document.on_reboot = Some(action),
+            _ => document.on_crash = Some(action),
+        };
+        let core = self.core();
+        core.work(call, dom, Job::Modify, |guest, turn| {
+            let impact = turn.read(|data| core.guests.impact(data, flags))?;
+            if impact.live {
+                crate::vcpus::edit_live(core, turn, put)?;
+            }
+            if impact.config {
+                core.guests.edit(guest, turn, put)?;
+            }
+            Ok(())
+        })
     }
 
     fn set_metadata(

@@ -41,6 +41,9 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Limit: a killed process that is still there after this hangs in the kernel.
 const KILL_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Between two tries to get a place among those who wait for a guest.
+const QUEUE_STEP: Duration = Duration::from_millis(100);
+
 /// Why a guest is not started paused.
 pub(crate) const NO_PAUSED_START: &str = "the native Linux KVM tool runs a guest's processors as soon as it starts: a guest cannot be \
      started paused";
@@ -266,7 +269,11 @@ fn watched(core: &Core, guest: &Arc<Domain>, run: u64) {
             return;
         }
         let begun = guest.cell.begin(Job::Modify, "virDomainDestroy", JOB_WAIT_MAX);
-        let Ok(mut turn) = begun else { continue };
+        let Ok(mut turn) = begun else {
+            // So many wait for this guest that there is no place in the queue.
+            std::thread::sleep(QUEUE_STEP);
+            continue;
+        };
         if turn.read(|data| data.live.as_ref().is_some_and(|live| live.run == run)) {
             finish(core, guest, &mut turn);
         }

@@ -24,8 +24,9 @@ use crate::{ORIGIN, argv, invalid_arg, vcpus};
 /// How long a guest that did not tell its figures is not asked again.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Limit: guests whose balloons are asked in one call; the others show what is known without.
-const ASKED_MAX: usize = 64;
+/// Limit: how long the balloons of many guests are asked in one call; those that are left show what
+/// is known without.
+const BULK_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// All kinds of figures, which 0 stands for.
 pub(crate) const ALL: u32 = 0x7ff;
@@ -141,17 +142,14 @@ pub(crate) fn all(
         some => some.iter().filter_map(|dom| core.guests.find(dom).ok()).collect(),
     };
     guests.retain(|guest| guest.read(|data| !data.gone && domain_matches(filters, &data.facts())));
-    let mut asked = 0;
-    let mut one = |guest: &Arc<Domain>| {
-        let mut stats = Vec::new();
-        if kinds & api::DOMAIN_STATS_BALLOON != 0 && asked < ASKED_MAX {
-            asked += usize::from(guest.read(|data| data.active()));
-            stats = ask(guest);
-        }
+    let since = Instant::now();
+    let one = |guest: &Arc<Domain>| {
+        let wanted = kinds & api::DOMAIN_STATS_BALLOON != 0 && since.elapsed() < BULK_WAIT_MAX;
+        let stats = if wanted { ask(guest) } else { Vec::new() };
         let params = figures(core, guest, kinds, &stats);
         DomainStatsRecord { dom: guest.to_ref(), params }
     };
-    call.waiting(|| guests.iter().map(&mut one).collect())
+    call.waiting(|| guests.iter().map(one).collect())
 }
 
 fn count(length: usize) -> u32 {

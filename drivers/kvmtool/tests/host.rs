@@ -11,7 +11,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use support::{SOON, World};
-use test_support::{Signal, signal, skipped, wait_until};
+use test_support::{
+    Lkvm, Scratch, Signal, fake_kernel, lkvm_domain, our_program, run, signal, skipped, virsh,
+    wait_until,
+};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -264,4 +267,62 @@ fn the_systems_daemon_runs_the_tool_as_somebody_else() {
     world.ok(&["destroy", "one"]);
     // It has its owner back.
     assert_eq!(owner(&disk), 0);
+}
+
+/// A user's own daemon, ended with the test.
+struct Session(std::process::Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_user_has_guests_of_ones_own() {
+    const NOBODY: u32 = 65534;
+    if !is_root() {
+        return skipped("as a user every test here shows this");
+    }
+    let folder = Scratch::new("session");
+    let (lkvm, kernel) = (Lkvm::fake(&folder), fake_kernel(&folder));
+    lkvm.open_to_all();
+    let base = folder.join("base");
+    std::fs::create_dir(&base).unwrap();
+    std::os::unix::fs::chown(&base, Some(NOBODY), Some(NOBODY)).unwrap();
+    // The tool is found on the path, and the home is the user's.
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let daemon = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(our_program("virtd"))
+        .arg("--base-dir")
+        .arg(&base)
+        .env("PATH", path)
+        .env("HOME", &lkvm.home)
+        .current_dir("/")
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .spawn();
+    let _daemon = Session(daemon.unwrap());
+    let socket = base.join("run/libvirt/libvirt-sock");
+    assert!(wait_until(SOON, || std::os::unix::net::UnixStream::connect(&socket).is_ok()));
+    let uri = format!("kvmtool+unix:///session?socket={}", socket.display());
+    let program = our_program("virsh");
+    let shell = |args: &[&str]| {
+        run(virsh(&program, &uri, folder.path()).args(args), Duration::from_secs(30))
+    };
+    let xml = lkvm_domain("one", &kernel, "<console type='pty'/><memballoon model='virtio'/>");
+    let file = folder.write("one.xml", xml).to_string_lossy().into_owned();
+    shell(&["create", &file]).ok();
+    assert_eq!(lkvm.sockets(), ["one.sock"]);
+    let data = std::fs::metadata(lkvm.home.join(".lkvm/one.sock")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&data), NOBODY);
+    shell(&["suspend", "one"]).ok();
+    assert!(lkvm.run(&["list"]).stdout.contains("paused"));
+    shell(&["destroy", "one"]).ok();
+    assert!(lkvm.sockets().is_empty());
+    let xml = lkvm_domain("two", &kernel, "<graphics type='vnc' port='-1'/>");
+    let file = folder.write("two.xml", xml).to_string_lossy().into_owned();
+    let refused = shell(&["create", &file]).stderr;
+    assert!(refused.contains("only the system's daemon has the right"), "{refused}");
 }

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use virt_driver::{Call, EventBus, Job, Table, Turn};
 use virt_error::{Code, Error, Origin, Result};
 use virt_guests::Consoles;
 use virt_model::ParseFlags;
 use virt_model::domain::Domain as Document;
-use virt_store::{PidFile, StoreError};
+use virt_store::PidFile;
 use virt_types::{DomainRef, Event};
 
 use crate::capabilities::{Capabilities, Emulators};
@@ -30,12 +30,6 @@ pub(crate) const MONITOR_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Limit: a document larger than this is no definition of ours.
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
-
-/// Limit: how long a daemon that was killed may take to end.
-const ENDING_MAX: Duration = Duration::from_secs(2);
-
-/// Between two looks at its lock.
-const ENDING_PAUSE: Duration = Duration::from_millis(5);
 
 /// How the driver is set up.
 #[derive(Clone, Debug)]
@@ -73,7 +67,8 @@ impl Core {
         for dir in [&settings.dirs.lib, &settings.dirs.channel] {
             security::give(dir, security.usual())?;
         }
-        let lock = acquire(&settings.dirs.run.join("driver.pid"))?;
+        let lock = PidFile::acquire_soon(&settings.dirs.run.join("driver.pid"));
+        let lock = lock.map_err(|error| store_error(&error))?;
         for dir in [&settings.dirs.config, &settings.dirs.run] {
             virt_store::sweep(dir).map_err(|error| store_error(&error))?;
         }
@@ -203,20 +198,6 @@ impl Core {
         match live {
             Some(document) => Ok(document),
             None => self.stored(guest)?.ok_or_else(|| invalid_operation("domain is gone")),
-        }
-    }
-}
-
-/// Takes the lock of the driver's directories; a daemon that was killed may hold it until the
-/// kernel has cleared it away.
-fn acquire(path: &Path) -> Result<PidFile> {
-    let since = Instant::now();
-    loop {
-        match PidFile::acquire(path) {
-            Err(StoreError::Locked { .. }) if since.elapsed() < ENDING_MAX => {
-                std::thread::sleep(ENDING_PAUSE);
-            }
-            done => return done.map_err(|error| store_error(&error)),
         }
     }
 }

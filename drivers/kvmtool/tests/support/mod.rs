@@ -16,6 +16,34 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// How long a call may take.
 const CALL_MAX: Duration = Duration::from_secs(40);
 
+/// A shell on a daemon's socket, whether the daemon is there or not.
+pub(crate) struct Shell {
+    virsh: PathBuf,
+    uri: String,
+    home: PathBuf,
+}
+
+impl Shell {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = virsh(&self.virsh, &self.uri, &self.home);
+        command.args(args);
+        command
+    }
+
+    pub(crate) fn virsh(&self, args: &[&str]) -> Outcome {
+        run(&mut self.command(args), CALL_MAX)
+    }
+
+    /// One that opens an editor, which changes nothing.
+    pub(crate) fn edited(&self, args: &[&str]) -> Outcome {
+        run(self.command(args).env("EDITOR", "true"), CALL_MAX)
+    }
+
+    pub(crate) fn terminal(&self, args: &[&str]) -> Terminal {
+        Terminal::start(&mut self.command(args)).expect("a shell on a terminal")
+    }
+}
+
 pub(crate) struct World {
     pub(crate) virtd: Virtd,
     pub(crate) lkvm: Lkvm,
@@ -58,15 +86,14 @@ impl World {
         self.virtd.uri("kvmtool", guests_path())
     }
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = virsh(&self.virsh, &self.uri(), self.folder.path());
-        command.args(args);
-        command
+    pub(crate) fn shell(&self) -> Shell {
+        let home = self.folder.path().to_owned();
+        Shell { virsh: self.virsh.clone(), uri: self.uri(), home }
     }
 
     /// A command of the shell.
     pub(crate) fn virsh(&self, args: &[&str]) -> Outcome {
-        run(&mut self.command(args), CALL_MAX)
+        self.shell().virsh(args)
     }
 
     /// One that must succeed; what it printed.
@@ -91,8 +118,7 @@ impl World {
     }
 
     pub(crate) fn console(&self, name: &str) -> Terminal {
-        let command = &mut self.command(&["console", name]);
-        let mut terminal = Terminal::start(command).expect("a shell on a terminal");
+        let mut terminal = self.shell().terminal(&["console", name]);
         // What is typed before the shell has its terminal is lost.
         terminal.wait_for("Escape character is", SOON).expect("the console opens");
         assert!(wait_until(SOON, || terminal.is_raw()));
@@ -143,6 +169,19 @@ impl World {
 
     fn status_dir(&self) -> PathBuf {
         self.virtd.base().join("run/libvirt/kvmtool")
+    }
+
+    /// Processes of the tool that run guests of this kernel.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let kernel = self.kernel.to_string_lossy().into_owned();
+        let home = format!("HOME={}", self.lkvm.home.display());
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let has = |pid: &i32, file: &str, text: &str| {
+            let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(text)
+        };
+        pids.filter(|pid| has(pid, "cmdline", &kernel) && has(pid, "environ", &home)).collect()
     }
 
     /// What the daemon and its guests wrote.
