@@ -88,8 +88,10 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    pub(crate) fn of(disk: &Disk) -> Result<Self> {
+    /// A guest without emulated hardware has no drive that could be empty, and no mark for one.
+    pub(crate) fn of(disk: &Disk, hvm: bool) -> Result<Self> {
         let uname = match disk.path() {
+            None if !hvm => return unsupported(format!("disk {} is empty", disk.target.dev)),
             None if disk.source.as_ref().is_some_and(|source| !source.is_empty()) => {
                 return unsupported(format!("unsupported disk type {}", disk.kind));
             }
@@ -132,7 +134,7 @@ fn unsupported<T>(detail: String) -> Result<T> {
 
 /// Prints one line of `disk`.
 pub(crate) fn print(disk: &Disk, hvm: bool) -> Result<String> {
-    let Words { uname, name, device, mode } = Words::of(disk)?;
+    let Words { uname, name, device, mode } = Words::of(disk, hvm)?;
     word("dev", &name)?;
     let suffix = if hvm && device == DiskDevice::Cdrom { ":cdrom" } else { "" };
     Ok(format!("{uname},{name}{suffix},{mode}"))
@@ -155,6 +157,8 @@ mod tests {
             let disk = parse(text, true).expect(text);
             assert_eq!(print(&disk, true).expect(text), text);
         }
+        let empty = parse(",hdc:cdrom,r", false).expect("an empty drive");
+        assert!(print(&empty, false).is_err(), "nothing would say that it is one");
         assert!(parse("phy:/dev/a", true).is_err());
         assert!(parse("phy:/dev/a,,w", true).is_err());
     }

@@ -240,8 +240,8 @@ fn framebuffer(domain: &Domain, out: &mut Out) {
 }
 
 fn device_disk(disk: &Disk, kind: Kind, out: &mut Out) -> Result<()> {
-    let Words { uname, name, device, mode } = Words::of(disk)?;
     let hvm = kind == Kind::Hvm;
+    let Words { uname, name, device, mode } = Words::of(disk, hvm)?;
     // xend before 3.0.3 wants no suffix, and has the CD elsewhere.
     let suffixed = out.config_format >= 2;
     if hvm && !suffixed && device == DiskDevice::Cdrom {
