@@ -7,7 +7,9 @@ use crate::message::{Content, parse_size};
 
 /// Where a domain is on its way from a name to a running guest.
 ///
-///     inactive ⇄ binding/unbinding ⇄ bound ⇄ starting/stopping ⇄ active
+/// ```text
+/// inactive ⇄ binding/unbinding ⇄ bound ⇄ starting/stopping ⇄ active
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Inactive,

@@ -1,8 +1,10 @@
 //! What libvirt's calls are in the manager's steps.
 //!
-//!     define   [volumes] add-domain [bind-domain]      undefine  [unbind-domain] remove-domain [volumes]
-//!     start    [bind-domain] start-domain              destroy   [stop-domain -f] unbind-domain
-//!     create   define, start; undone as a whole        shutdown  stop-domain
+//! ```text
+//! define   [volumes] add-domain [bind-domain]      undefine  [unbind-domain] remove-domain [volumes]
+//! start    [bind-domain] start-domain              destroy   [stop-domain -f] unbind-domain
+//! create   define, start; undone as a whole        shutdown  stop-domain
+//! ```
 //!
 //! A step that fails ends the call; what was done before is undone where that leaves nothing half
 //! done, and told where it is not.

@@ -1,5 +1,6 @@
 //! Content from and to elsewhere: clones, conversions, imports and exports.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Command;
 use std::time::Duration;
 
@@ -204,14 +205,18 @@ fn an_interrupted_copy_leaves_nothing() {
         std::os::unix::fs::FileExt::write_all_at(&disk, &vec![at as u8 | 1; 1 << 20], at << 22)
             .unwrap();
     }
-    for line in ["clone d deep/e", "convert -t vdi d", "export -x vmdk:stream -d deep/f d"] {
+    for line in [
+        "clone --progress json d deep/e",
+        "convert --progress json -t vdi d",
+        "export --progress json -x vmdk:stream -d deep/f d",
+    ] {
         let mut child = tool.command(line).stderr(std::process::Stdio::piped()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(150));
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        // The copy is under way, and far from its end.
+        assert!(told.next().unwrap().contains("done-bytes"), "{line}");
         test_support::signal(i32::try_from(child.id()).unwrap(), test_support::Signal::INT);
+        assert_eq!(told.last().unwrap(), "ERROR: cancelled", "{line}");
         assert_eq!(child.wait().unwrap().code(), Some(255), "{line}");
-        let mut error = String::new();
-        std::io::Read::read_to_string(&mut child.stderr.unwrap(), &mut error).unwrap();
-        assert_eq!(error, "ERROR: cancelled\n", "{line}");
         assert_eq!(tool.names("."), ["d"], "{line}");
         assert_eq!(tool.names("d"), ["vdisk.raw", "vdisk.xml"], "{line}");
     }

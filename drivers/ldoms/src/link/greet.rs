@@ -1,7 +1,9 @@
 //! The greeting: an XMPP stream, TLS, a new stream, and a password where the manager wants one.
 //!
-//!     stream → features → starttls → proceed → TLS → stream → features ──────────────→ ready
-//!                                                                └ auth → success → stream → features ┘
+//! ```text
+//! stream → features → starttls → proceed → TLS → stream → features ──────────────→ ready
+//!                                                            └ auth → success → stream → features ┘
+//! ```
 
 use std::time::{Duration, Instant};
 
