@@ -210,6 +210,11 @@ fn pid_in(status: &Path) -> Option<i32> {
 impl Drop for World {
     /// Guests outlive their daemon by design: here they must not.
     fn drop(&mut self) {
+        for path in self.status_files() {
+            // The daemon takes its groups and devices away too.
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            self.virsh(&["destroy", &name]);
+        }
         for pid in self.status_files().iter().filter_map(|path| pid_in(path)) {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             if String::from_utf8_lossy(&line).contains(&*self.kernel.to_string_lossy()) {
