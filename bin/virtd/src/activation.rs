@@ -22,7 +22,13 @@ pub(crate) fn doors(entries: &Entries) -> Result<Vec<Door>, String> {
         }
         let read_only = path.ends_with("-ro");
         let auth = if read_only { entries.auth_unix_ro } else { entries.auth_unix_rw };
-        doors.push(Door { listener: Socket::Unix(listener), read_only, auth, way: Way::Unix });
+        doors.push(Door {
+            listener: Socket::Unix(listener),
+            read_only,
+            admin: false,
+            auth,
+            way: Way::Unix,
+        });
     }
     Ok(doors)
 }

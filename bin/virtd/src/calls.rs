@@ -7,7 +7,8 @@ use virt_driver::{CallContext, Stream};
 use virt_error::{Code, Error, Origin, Result};
 use virt_transport::tls::ServerTls;
 use virt_wire::{
-    Header, Message, MessageStatus, MessageType, Procedure, find, keepalive, lxc, qemu, remote,
+    Header, Message, MessageStatus, MessageType, Procedure, admin, find, keepalive, lxc, qemu,
+    remote,
 };
 
 use crate::auth;
@@ -24,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) settings: Settings,
     pub(crate) drivers: Drivers,
     pub(crate) crowd: Arc<Crowd>,
+    pub(crate) admin_crowd: Arc<Crowd>,
     /// Where clients come by TLS; can be read anew while we run.
     pub(crate) tls: Mutex<Option<ServerTls>>,
     pub(crate) passwords: virt_transport::sasl::Passwords,
@@ -42,8 +44,10 @@ impl Server {
     }
 }
 
-fn table(program: u32, version: u32) -> Option<&'static [Procedure]> {
+fn table(program: u32, version: u32, admin: bool) -> Option<&'static [Procedure]> {
     let (known, table) = match program {
+        admin::PROGRAM if admin => (admin::VERSION, admin::PROCEDURES),
+        _ if admin => return None,
         remote::PROGRAM => (remote::VERSION, remote::PROCEDURES),
         qemu::PROGRAM => (qemu::VERSION, qemu::PROCEDURES),
         lxc::PROGRAM => (lxc::VERSION, lxc::PROCEDURES),
@@ -83,7 +87,7 @@ pub(crate) fn keepalive_message(procedure: u32) -> Vec<u8> {
 fn call(server: &Arc<Server>, client: &Arc<Client>, message: Message, fds: Vec<OwnedFd>) {
     let header = message.header;
     let refuse = |text: String| client.reply_error(header, virt_dispatch::rpc_error(text));
-    let Some(table) = table(header.program, header.version) else {
+    let Some(table) = table(header.program, header.version, client.arrival.admin) else {
         let (program, version) = (header.program, header.version);
         return refuse(format!("Cannot find program {program} version {version}"));
     };
@@ -96,6 +100,9 @@ fn call(server: &Arc<Server>, client: &Arc<Client>, message: Message, fds: Vec<O
     };
     if !client.is_authenticated() && !auth::is_part(header.program, header.procedure) {
         return refuse("authentication required".to_owned());
+    }
+    if client.arrival.admin {
+        return session::answer(crate::admin::serve, server, client, procedure, &message);
     }
     match session::own(header.program, header.procedure) {
         Some(Own::Loop(run)) => {

@@ -26,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) socket: UnixStream,
     pub(crate) caller: Caller,
     pub(crate) arrival: Arrival,
+    /// When it came, in seconds.
+    pub(crate) since: i64,
     secure: Option<Box<Secure>>,
     /// It has shown who it is, as far as it was asked to.
     authenticated: AtomicBool,
@@ -76,6 +78,7 @@ impl Client {
             socket,
             caller,
             arrival,
+            since: now_s(),
             authenticated: AtomicBool::new(!arrival.asks()),
             secure: secure.map(|session| Box::new(Secure::new(session))),
             outbox: Mutex::default(),
@@ -305,6 +308,11 @@ impl Client {
     }
 }
 
+fn now_s() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.ok().and_then(|now| i64::try_from(now.as_secs()).ok()).unwrap_or(0)
+}
+
 /// Begins the answer to a call.
 pub(crate) fn start_reply(call: Header) -> Writer {
     call.reply(MessageStatus::Ok).start()
@@ -352,6 +360,7 @@ mod tests {
         let arrival = Arrival {
             way: crate::entry::Way::Unix,
             read_only: false,
+            admin: false,
             auth: crate::entry::Auth::None,
             peer: None,
         };

@@ -9,11 +9,12 @@ use tokio::sync::Notify;
 use crate::client::{Client, lock};
 
 /// All clients of the daemon.
-#[derive(Default)]
 pub(crate) struct Crowd {
     clients: Mutex<Places>,
     /// Those that have not shown who they are.
     anonymous: AtomicUsize,
+    pub(crate) clients_max: AtomicUsize,
+    pub(crate) anonymous_max: AtomicUsize,
     pub(crate) changed: Notify,
 }
 
@@ -30,6 +31,30 @@ pub(crate) struct Place {
 }
 
 impl Crowd {
+    pub(crate) fn new(clients_max: usize, anonymous_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            clients: Mutex::default(),
+            anonymous: AtomicUsize::new(0),
+            clients_max: AtomicUsize::new(clients_max),
+            anonymous_max: AtomicUsize::new(anonymous_max),
+            changed: Notify::new(),
+        })
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Client>> {
+        lock(&self.clients).by_id.values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<Client>> {
+        lock(&self.clients).by_id.get(&id).and_then(Weak::upgrade)
+    }
+
+    /// Whether nobody more may come; who has to show who they are is held to a limit of its own.
+    pub(crate) fn is_full(&self, asks: bool) -> bool {
+        self.count() >= self.clients_max.load(Ordering::Acquire)
+            || asks && self.anonymous() >= self.anonymous_max.load(Ordering::Acquire)
+    }
+
     pub(crate) fn count(&self) -> usize {
         lock(&self.clients).by_id.len()
     }

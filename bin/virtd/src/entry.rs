@@ -36,6 +36,8 @@ pub(crate) enum Way {
 pub(crate) struct Arrival {
     pub(crate) way: Way,
     pub(crate) read_only: bool,
+    /// It is served the administration program, and nothing else.
+    pub(crate) admin: bool,
     pub(crate) auth: Auth,
     /// Over the network only.
     pub(crate) peer: Option<SocketAddr>,

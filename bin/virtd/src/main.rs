@@ -5,6 +5,7 @@
 //! answers straight to the client's socket ([`outbox`]).
 
 mod activation;
+mod admin;
 mod args;
 mod auth;
 mod calls;
@@ -37,7 +38,8 @@ use virt_transport::{Listen, tcp};
 
 use args::{Args, Asked};
 use calls::Server;
-use entry::Way;
+use crowd::Crowd;
+use entry::{Auth, Way};
 use pidfile::PidFile;
 use server::{Door, Socket};
 use settings::Settings;
@@ -134,7 +136,8 @@ fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String
     };
     let server = Arc::new(Server {
         drivers: drivers::Drivers::start(&settings),
-        crowd: Arc::default(),
+        crowd: Crowd::new(settings.clients_max, settings.clients_anonymous_max),
+        admin_crowd: Crowd::new(settings.admin_clients_max, 0),
         tls: Mutex::new(tls),
         passwords: Passwords::at(&settings.password_file()),
         settings,
@@ -227,15 +230,25 @@ fn doors(args: &Args, settings: &Settings) -> Result<(Vec<Door>, Vec<PathBuf>), 
     let mut doors = Vec::new();
     let mut made = Vec::new();
     let entries = &settings.entries;
-    let main = (settings.socket(), settings.socket_mode, false, entries.auth_unix_rw);
-    let read_only = settings
-        .socket_ro()
-        .map(|path| (path, settings.socket_mode_ro, true, entries.auth_unix_ro));
-    for (path, mode, read_only, auth) in std::iter::once(main).chain(read_only) {
+    let mut wanted =
+        vec![(settings.socket(), settings.socket_mode, group, entries.auth_unix_rw, false, false)];
+    if let Some(path) = settings.socket_ro() {
+        let (mode, auth) = (settings.socket_mode_ro, entries.auth_unix_ro);
+        wanted.push((path, mode, group, auth, true, false));
+    }
+    // Who administers the daemon owns it.
+    wanted.push((settings.socket_admin(), 0o700, None, Auth::None, false, true));
+    for (path, mode, group, auth, read_only, admin) in wanted {
         let backlog = i32::try_from(settings.clients_queued_max).unwrap_or(i32::MAX);
         let wanted = Listen { path: &path, mode, group, backlog };
         let listener = virt_transport::listen(&wanted).map_err(|error| error.to_string())?;
-        doors.push(Door { listener: Socket::Unix(listener), read_only, auth, way: Way::Unix });
+        doors.push(Door {
+            listener: Socket::Unix(listener),
+            read_only,
+            admin,
+            auth,
+            way: Way::Unix,
+        });
         made.push(path);
     }
     if args.listen {
@@ -254,7 +267,13 @@ fn network_doors(settings: &Settings) -> Result<Vec<Door>, String> {
     for (_, port, auth, way) in [tcp, tls].into_iter().filter(|(wanted, ..)| *wanted) {
         let listeners = tcp::listen(entries.listen_addr.as_deref(), port, backlog);
         for listener in listeners.map_err(|error| error.to_string())? {
-            doors.push(Door { listener: Socket::Tcp(listener), read_only: false, auth, way });
+            doors.push(Door {
+                listener: Socket::Tcp(listener),
+                read_only: false,
+                admin: false,
+                auth,
+                way,
+            });
         }
     }
     Ok(doors)

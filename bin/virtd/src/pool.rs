@@ -34,6 +34,13 @@ pub(crate) struct Limits {
     pub(crate) priority_max: usize,
 }
 
+/// What the workers are at.
+pub(crate) struct Load {
+    pub(crate) workers: usize,
+    pub(crate) idle: usize,
+    pub(crate) queued: usize,
+}
+
 /// The workers. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Shared>);
@@ -99,6 +106,16 @@ impl Pool {
     /// Looks again whether waiting jobs can have a worker. True when none waits without one.
     pub(crate) fn relieve(&self) -> bool {
         self.0.staff(self.0.lock())
+    }
+
+    /// How many workers there are, how many have nothing to do, and what waits for them.
+    pub(crate) fn load(&self) -> Load {
+        let state = self.0.lock();
+        Load {
+            workers: state.workers.len(),
+            idle: state.idle.iter().sum(),
+            queued: state.queues.iter().map(VecDeque::len).sum(),
+        }
     }
 
     /// Lets the workers end and waits for those that do, at most so long.

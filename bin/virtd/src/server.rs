@@ -30,6 +30,8 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Door {
     pub(crate) listener: Socket,
     pub(crate) read_only: bool,
+    /// For the administration program alone.
+    pub(crate) admin: bool,
     pub(crate) auth: Auth,
     pub(crate) way: Way,
 }
@@ -85,6 +87,7 @@ fn poll_signal(signal: &mut Signal, cx: &mut std::task::Context<'_>) -> bool {
 struct Entrance {
     listener: Listener,
     read_only: bool,
+    admin: bool,
     auth: Auth,
     way: Way,
 }
@@ -100,15 +103,21 @@ impl Entrance {
             Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
             Socket::Tcp(listener) => Listener::Tcp(TcpListener::from_std(listener)?),
         };
-        Ok(Self { listener, read_only: door.read_only, auth: door.auth, way: door.way })
+        Ok(Self {
+            listener,
+            read_only: door.read_only,
+            admin: door.admin,
+            auth: door.auth,
+            way: door.way,
+        })
     }
 
     async fn accept(&self) -> io::Result<(UnixStream, Arrival)> {
-        let Self { read_only, auth, way, .. } = *self;
+        let Self { read_only, admin, auth, way, .. } = *self;
         match &self.listener {
             Listener::Unix(listener) => {
                 let (socket, _) = listener.accept().await?;
-                Ok((socket, Arrival { way, read_only, auth, peer: None }))
+                Ok((socket, Arrival { way, read_only, admin, auth, peer: None }))
             }
             Listener::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
@@ -117,7 +126,7 @@ impl Entrance {
                 // From here on only what all stream sockets have is asked of it.
                 let socket =
                     std::os::unix::net::UnixStream::from(OwnedFd::from(socket.into_std()?));
-                let arrival = Arrival { way, read_only, auth, peer: Some(peer) };
+                let arrival = Arrival { way, read_only, admin, auth, peer: Some(peer) };
                 Ok((UnixStream::from_std(socket)?, arrival))
             }
         }
@@ -126,13 +135,11 @@ impl Entrance {
 
 /// Lets clients in through one door.
 async fn accept(server: Arc<Server>, entrance: Entrance) {
-    let crowd = &server.crowd;
+    let crowd = if entrance.admin { &server.admin_crowd } else { &server.crowd };
     let asks = entrance.auth != Auth::None || entrance.way == Way::Tls;
     loop {
         // Compat: whoever comes above the maximum waits in the socket's queue.
-        while crowd.count() >= server.settings.clients_max
-            || asks && crowd.anonymous() >= server.settings.clients_anonymous_max
-        {
+        while crowd.is_full(asks) {
             crowd.changed.notified().await;
         }
         match entrance.accept().await {

@@ -12,7 +12,7 @@ use crate::client::{Client, start_reply};
 use crate::events;
 
 /// The version of libvirt whose interface this is: 11.3.0.
-const LIB_VERSION: u64 = 11_003_000;
+pub(crate) const LIB_VERSION: u64 = 11_003_000;
 /// `VIR_CONNECT_RO` in the flags of an open.
 const OPEN_READ_ONLY: u32 = 1;
 

@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) socket_mode: u32,
     pub(crate) socket_mode_ro: u32,
     pub(crate) clients_max: usize,
+    pub(crate) admin_clients_max: usize,
     pub(crate) clients_queued_max: u32,
     pub(crate) clients_anonymous_max: usize,
     pub(crate) entries: Entries,
@@ -127,6 +128,7 @@ impl Settings {
             socket_mode: mode("unix_sock_rw_perms", 0o700)?,
             socket_mode_ro: mode("unix_sock_ro_perms", if system { 0o777 } else { 0o700 })?,
             clients_max: size("max_clients", 5000)?,
+            admin_clients_max: size("admin_max_clients", 5000)?,
             clients_queued_max: number("max_queued_clients", 1000)?,
             clients_anonymous_max: size("max_anonymous_clients", 20)?,
             workers_min: size("min_workers", 5)?,
@@ -173,6 +175,10 @@ impl Settings {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.socket_dir.join("libvirt-sock")
+    }
+
+    pub(crate) fn socket_admin(&self) -> PathBuf {
+        self.socket_dir.join("libvirt-admin-sock")
     }
 
     /// Compat: a user's own daemon has no read-only socket.
