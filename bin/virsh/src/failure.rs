@@ -6,15 +6,17 @@ use virt_error::Error;
 /// The result of a command.
 pub(crate) type Done = Result<(), Failure>;
 
-/// Lines to show, each after `error: `. Without any, the command fails in silence.
+/// Lines to show, each after `error: `. Without any, the command fails in silence. The hint is
+/// for a person only: what is at fault, where, and what mends it.
 #[derive(Debug, Default)]
 pub(crate) struct Failure {
     pub(crate) lines: Vec<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()] }
+        Self { lines: vec![line.into()], hint: None }
     }
 
     pub(crate) fn silent() -> Self {
@@ -39,13 +41,13 @@ impl Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let lines = std::iter::once(problem.message).chain(problem.detail).collect();
-        Self { lines }
+        Self { lines, hint: None }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { lines: vec![error.message().to_owned()] }
+        Self { lines: vec![error.message().to_owned()], hint: error.hint().map(str::to_owned) }
     }
 }
 

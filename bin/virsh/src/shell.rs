@@ -125,6 +125,11 @@ impl Shell {
         for line in &failure.lines {
             self.error(line);
         }
+        if let Some(hint) = failure.hint.as_deref().filter(|_| hints_wanted()) {
+            for line in hint.lines() {
+                complain(format_args!("hint: {line}"));
+            }
+        }
     }
 
     /// The connection, opened now if it is not.
@@ -267,6 +272,14 @@ impl Shell {
 /// Writes a line to standard error. Compat: a reader that went away is not an error.
 pub(crate) fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether a person reads along: scripts see libvirt's text and nothing else.
+fn hints_wanted() -> bool {
+    match std::env::var_os("VIRSH_HINTS") {
+        Some(wish) => wish == "1",
+        None => rustix::termios::isatty(io::stderr()),
+    }
 }
 
 /// The character set of the environment's locale.

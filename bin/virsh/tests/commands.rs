@@ -183,3 +183,27 @@ fn options_before_the_command() {
         assert_eq!(output.status.code(), Some(status), "{args:?}");
     }
 }
+
+/// Scripts see libvirt's text alone; who asks for hints is told where the mistake is.
+#[test]
+fn hints_are_for_those_who_ask() {
+    let folder = std::env::temp_dir().join(format!("virsh-hints-{}", std::process::id()));
+    std::fs::create_dir(&folder).expect("a folder");
+    let document = folder.join("bad.xml");
+    let text = "<domain type='test'>\n  <name>a</name>\n  <memroy>1</memroy>\n</domain>\n";
+    std::fs::write(&document, text).expect("a file");
+    let said = |hints: &str| {
+        let output = virsh()
+            .env("VIRSH_HINTS", hints)
+            .args(["-c", "test:///default", "define", "--validate"])
+            .arg(&document)
+            .output()
+            .expect("virsh runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let (with, without) = (said("1"), said("0"));
+    std::fs::remove_dir_all(&folder).expect("the folder goes");
+    assert!(!without.contains("hint: "), "{without}");
+    assert!(with.starts_with(without.trim_end()), "{with}");
+    assert!(with.contains("hint: ") && with.contains("<memory>"), "{with}");
+}

@@ -382,5 +382,6 @@ fn play(part: u64) {
         play.world = found;
     }
     eprintln!("{sequences} sequences, {killed} commands killed, {undone} of them had not happened");
-    assert!(killed > sequences / 8, "only {killed} commands were killed while they ran");
+    // How many of a few are hit is chance; of many it is not.
+    assert!(!long_run() || killed > sequences / 8, "only {killed} were killed while they ran");
 }

@@ -53,15 +53,17 @@ pub(crate) fn cmd_version(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_nodeinfo(shell: &mut Shell, _args: &Args) -> Done {
     let info = shell.connection()?.node_get_info().during(|| "failed to get node information")?;
     for (label, value) in [
-        ("CPU model:", info.model),
-        ("CPU(s):", info.cpus.to_string()),
-        ("CPU frequency:", format!("{} MHz", info.mhz)),
-        ("CPU socket(s):", info.sockets.to_string()),
-        ("Core(s) per socket:", info.cores.to_string()),
-        ("Thread(s) per core:", info.threads.to_string()),
-        ("NUMA cell(s):", info.nodes.to_string()),
-        ("Memory size:", format!("{} KiB", info.memory)),
+        ("CPU model:", Some(info.model)),
+        ("CPU(s):", Some(info.cpus.to_string())),
+        // Some hosts do not say how fast they are.
+        ("CPU frequency:", (info.mhz != 0).then(|| format!("{} MHz", info.mhz))),
+        ("CPU socket(s):", Some(info.sockets.to_string())),
+        ("Core(s) per socket:", Some(info.cores.to_string())),
+        ("Thread(s) per core:", Some(info.threads.to_string())),
+        ("NUMA cell(s):", Some(info.nodes.to_string())),
+        ("Memory size:", Some(format!("{} KiB", info.memory))),
     ] {
+        let Some(value) = value else { continue };
         sayln!(shell, "{:<20} {}", label, value);
     }
     Ok(())
