@@ -171,6 +171,8 @@ fn sockets_are_made_as_configured() {
     };
     assert_eq!(mode("libvirt-sock"), Some(0o750));
     let read_only = rustix::process::geteuid().is_root().then_some(0o705);
+    // It is made after the one that the start was awaited by.
+    wait_until(PATIENCE, || mode("libvirt-sock-ro") == read_only);
     assert_eq!(mode("libvirt-sock-ro"), read_only);
 }
 
