@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use virt_driver::Call;
 use virt_error::{Error, Result};
@@ -127,8 +128,27 @@ fn plug(core: &Core, interface: &Interface, device: &str) -> Result<()> {
     ip(&["link", "set", "dev", device, "up"])
 }
 
+/// Limit: how long a process may take to leave the host's network.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+const LEAVE_STEP: Duration = Duration::from_millis(1);
+
+/// Waits until a process that was just started has left the host's network.
+fn await_own_network(pid: u32) -> Result<()> {
+    let network = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
+    let (host, pid) = (network("self"), pid.to_string());
+    let deadline = Instant::now() + LEAVE_MAX;
+    while network(&pid).is_none_or(|its| Some(its) == host) {
+        if Instant::now() >= deadline {
+            return Err(Error::internal(ORIGIN, "the guest got no network of its own"));
+        }
+        std::thread::sleep(LEAVE_STEP);
+    }
+    Ok(())
+}
+
 /// Makes the devices of a guest that lives in a network of its own, whose process waits there.
 pub(crate) fn move_in(core: &Core, document: &Domain, pid: u32) -> Result<()> {
+    await_own_network(pid)?;
     let pid = pid.to_string();
     let inside = |args: &[&str]| {
         let words = ["--target", &pid, "--net", "--", "ip"];
