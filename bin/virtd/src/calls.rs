@@ -131,8 +131,10 @@ fn driver_call(
     message: Message,
     fds: Vec<OwnedFd>,
 ) {
+    let at_once = || client.connection().is_ok_and(|conn| conn.answers_at_once(procedure.api));
     let lane = match procedure.lane {
         virt_wire::Lane::Inline => return run(server, client, procedure, &message, fds),
+        _ if at_once() => return run(server, client, procedure, &message, fds),
         virt_wire::Lane::Priority => pool::Lane::Priority,
         virt_wire::Lane::Normal => pool::Lane::Normal,
     };

@@ -84,6 +84,11 @@ pub struct Caller {
 /// Fine-grained rules: asked for every permission that a call needs.
 pub trait AccessPolicy: Send + Sync {
     fn allowed(&self, caller: &Caller, object: Object<'_>, access: &Access) -> bool;
+
+    /// Whether it may have to ask somebody else, who takes time to answer.
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 /// Refuses what a read-only connection may not do.

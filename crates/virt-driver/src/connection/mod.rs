@@ -84,6 +84,13 @@ impl Connection {
         &self.shared.drivers
     }
 
+    /// Whether a call waits for nothing, whoever of the drivers answers it.
+    pub fn answers_at_once(&self, function: &str) -> bool {
+        let shared = &self.shared;
+        !shared.policy.as_ref().is_some_and(|policy| policy.waits())
+            && shared.drivers.iter().all(|driver| driver.answers_at_once(function))
+    }
+
     /// The URI it was opened with.
     pub fn uri(&self) -> &str {
         &self.shared.uri
