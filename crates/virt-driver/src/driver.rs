@@ -7,6 +7,36 @@ use crate::{
 };
 use virt_error::Result;
 
+/// Gives the list of families, `method: Trait`, to a macro of the caller's.
+#[macro_export]
+macro_rules! with_families {
+    ($macro:ident) => {
+        $macro! {
+            host: Host,
+            domains: Domains,
+            domain_tuning: DomainTuning,
+            domain_stats: DomainStats,
+            domain_devices: DomainDevices,
+            domain_jobs: DomainJobs,
+            domain_guest: DomainGuest,
+            snapshots: Snapshots,
+            checkpoints: Checkpoints,
+            migration: Migration,
+            networks: Networks,
+            ports: Ports,
+            pools: Pools,
+            volumes: Volumes,
+            interfaces: Interfaces,
+            node_devices: NodeDevices,
+            secrets: Secrets,
+            nwfilters: Nwfilters,
+            bindings: Bindings,
+            qemu: Qemu,
+            lxc: Lxc,
+        }
+    };
+}
+
 macro_rules! families {
     ($($name:ident: $family:ident),* $(,)?) => {
         /// A driver. For each family: `None` means that the family is absent.
@@ -63,26 +93,4 @@ macro_rules! families {
     };
 }
 
-families! {
-    host: Host,
-    domains: Domains,
-    domain_tuning: DomainTuning,
-    domain_stats: DomainStats,
-    domain_devices: DomainDevices,
-    domain_jobs: DomainJobs,
-    domain_guest: DomainGuest,
-    snapshots: Snapshots,
-    checkpoints: Checkpoints,
-    migration: Migration,
-    networks: Networks,
-    ports: Ports,
-    pools: Pools,
-    volumes: Volumes,
-    interfaces: Interfaces,
-    node_devices: NodeDevices,
-    secrets: Secrets,
-    nwfilters: Nwfilters,
-    bindings: Bindings,
-    qemu: Qemu,
-    lxc: Lxc,
-}
+with_families!(families);

@@ -1,5 +1,7 @@
 //! Which source may log from which level on: `1:qemu 3:util.json`.
 
+use virt_types::glob;
+
 use crate::{Level, SettingError};
 
 /// One `LEVEL:PATTERN`.
@@ -13,7 +15,7 @@ pub struct Filter {
 impl Filter {
     pub fn matches(&self, source: &str, file: &str) -> bool {
         let pattern = format!("*{}*", self.pattern);
-        [source, file].iter().any(|text| glob(pattern.as_bytes(), text.as_bytes()))
+        [source, file].iter().any(|text| glob(&pattern, text))
     }
 }
 
@@ -34,33 +36,6 @@ fn parse_filter(text: &str) -> Result<Filter, SettingError> {
         return Err(malformed());
     }
     Ok(Filter { level, pattern: pattern.to_owned() })
-}
-
-/// Shell pattern with `*` and `?`. Linear in the text for each star: only the last one is retried.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(&byte) = text.get(t) {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&wanted) if wanted == b'?' || wanted == byte => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    p = at + 1;
-                    t = from + 1;
-                    star = Some((at, t));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(p..).is_some_and(|rest| rest.iter().all(|&byte| byte == b'*'))
 }
 
 #[cfg(test)]

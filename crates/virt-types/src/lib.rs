@@ -5,6 +5,7 @@
 //! written by hand here are the values with rules of their own.
 
 mod generated;
+mod glob;
 mod params;
 mod uuid;
 
@@ -12,6 +13,7 @@ pub use generated::*;
 
 /// The constants of the public API.
 pub use generated::constants as api;
+pub use glob::glob;
 pub use params::{TypedParam, TypedValue};
 /// The name of an object. Names are short: most are copied whole, without counting owners.
 pub use smol_str::SmolStr as Name;

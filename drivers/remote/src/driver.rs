@@ -49,29 +49,7 @@ macro_rules! families {
     };
 }
 
-families! {
-    host: Host,
-    domains: Domains,
-    domain_tuning: DomainTuning,
-    domain_stats: DomainStats,
-    domain_devices: DomainDevices,
-    domain_jobs: DomainJobs,
-    domain_guest: DomainGuest,
-    snapshots: Snapshots,
-    checkpoints: Checkpoints,
-    migration: Migration,
-    networks: Networks,
-    ports: Ports,
-    pools: Pools,
-    volumes: Volumes,
-    interfaces: Interfaces,
-    node_devices: NodeDevices,
-    secrets: Secrets,
-    nwfilters: Nwfilters,
-    bindings: Bindings,
-    qemu: Qemu,
-    lxc: Lxc,
-}
+virt_driver::with_families!(families);
 
 impl RemoteDriver {
     pub(crate) fn new(client: Arc<Client>, subscribers: Arc<Subscribers>) -> Self {
