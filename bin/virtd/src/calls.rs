@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use virt_driver::{CallContext, Stream};
 use virt_error::{Code, Error, Origin, Result};
+use virt_transport::sasl::Passwords;
 use virt_transport::tls::ServerTls;
 use virt_wire::{
     Header, Message, MessageStatus, MessageType, Procedure, admin, find, keepalive, lxc, qemu,
@@ -28,15 +29,42 @@ pub(crate) struct Server {
     pub(crate) admin_crowd: Arc<Crowd>,
     /// Where clients come by TLS; can be read anew while we run.
     pub(crate) tls: Mutex<Option<ServerTls>>,
-    pub(crate) passwords: virt_transport::sasl::Passwords,
+    pub(crate) passwords: Passwords,
     pub(crate) pool: Pool,
     /// The loop, for pumps that workers start.
     pub(crate) runtime: tokio::runtime::Handle,
     /// Told that a job waits without a worker.
     pub(crate) starved: tokio::sync::Notify,
+    /// Told that the daemon is to end.
+    pub(crate) ending: tokio::sync::Notify,
 }
 
 impl Server {
+    pub(crate) fn new(
+        settings: Settings,
+        drivers: Drivers,
+        tls: Option<ServerTls>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
+        let limits = pool::Limits {
+            normal_min: settings.workers_min.min(settings.workers_max),
+            normal_max: settings.workers_max,
+            priority_max: settings.workers_priority,
+        };
+        Self {
+            drivers,
+            crowd: Crowd::new(settings.clients_max, settings.clients_anonymous_max),
+            admin_crowd: Crowd::new(settings.admin_clients_max, 0),
+            tls: Mutex::new(tls),
+            passwords: Passwords::at(&settings.password_file()),
+            settings,
+            pool: Pool::new(limits),
+            runtime,
+            starved: tokio::sync::Notify::new(),
+            ending: tokio::sync::Notify::new(),
+        }
+    }
+
     pub(crate) fn submit(&self, lane: pool::Lane, job: pool::Job) {
         if !self.pool.submit(lane, job) {
             self.starved.notify_one();

@@ -12,11 +12,16 @@ use crate::settings::{Layout, Settings};
 /// The drivers, and whether they need the daemon to stay.
 pub(crate) struct Drivers {
     pub(crate) registry: Registry,
-    qemu: QemuOpener,
-    kvmtool: KvmtoolOpener,
+    /// Those with guests of their own.
+    hosts: Option<(QemuOpener, KvmtoolOpener)>,
 }
 
 impl Drivers {
+    /// Drivers without guests on this host.
+    pub(crate) fn only(registry: Registry) -> Self {
+        Self { registry, hosts: None }
+    }
+
     /// All drivers, in the order in which they are asked. Those with guests of their own are brought
     /// up while clients may come already: running guests are found again, and those marked for it
     /// are started. Whoever wants such a driver waits for it.
@@ -42,14 +47,15 @@ impl Drivers {
         if let Err(error) = started {
             virt_log::error!("daemon", "cannot start a thread: {error}");
         }
-        Self { registry, qemu, kvmtool }
+        Self { registry, hosts: Some((qemu, kvmtool)) }
     }
 
     /// Whether guests run. Compat: a daemon with a timeout stays for them.
     pub(crate) fn busy(&self) -> bool {
+        let Some((qemu, kvmtool)) = &self.hosts else { return false };
         let drivers: [Option<Arc<dyn Driver>>; 2] = [
-            self.qemu.up().ok().map(|driver| Arc::new(driver) as _),
-            self.kvmtool.up().ok().map(|driver| Arc::new(driver) as _),
+            qemu.up().ok().map(|driver| Arc::new(driver) as _),
+            kvmtool.up().ok().map(|driver| Arc::new(driver) as _),
         ];
         drivers.into_iter().flatten().any(|driver| {
             let connection = Connection::new(vec![driver], "", true);

@@ -61,11 +61,13 @@ pub(crate) fn run(
         tokio::task::spawn_local(relieve(Arc::clone(server)));
         ready();
         let mut left_alone = pin!(left_alone(server, idle_max));
+        let mut told = pin!(server.ending.notified());
         poll_fn(|cx| {
             while poll_signal(&mut reload, cx) {
                 virt_log::info!("daemon", "there is nothing to reload");
             }
-            if ends.iter_mut().any(|end| poll_signal(end, cx)) {
+            if ends.iter_mut().any(|end| poll_signal(end, cx)) || told.as_mut().poll(cx).is_ready()
+            {
                 return Poll::Ready(());
             }
             left_alone.as_mut().poll(cx)
@@ -143,35 +145,36 @@ async fn accept(server: Arc<Server>, entrance: Entrance) {
             crowd.changed.notified().await;
         }
         match entrance.accept().await {
-            Ok((socket, arrival)) => {
-                let secure = match secured(&server, arrival.way) {
-                    Ok(secure) => secure,
-                    Err(error) => {
-                        virt_log::error!("rpc.tls", "cannot serve a client: {error}");
-                        continue;
-                    }
-                };
-                let (place, client) = crowd.take(|id| {
-                    let caller = caller(&socket, id, arrival.way);
-                    Client::new(socket, caller, arrival, secure)
-                });
-                let (caller, peer) = (&client.caller, client.arrival.peer);
-                virt_log::debug!("rpc.server", "a client came: {caller:?} {peer:?}");
-                if asks {
-                    tokio::task::spawn_local(hurry(Arc::clone(&server), Arc::downgrade(&client)));
-                }
-                let server = Arc::clone(&server);
-                tokio::task::spawn_local(async move {
-                    serve::run(server, client).await;
-                    drop(place);
-                });
-            }
+            Ok((socket, arrival)) => welcome(&server, socket, arrival),
             Err(error) => {
                 virt_log::warning!("rpc.server", "cannot accept a client: {error}");
                 sleep(ACCEPT_RETRY_AFTER).await;
             }
         }
     }
+}
+
+/// Gives somebody who came a place, and a task that serves them.
+pub(crate) fn welcome(server: &Arc<Server>, socket: UnixStream, arrival: Arrival) {
+    let secure = match secured(server, arrival.way) {
+        Ok(secure) => secure,
+        Err(error) => return virt_log::error!("rpc.tls", "cannot serve a client: {error}"),
+    };
+    let crowd = if arrival.admin { &server.admin_crowd } else { &server.crowd };
+    let (place, client) = crowd.take(|id| {
+        let caller = caller(&socket, id, arrival.way);
+        Client::new(socket, caller, arrival, secure)
+    });
+    let (caller, peer) = (&client.caller, client.arrival.peer);
+    virt_log::debug!("rpc.server", "a client came: {caller:?} {peer:?}");
+    if arrival.asks() {
+        tokio::task::spawn_local(hurry(Arc::clone(server), Arc::downgrade(&client)));
+    }
+    let server = Arc::clone(server);
+    tokio::task::spawn_local(async move {
+        serve::run(server, client).await;
+        drop(place);
+    });
 }
 
 /// The encryption for a client that comes by TLS.
@@ -207,7 +210,7 @@ fn caller(socket: &UnixStream, client_id: u64, way: Way) -> Caller {
 }
 
 /// Finds workers for jobs that waited too long for one.
-async fn relieve(server: Arc<Server>) {
+pub(crate) async fn relieve(server: Arc<Server>) {
     loop {
         server.starved.notified().await;
         loop {

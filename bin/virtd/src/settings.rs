@@ -80,12 +80,27 @@ impl Settings {
                 ));
             }
         };
-        let complain = |text: String| format!("Can't load config file: {text}: {shown}");
-        let conf = Conf::parse(&text).map_err(|error| complain(error.at(&shown)))?;
-        let entries = Entries::from_conf(&conf, &shown).map_err(complain)?;
+        Self::parse(&text, &shown, system, dirs, layout)
+            .map_err(|text| format!("Can't load config file: {text}: {shown}"))
+    }
+
+    /// What a text says, with all folders below `base`.
+    pub(crate) fn from_text(text: &str, base: &Path) -> Result<Self, String> {
+        Self::parse(text, "(text)", true, Dirs::under(base), Layout::System)
+    }
+
+    fn parse(
+        text: &str,
+        shown: &str,
+        system: bool,
+        dirs: Dirs,
+        layout: Layout,
+    ) -> Result<Self, String> {
+        let conf = Conf::parse(text).map_err(|error| error.at(shown))?;
+        let entries = Entries::from_conf(&conf, shown)?;
         let settings = Self::from_conf(&conf, system, dirs, layout, entries)
-            .map_err(|error| complain(error.at(&shown)))?;
-        settings.check().map_err(complain)?;
+            .map_err(|error| error.at(shown))?;
+        settings.check()?;
         Ok(settings)
     }
 
@@ -237,13 +252,7 @@ mod tests {
     use super::*;
 
     fn from(text: &str) -> Result<Settings, String> {
-        let conf = Conf::parse(text).map_err(|error| error.to_string())?;
-        let entries = Entries::from_conf(&conf, "c")?;
-        let settings =
-            Settings::from_conf(&conf, true, Dirs::under(Path::new("/b")), Layout::System, entries)
-                .map_err(|error| error.at("c"))?;
-        settings.check()?;
-        Ok(settings)
+        Settings::parse(text, "c", true, Dirs::under(Path::new("/b")), Layout::System)
     }
 
     #[test]

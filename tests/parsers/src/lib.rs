@@ -7,6 +7,7 @@
 mod backing;
 mod calls;
 mod conf;
+mod daemon;
 mod disk;
 mod documents;
 mod frame;
@@ -14,6 +15,7 @@ mod json;
 mod ldmd;
 mod ldoms;
 mod qmp;
+mod sasl;
 mod sexpr;
 mod xdr;
 mod xenconf;
@@ -25,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("admin", daemon::admin),
     ("backing", backing::check),
     ("calls", calls::check),
     ("conf", conf::check),
@@ -34,7 +37,9 @@ pub const TARGETS: &[Target] = &[
     ("ldmd", ldmd::check),
     ("ldoms_message", ldoms::message),
     ("ldoms_stanza", ldoms::stanza),
+    ("messages", daemon::messages),
     ("qmp", qmp::check),
+    ("sasl", sasl::check),
     ("sexpr", sexpr::check),
     ("xdr", xdr::check),
     ("xenconf", xenconf::check),

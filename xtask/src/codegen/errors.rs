@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::names::camel;
-use super::parse::ErrorLine;
+use protocol::ErrorLine;
 
 pub(super) fn emit(lines: &BTreeMap<String, Vec<ErrorLine>>) -> String {
     let mut out = super::header("Error codes, their message templates, and error domains.");

@@ -1,6 +1,6 @@
 //! How a described type is spelled in Rust: owned, borrowed, and turned from one into the other.
 
-use super::parse::{Field, Type};
+use protocol::{Field, Type};
 
 /// `DOMAIN_GET_INFO` → `DomainGetInfo`.
 pub(super) fn camel(name: &str) -> String {

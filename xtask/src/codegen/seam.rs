@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::names::{borrowed, camel, owned};
-use super::parse::{Call, Form, Program, Ret, Type, Via};
 use super::widest;
+use protocol::{Call, Form, Program, Ret, Rule, Type, Via, When};
 
 const USES: &str = "use std::sync::Arc;\n\nuse virt_error::Result;\nuse virt_types::*;\n\n";
 
@@ -109,9 +109,15 @@ pub(super) fn families(programs: &[Program]) -> Result<String, String> {
     Ok(out)
 }
 
-/// Permissions that a read-only caller has.
-fn readable(permission: &str) -> bool {
-    matches!(permission, "getattr" | "read") || permission.starts_with("search_")
+/// A permission as the table holds it.
+fn access(rule: &Rule) -> String {
+    let Rule { object, permission, when } = rule;
+    let when = match when {
+        When::Always => "When::Always".to_owned(),
+        When::AnyOf(mask) => format!("When::AnyOf({mask:#x})"),
+        When::NoneOf(mask) => format!("When::NoneOf({mask:#x})"),
+    };
+    format!("Access {{ object: {object:?}, permission: {permission:?}, when: {when} }},")
 }
 
 /// Who reports a refusal of the call itself: the part of the public API that the function is in.
@@ -148,32 +154,15 @@ pub(super) fn apis(programs: &[Program]) -> Result<String, String> {
     let mut out = super::header("Every public call: its name and what it must be allowed.");
     out.push_str("use virt_error::Origin;\n\nuse crate::access::{Access, Api, When};\n\n");
     for call in programs.iter().filter(|p| p.name != "admin").flat_map(|program| &program.calls) {
-        let mut write = false;
-        let mut access = String::new();
-        for rule in &call.allow {
-            let mut words = rule.split(' ');
-            let (object, permission) =
-                words.next().and_then(|word| word.split_once(':')).ok_or("object:permission")?;
-            let when = match (words.next(), words.next()) {
-                (None, _) => {
-                    write |= !readable(permission);
-                    "When::Always".to_owned()
-                }
-                (Some("if"), Some(mask)) => format!("When::AnyOf({mask})"),
-                (Some("unless"), Some(mask)) => format!("When::NoneOf({mask})"),
-                _ => return Err(format!("{}: bad rule {rule}", call.name)),
-            };
-            let _ = write!(
-                access,
-                "Access {{ object: {object:?}, permission: {permission:?}, when: {when} }},"
-            );
-        }
-        let write = call.refused_read_only.unwrap_or(write);
+        let rules: Result<Vec<String>, String> =
+            call.rules().map(|rules| rules.iter().map(access).collect());
+        let access_list = rules.map_err(|error| format!("{}: {error}", call.name))?.concat();
+        let write = call.refused_read_only()?;
         let origin = origin(call);
         let _ = writeln!(
             out,
             "pub static {}: Api = Api {{ name: {:?}, origin: Origin::{origin}, write: {write}, \
-             access: &[{access}] }};",
+             access: &[{access_list}] }};",
             call.name, call.api
         );
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::names::{borrowed, camel, decoder, encode, keep, lend};
-use super::parse::{Call, Field, Form, Program, Ret, Type, Via};
 use super::seam::{family_names, method_args, method_result, methods};
+use protocol::{Call, Field, Form, Program, Ret, Type, Via};
 
 pub(super) fn dispatch(programs: &[Program]) -> Result<String, String> {
     let mut out =

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::names::fields_struct;
-use super::parse::{Event, Field, Program, Type};
+use protocol::{Event, Field, Program, Type};
 
 pub(super) fn emit(programs: &[Program]) -> String {
     let mut out = super::header("Objects, records and events of the public API.");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::names::{camel, decode, encode, encode_ref, fields_struct};
-use super::parse::{Event, Field, Program, Ret};
+use protocol::{Event, Field, Program, Ret};
 
 const USES: &str = "use virt_xdr::{Reader, Writer};\n\nuse crate::{Codec, Result};\n";
 

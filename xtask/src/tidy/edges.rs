@@ -85,6 +85,7 @@ fn allowed(name: &str, folder: &str, dependency: &str) -> bool {
     let top = folder.split('/').next().unwrap_or_default();
     let list = match (top, name) {
         ("bin" | "abi" | "tests", _) => return true,
+        ("xtask", _) => &["protocol"],
         ("drivers", "driver-remote") => REMOTE,
         ("drivers", _) => DRIVER,
         ("crates", _) => {

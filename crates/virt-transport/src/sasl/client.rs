@@ -3,7 +3,8 @@
 use rsasl::mechname::Mechname;
 use rsasl::prelude::{MessageSent, SASLClient, SASLConfig, Session, State};
 
-use super::{PLAIN, SCRAM, SaslError, Step};
+use super::passwords::ITERATIONS_MAX;
+use super::{PLAIN, SCRAM, SaslError, Step, is_whole};
 
 /// One exchange with a daemon.
 pub struct ClientExchange {
@@ -46,6 +47,9 @@ impl ClientExchange {
             // The daemon has the last word in some mechanisms.
             return Ok(Step { data: None, complete: true });
         }
+        if self.mechanism == SCRAM && data.is_some_and(|data| !is_sound(data)) {
+            return Err(SaslError::Exchange("a message that is none".to_owned()));
+        }
         let mut out = Vec::new();
         let state = self
             .session
@@ -55,4 +59,12 @@ impl ClientExchange {
         let sent = !matches!(state, State::Finished(MessageSent::No));
         Ok(Step { data: sent.then_some(out), complete: self.finished })
     }
+}
+
+/// Whether a daemon's message is one, and does not ask for more rounds than anybody has time for.
+fn is_sound(message: &[u8]) -> bool {
+    let rounds = message.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"i="));
+    let rounds = rounds.map(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    is_whole(message, false)
+        && rounds.is_none_or(|rounds| rounds.is_some_and(|rounds| rounds <= ITERATIONS_MAX))
 }

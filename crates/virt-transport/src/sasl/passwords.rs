@@ -18,7 +18,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// What RFC 7677 asks for at least.
 const ITERATIONS: u32 = 4096;
 /// Limit: rounds that a file may ask for; each costs time at every login.
-const ITERATIONS_MAX: u32 = 10_000_000;
+pub(super) const ITERATIONS_MAX: u32 = 10_000_000;
 /// Limit: bytes of salt that a file may give.
 const SALT_BYTES_MAX: usize = 256;
 const SALT_BYTES: usize = 16;

@@ -7,12 +7,14 @@ use rsasl::prelude::{MessageSent, SASLConfig, SASLServer, Session, SessionError,
 use rsasl::property::{AuthId, AuthzId, Password};
 use rsasl::validate::{Validate, Validation, ValidationError};
 
-use super::{PLAIN, Passwords, SCRAM, SaslError, Step};
+use super::{PLAIN, Passwords, SCRAM, SaslError, Step, is_whole};
 
 /// One client's exchange.
 pub struct ServerExchange {
     session: Session<User>,
     user: Option<String>,
+    /// What comes next is the client's first message.
+    begins: bool,
 }
 
 /// Brings out who it was; nobody where the password was wrong.
@@ -35,15 +37,21 @@ impl ServerExchange {
         let name = Mechname::parse(mechanism.as_bytes()).map_err(|_| unknown())?;
         let server = SASLServer::<User>::new(config);
         let session = server.start_suggested(name).map_err(|_| unknown())?;
-        Ok(Self { session, user: None })
+        Ok(Self { session, user: None, begins: true })
     }
 
     /// Takes what the client sent. Complete means that it is who it says.
     pub fn step(&mut self, data: Option<&[u8]>) -> Result<Step, SaslError> {
+        let data = data.unwrap_or_default();
+        let begins = std::mem::take(&mut self.begins);
+        let scram = self.session.get_mechname().as_str() == SCRAM;
+        if scram && !is_whole(data, begins) {
+            return Err(SaslError::Exchange("a message that is none".to_owned()));
+        }
         let mut out = Vec::new();
         let state = self
             .session
-            .step(Some(data.unwrap_or_default()), &mut out)
+            .step(Some(data), &mut out)
             .map_err(|error| SaslError::Exchange(error.to_string()))?;
         let sent = !matches!(state, State::Finished(MessageSent::No));
         let complete = state.is_finished();

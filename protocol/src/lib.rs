@@ -1,9 +1,14 @@
-//! Reads the protocol descriptions: `protocol/*.virp` into programs, records, calls and events.
+//! Reads the protocol descriptions beside it: `*.virp` into programs, records, calls and events.
+//!
+//! The generator makes code of them, and tests hold the programs against them. The crate knows no
+//! other.
+
+pub mod sample;
 
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Type {
+pub enum Type {
     Int(&'static str),
     Flag,
     Text,
@@ -20,19 +25,19 @@ pub(crate) enum Type {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) kind: Type,
+pub struct Field {
+    pub name: String,
+    pub kind: Type,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
-    pub(crate) name: String,
-    pub(crate) fields: Vec<Field>,
+pub struct Record {
+    pub name: String,
+    pub fields: Vec<Field>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Ret {
+pub enum Ret {
     Nothing,
     /// The fields of an anonymous answer: one value, or the two of a `list` or `params` call.
     Fields(Vec<Field>),
@@ -40,75 +45,143 @@ pub(crate) enum Ret {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Via {
+pub enum Via {
     Hand,
     Session,
     Method { form: Form, family: String, method: String, args: Vec<String> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Form {
+pub enum Form {
     Plain,
     List,
     Params,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) number: u32,
-    pub(crate) name: String,
-    pub(crate) args: Vec<Field>,
-    pub(crate) ret: Ret,
-    pub(crate) doc: Vec<String>,
-    pub(crate) api: String,
-    pub(crate) lane: String,
-    pub(crate) allow: Vec<String>,
+pub struct Call {
+    pub number: u32,
+    pub name: String,
+    pub args: Vec<Field>,
+    pub ret: Ret,
+    pub doc: Vec<String>,
+    pub api: String,
+    pub lane: String,
+    pub allow: Vec<String>,
     /// Whether a read-only connection refuses the call, where the permissions say otherwise.
-    pub(crate) refused_read_only: Option<bool>,
+    pub read_only_refused: Option<bool>,
     /// An argument that the public function refuses to be 0.
-    pub(crate) nonzero: Option<String>,
-    pub(crate) filter: Option<String>,
-    pub(crate) stream: Option<String>,
-    pub(crate) via: Via,
+    pub nonzero: Option<String>,
+    pub filter: Option<String>,
+    pub stream: Option<String>,
+    pub via: Via,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Event {
-    pub(crate) number: u32,
-    pub(crate) class: String,
-    pub(crate) id: u32,
-    pub(crate) name: String,
-    pub(crate) legacy: Option<u32>,
-    pub(crate) fields: Vec<Field>,
+pub struct Event {
+    pub number: u32,
+    pub class: String,
+    pub id: u32,
+    pub name: String,
+    pub legacy: Option<u32>,
+    pub fields: Vec<Field>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Message {
-    pub(crate) number: u32,
-    pub(crate) name: String,
-    pub(crate) fields: Vec<Field>,
+pub struct Message {
+    pub number: u32,
+    pub name: String,
+    pub fields: Vec<Field>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Program {
-    pub(crate) name: String,
-    pub(crate) number: u32,
-    pub(crate) version: u32,
-    pub(crate) consts: Vec<(String, u64)>,
-    pub(crate) records: Vec<Record>,
-    pub(crate) calls: Vec<Call>,
-    pub(crate) events: Vec<Event>,
-    pub(crate) messages: Vec<Message>,
+pub struct Program {
+    pub name: String,
+    pub number: u32,
+    pub version: u32,
+    pub consts: Vec<(String, u64)>,
+    pub records: Vec<Record>,
+    pub calls: Vec<Call>,
+    pub events: Vec<Event>,
+    pub messages: Vec<Message>,
+}
+
+/// The programs of libvirt's wire, as files name them.
+pub const PROGRAMS: [&str; 4] = ["remote", "qemu", "lxc", "admin"];
+
+/// A permission that a call needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    pub object: String,
+    pub permission: String,
+    pub when: When,
+}
+
+/// The flags of a call for which a permission is needed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum When {
+    Always,
+    AnyOf(u64),
+    NoneOf(u64),
+}
+
+impl Rule {
+    fn read(text: &str) -> Result<Self, String> {
+        let mut words = text.split(' ');
+        let (object, permission) =
+            words.next().and_then(|word| word.split_once(':')).ok_or("object:permission")?;
+        let when = match (words.next(), words.next()) {
+            (None, _) => When::Always,
+            (Some("if"), Some(mask)) => When::AnyOf(hex_or_decimal(mask)?.into()),
+            (Some("unless"), Some(mask)) => When::NoneOf(hex_or_decimal(mask)?.into()),
+            _ => return Err("if MASK or unless MASK expected".into()),
+        };
+        Ok(Self { object: object.to_owned(), permission: permission.to_owned(), when })
+    }
+
+    /// Whether a call with these flags needs it.
+    pub fn applies(&self, flags: u64) -> bool {
+        match self.when {
+            When::Always => true,
+            When::AnyOf(mask) => flags & mask != 0,
+            When::NoneOf(mask) => flags & mask == 0,
+        }
+    }
+
+    /// Whether a read-only caller has this permission.
+    pub fn readable(&self) -> bool {
+        matches!(self.permission.as_str(), "getattr" | "read")
+            || self.permission.starts_with("search_")
+    }
+}
+
+impl Call {
+    /// What a caller must be allowed.
+    pub fn rules(&self) -> Result<Vec<Rule>, String> {
+        self.allow.iter().map(|text| Rule::read(text)).collect()
+    }
+
+    /// What an object in the answer must allow to be listed.
+    pub fn filter_rule(&self) -> Result<Option<Rule>, String> {
+        self.filter.as_deref().map(Rule::read).transpose()
+    }
+
+    /// Whether a read-only connection refuses the call whatever its flags.
+    pub fn refused_read_only(&self) -> Result<bool, String> {
+        let rules = self.rules()?;
+        let write = rules.iter().any(|rule| rule.when == When::Always && !rule.readable());
+        Ok(self.read_only_refused.unwrap_or(write))
+    }
 }
 
 impl Program {
-    pub(crate) fn record(&self, name: &str) -> Option<&Record> {
+    pub fn record(&self, name: &str) -> Option<&Record> {
         self.records.iter().find(|record| record.name == name)
     }
 }
 
 /// Reads one description. Errors name the line.
-pub(crate) fn program(text: &str) -> Result<Program, String> {
+pub fn program(text: &str) -> Result<Program, String> {
     let mut program = Program::default();
     let mut doc = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -199,7 +272,7 @@ fn call_line(program: &mut Program, rest: &str) -> Result<Call, String> {
         api: String::new(),
         lane: "normal".into(),
         allow: Vec::new(),
-        refused_read_only: None,
+        read_only_refused: None,
         nonzero: None,
         filter: None,
         stream: None,
@@ -213,7 +286,7 @@ fn call_attribute(call: &mut Call, line: &str) -> Result<(), String> {
         "api" => call.api = rest.to_owned(),
         "lane" => call.lane = rest.to_owned(),
         "allow" => call.allow = rest.split(", ").map(str::to_owned).collect(),
-        "readonly" => call.refused_read_only = Some(rest == "refused"),
+        "readonly" => call.read_only_refused = Some(rest == "refused"),
         "nonzero" => call.nonzero = Some(rest.to_owned()),
         "filter" => call.filter = Some(rest.to_owned()),
         "stream" => call.stream = Some(rest.to_owned()),
@@ -321,9 +394,9 @@ fn hex_or_decimal(text: &str) -> Result<u32, String> {
 }
 
 /// `error` and `domain` lines of `errors.virp`: number, name, texts.
-pub(crate) type ErrorLine = (i32, String, Vec<String>);
+pub type ErrorLine = (i32, String, Vec<String>);
 
-pub(crate) fn errors(text: &str) -> Result<BTreeMap<String, Vec<ErrorLine>>, String> {
+pub fn errors(text: &str) -> Result<BTreeMap<String, Vec<ErrorLine>>, String> {
     let mut lines: BTreeMap<String, Vec<ErrorLine>> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut parts = line.split(" | ");
