@@ -77,6 +77,7 @@ fn qemu(settings: &Settings) -> driver_qemu::Settings {
             cache: below(&dirs.cache),
             channel: below(&dirs.run).join("channel"),
             nvram: below(&dirs.state).join("nvram"),
+            memory: below(&dirs.state).join("ram"),
         },
         Layout::Session => driver_qemu::Dirs {
             config: below(&dirs.config),
@@ -86,6 +87,7 @@ fn qemu(settings: &Settings) -> driver_qemu::Settings {
             cache: below(&dirs.cache).join("cache"),
             channel: below(&dirs.run).join("run/channel"),
             nvram: below(&dirs.config).join("nvram"),
+            memory: below(&dirs.config).join("ram"),
         },
     };
     let path = if settings.system { "system" } else { "session" };

@@ -124,9 +124,14 @@ prop_compose! {
 }
 
 const SECURE: PrintFlags =
-    PrintFlags { secure: true, inactive: true, update_cpu: false, migratable: false };
-const INACTIVE: ParseFlags =
-    ParseFlags { inactive: true, validate: false, abi_update: false, skip_post_parse: true };
+    PrintFlags { secure: true, inactive: true, update_cpu: false, migratable: false, status: true };
+const INACTIVE: ParseFlags = ParseFlags {
+    inactive: true,
+    validate: false,
+    abi_update: false,
+    skip_post_parse: true,
+    status: true,
+};
 
 proptest! {
     #[test]

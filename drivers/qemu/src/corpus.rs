@@ -13,6 +13,7 @@ use crate::argv;
 use crate::capabilities::{Capabilities, Machine, TYPES};
 use crate::firmware::{self, Firmware};
 use crate::rules::{Lookup, QemuRules};
+use crate::status::Status;
 
 /// The emulator and the host that the corpora were made for.
 #[derive(Debug)]
@@ -149,6 +150,15 @@ impl Recorded {
     /// The domain as the driver defines it.
     pub fn load(&self, xml: &str, flags: ParseFlags) -> Result<Domain> {
         Domain::load(xml, flags, &Rules(QemuRules(self)))
+    }
+
+    /// A status file, read and written again by a daemon for all users.
+    pub fn status(text: &str) -> Result<String> {
+        let [config, state, run, log, cache] =
+            ["/etc", "/var/lib", "/run", "/var/log", "/var/cache"]
+                .map(|at| Path::new(at).join("libvirt"));
+        let dirs = crate::Dirs::within(&config, &state, &run, &log, &cache);
+        Status::parse(text, &dirs).map(|status| status.to_xml())
     }
 
     /// How the driver would start the domain: each option on a line, with its value.

@@ -21,6 +21,8 @@ pub struct Dirs {
     pub channel: PathBuf,
     /// The variables of guests with EFI.
     pub nvram: PathBuf,
+    /// Files that are guests' memory.
+    pub memory: PathBuf,
 }
 
 impl Dirs {
@@ -32,6 +34,7 @@ impl Dirs {
             config: config.join("qemu"),
             lib: state.join("qemu"),
             nvram: state.join("qemu/nvram"),
+            memory: state.join("qemu/ram"),
             log: log.join("qemu"),
             cache: cache.join("qemu"),
             channel: run.join("channel"),
@@ -47,6 +50,7 @@ impl Dirs {
         Self {
             lib: config.join("lib"),
             nvram: config.join("nvram"),
+            memory: config.join("ram"),
             log: cache.join("log"),
             channel: run.join("channel"),
             cache: cache.join("cache"),
@@ -77,6 +81,12 @@ impl Dirs {
     pub(crate) fn guest_channels(&self, id: i32, name: &str) -> PathBuf {
         let short: String = name.chars().take(20).collect();
         self.channel.join(format!("{id}-{short}"))
+    }
+
+    /// Where a guest's memory is, where it is to be a file.
+    pub(crate) fn guest_memory(&self, id: i32, name: &str) -> PathBuf {
+        let short: String = name.chars().take(20).collect();
+        self.memory.join(format!("{id}-{short}"))
     }
 
     /// Makes what is missing.

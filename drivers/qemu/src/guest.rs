@@ -12,6 +12,7 @@ use virt_model::domain::Domain as Document;
 use virt_types::{DomainRef, Name, Uuid, api};
 
 use crate::monitor::{Happening, Monitor};
+use crate::status::Notes;
 
 /// One domain.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub(crate) struct Live {
     pub(crate) process: Arc<Pidfd>,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) document: Arc<Document>,
+    /// What its status file says besides.
+    pub(crate) notes: Notes,
     /// The thread of each virtual CPU.
     pub(crate) vcpu_threads: Vec<u32>,
     /// What the balloon leaves the guest.

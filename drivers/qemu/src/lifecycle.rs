@@ -33,7 +33,7 @@ use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::rules::Lookup;
 use crate::security::{self, Claim, Identity, give};
-use crate::status::{self, Status};
+use crate::status::{self, Notes, Status};
 use crate::{argv, cpu, image, vcpus};
 
 /// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
@@ -92,6 +92,7 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
 fn prepare(core: &Core, document: &mut Document, id: i32, whom: Option<&Identity>) -> Result<()> {
     argv::number_nodes(document);
     argv::assign_aliases(document);
+    status::note_disks(document);
     disks(document);
     let channels = core.dirs().guest_channels(id, &document.name);
     let mut made = false;
@@ -184,9 +185,9 @@ fn launch<'a, 'work: 'a>(
         state: api::DOMAIN_PAUSED,
         reason: api::DOMAIN_PAUSED_STARTING_UP,
         pid: 0,
-        monitor: path.clone(),
         vcpu_threads: Vec::new(),
         rebooting: false,
+        notes: Notes::new(document, core.dirs()),
         document: document.clone(),
     };
     status.write(core.dirs())?;
@@ -203,7 +204,7 @@ fn launch<'a, 'work: 'a>(
     };
     let process = Arc::new(spawn.start().map_err(|error| host_error(&error))?.pidfd);
     status.pid = process.pid();
-    let watched = adopt(work, document, &process, &path);
+    let watched = adopt(work, &status, &process);
     if let Err(error) = watched {
         let _ = process.signal(Signal::KILL);
         return Err(error);
@@ -218,18 +219,14 @@ fn launch<'a, 'work: 'a>(
 }
 
 /// Connects to a process's monitor and makes it the guest's running one.
-pub(crate) fn adopt(
-    work: &mut Work<'_>,
-    document: &Document,
-    process: &Arc<Pidfd>,
-    monitor: &Path,
-) -> Result<()> {
-    let (core, guest) = (work.core, work.guest);
+pub(crate) fn adopt(work: &mut Work<'_>, status: &Status, process: &Arc<Pidfd>) -> Result<()> {
+    let (core, guest, document) = (work.core, work.guest, &status.document);
+    let monitor = status.notes.monitor().unwrap_or_default();
     let at = |error: std::io::Error| {
         let what = format!("failed to connect to monitor socket '{}'", monitor.display());
         Error::io(Origin::Qemu, &error, what)
     };
-    let monitor = Arc::new(UnixStream::connect(monitor).and_then(Monitor::new).map_err(at)?);
+    let monitor = Arc::new(UnixStream::connect(&monitor).and_then(Monitor::new).map_err(at)?);
     let run = core.next_run();
     let live = Live {
         id: document.id.unwrap_or(-1),
@@ -237,9 +234,10 @@ pub(crate) fn adopt(
         process: Arc::clone(process),
         monitor: Arc::clone(&monitor),
         document: Arc::new(document.clone()),
-        vcpu_threads: Vec::new(),
+        notes: status.notes.clone(),
+        vcpu_threads: status.vcpu_threads.clone(),
         balloon_kib: document.memory.kib,
-        rebooting: false,
+        rebooting: status.rebooting,
         ending: None,
         shut_down: false,
     };
@@ -388,9 +386,9 @@ fn write_status(core: &Core, guest: &Guest) -> Result<()> {
             state: data.state,
             reason: data.reason,
             pid: live.process.pid(),
-            monitor: core.dirs().guest(live.id, &guest.name).join("monitor.sock"),
             vcpu_threads: live.vcpu_threads.clone(),
             rebooting: live.rebooting,
+            notes: live.notes.clone(),
             document: (*live.document).clone(),
         })
     });

@@ -81,7 +81,7 @@ fn guests(core: &Arc<Core>) -> Result<()> {
     let names = virt_store::list(&core.dirs().run, ".xml", DEFINITIONS_MAX);
     let (ready, wait) = channel();
     for name in names.map_err(|error| store_error(&error))? {
-        match Status::read(&core.dirs().status(&name)) {
+        match Status::read(&core.dirs().status(&name), core.dirs()) {
             Ok(status) if status.document.name == name => found(core, status, ready.clone()),
             // Nothing can be known of such a guest: the file is left for a person to look at.
             Ok(_) | Err(_) => {}
@@ -129,13 +129,9 @@ fn found(core: &Arc<Core>, status: Status, ready: Sender<()>) {
         let turn = guest.cell.begin(Job::Modify, "reconnect", JOB_WAIT_MAX);
         let Ok(turn) = turn else { return };
         let mut work = Work::new(&core, &guest, turn);
-        let adopted = lifecycle::adopt(&mut work, &status.document, &process, &status.monitor);
+        let adopted = lifecycle::adopt(&mut work, &status, &process);
         let _ = work.change(|data| {
             data.set_state(status.state, status.reason);
-            if let Some(live) = &mut data.live {
-                live.vcpu_threads.clone_from(&status.vcpu_threads);
-                live.rebooting = status.rebooting;
-            }
         });
         drop(ready);
         let spoken = adopted.and_then(|()| reconnect(&mut work, &status));

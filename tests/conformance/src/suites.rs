@@ -27,6 +27,7 @@ pub const JUDGES: &[(&str, Judge)] = &[
     ("nwfilter-xml2xml", documents::filter),
     ("nwfilterbinding-xml2xml", documents::filter_binding),
     ("qemu-active-xml", qemu::active),
+    ("qemu-status", qemu::status),
     ("qemu-xmlconf", qemu::xmlconf),
     ("secret-xml2xml", documents::secret),
     ("snapshot-xml2xml", documents::snapshot),

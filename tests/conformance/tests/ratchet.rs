@@ -108,6 +108,11 @@ fn qemu_active_xml() {
 }
 
 #[test]
+fn qemu_status() {
+    at_most("qemu-status", &[(None, 1)]);
+}
+
+#[test]
 fn qemu_xmlconf() {
     at_most("qemu-xmlconf", &[(Some("xml"), 3), (Some("argv"), 426)]);
 }

@@ -205,42 +205,63 @@ impl Reference {
         let home = Scratch::new("libvirtd");
         home.write("libvirtd.conf", conf);
         let socket = home.join("libvirt/libvirt-sock");
-        let mut command = if rustix::process::geteuid().is_root() {
-            // As root it would be the host's system daemon.
+        if rustix::process::geteuid().is_root() {
             home.set_mode(0o755);
             std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY))
                 .map_err(|error| error.to_string())?;
-            let id = NOBODY.to_string();
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(&program);
-            command
-        } else {
-            Command::new(&program)
-        };
-        let log = fs::File::create(home.join("stderr")).map_err(|error| error.to_string())?;
-        for variable in ["HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
-            command.env(variable, home.path());
         }
+        let mut command = session_daemon(&program, &home)?;
         if !conf.is_empty() {
             command.arg("--listen").arg("-f").arg(home.join("libvirtd.conf"));
         }
-        let mut child = command
-            .envs(variables.iter().copied())
-            .env("XDG_DATA_HOME", home.path())
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("cannot start libvirtd: {error}"))?;
-        if let Err(reason) = await_socket(&mut child, &socket) {
-            drop(child.kill());
-            drop(child.wait());
-            let log = fs::read_to_string(home.join("stderr")).unwrap_or_default();
-            return Err(format!("libvirtd {reason}: {log}"));
-        }
+        let child = spawn(command.envs(variables.iter().copied()), &home, &socket)?;
         Ok(Self { child, socket, home })
     }
+
+    /// The folder in which everything lies.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Ends the daemon, and starts another program on its folders in its place. Guests go on.
+    pub fn succeeded_by(&mut self, program: &Path) -> Result<(), String> {
+        terminate(&mut self.child);
+        let mut command = session_daemon(program, &self.home)?;
+        self.child = spawn(&mut command, &self.home, &self.socket)?;
+        Ok(())
+    }
+}
+
+/// A daemon of an unprivileged user, to whom the folder belongs. As root it would be the host's own.
+fn session_daemon(program: &Path, home: &Scratch) -> Result<Command, String> {
+    let mut command = if rustix::process::geteuid().is_root() {
+        let id = NOBODY.to_string();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    let log = fs::File::create(home.join("stderr")).map_err(|error| error.to_string())?;
+    let variables =
+        ["HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"];
+    for variable in variables {
+        command.env(variable, home.path());
+    }
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    Ok(command)
+}
+
+/// Starts it, and waits until it takes connections.
+fn spawn(command: &mut Command, home: &Scratch, socket: &Path) -> Result<Child, String> {
+    let mut child = command.spawn().map_err(|error| format!("cannot start the daemon: {error}"))?;
+    if let Err(reason) = await_socket(&mut child, socket) {
+        drop(child.kill());
+        drop(child.wait());
+        let log = fs::read_to_string(home.join("stderr")).unwrap_or_default();
+        return Err(format!("the daemon {reason}: {log}"));
+    }
+    Ok(child)
 }
 
 impl Daemon for Reference {

@@ -16,6 +16,8 @@ element! {
         rom: Option<Rom> = child("rom"),
         acpi: Option<AcpiIndex> = child("acpi"),
         address: Address = address(),
+        /// What the driver noted of the running device.
+        private_data: Option<Element<'static>> = own_tree("privateData") when status,
     }
 }
 

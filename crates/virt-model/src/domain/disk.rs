@@ -127,6 +127,7 @@ element! {
         product: Option<String> = text("product"),
         encryption: Option<Encryption> = child("encryption"),
         info: DeviceInfo = flat(),
+        secrets_placement: Option<Element<'static>> = own_tree("diskSecretsPlacement") when status,
     }
 }
 

@@ -80,7 +80,7 @@ impl HostdevSource {
     const ATTRS: &'static [&'static str] =
         &["startupPolicy", "guestReset", "writeFiltering", "protocol", "name", "wwpn"];
 
-    pub(crate) fn read(element: &Element<'_>, kind: &str) -> Result<Self> {
+    pub(crate) fn read(element: &Element<'_>, kind: &str, flags: ParseFlags) -> Result<Self> {
         let mut source = Self::default();
         for name in Self::ATTRS {
             source
@@ -105,7 +105,7 @@ impl HostdevSource {
         let typed = ["vendor", "product", "adapter", "address"];
         source.rest = element
             .elements()
-            .filter(|e| !typed.contains(&&*e.name))
+            .filter(|e| !typed.contains(&&*e.name) && (flags.status || !is_own(e)))
             .map(Element::to_static)
             .collect();
         Ok(source)
@@ -164,8 +164,8 @@ impl HostAddress {
 }
 
 impl Body for HostdevSource {
-    fn read(element: &Element<'_>, _: ParseFlags) -> Result<Self> {
-        Self::read(element, element.attr("type").unwrap_or_default())
+    fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self> {
+        Self::read(element, element.attr("type").unwrap_or_default(), flags)
     }
 
     fn attrs(&self, out: &mut Out) {
@@ -188,8 +188,14 @@ impl Body for HostdevSource {
             out.w.close("adapter");
         }
         self.address.write(out);
-        for element in &self.rest {
+        let own = out.flags.status;
+        for element in self.rest.iter().filter(|e| own || !is_own(e)) {
             out.w.element(element);
         }
     }
+}
+
+/// Whether only the daemon's own files have it.
+fn is_own(element: &Element<'_>) -> bool {
+    matches!(&*element.name, "privateData" | "origstates")
 }

@@ -35,6 +35,8 @@ element! {
         trust_guest_rx_filters: Option<YesNo> = attr("trustGuestRxFilters"),
         mac: Option<MacAddress> = child("mac"),
         source: Option<InterfaceSource> = interface_source("source"),
+        /// What the network of the source came to be.
+        actual: Option<Element<'static>> = own_tree("actual") when status,
         vlan: Option<Vlan> = child_some("vlan"),
         virtualport: Option<VirtualPort> = child("virtualport"),
         port: Option<crate::network::Isolated> = child_some("port"),

@@ -125,7 +125,7 @@ element! {
         iothreads: Option<u32> = text("iothreads"),
         iothread_ids: Vec<IothreadId> = wrapped("iothreadids", "iothread"),
         default_iothread: Option<DefaultIothread> = child_some("defaultiothread"),
-        throttle_groups: Vec<disk::Iotune> = wrapped("throttlegroups", "throttlegroup"),
+        throttle_groups: Vec<disk::Iotune> = throttle_groups("throttlegroups", "throttlegroup"),
         cputune: tune::Cputune = child_def("cputune"),
         numatune: tune::Numatune = child_def("numatune"),
         resource: Option<tune::Resource> = child_some("resource"),

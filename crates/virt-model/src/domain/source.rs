@@ -5,7 +5,10 @@ use virt_xml::Element;
 
 use crate::domain::disk::DiskType;
 use crate::schema::text::YesNo;
-use crate::schema::{Body, Out, ParseFlags, error, kinds};
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, error, kinds};
+
+/// What the driver noted of an image; only the daemon's own files have it.
+const PRIVATE: &str = "privateData";
 
 /// A storage source. Which fields are there depends on [`StorageSource::kind`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +27,8 @@ pub struct StorageSource {
     pub pool: Option<String>,
     pub volume: Option<String>,
     pub mode: Option<String>,
+    /// In the daemon's own files: what the volume is, or where TLS was configured.
+    pub own_attrs: Vec<(String, String)>,
     pub startup_policy: Option<String>,
     /// The number the driver knows this image by.
     pub index: Option<u32>,
@@ -72,10 +77,16 @@ impl StorageSource {
         "seclabel",
         "encryption",
         "reservations",
+        PRIVATE,
     ];
 
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
+    }
+
+    /// What the driver noted of the image when it opened it.
+    pub fn private_data(&self) -> Option<&Element<'static>> {
+        self.rest.iter().find(|element| element.name == PRIVATE)
     }
 
     /// Whether there is nothing to read from: an empty drive.
@@ -137,7 +148,12 @@ impl StorageSource {
         if !flags.inactive {
             source.index = kinds::read_value::<u32>(element, "index")?.filter(|index| *index > 0);
         }
-        let skipped = |e: &&Element<'_>| flags.inactive && is_skipped_label(e);
+        if flags.status {
+            source.own_attrs = Self::own_attrs(element, kind);
+        }
+        let skipped = |e: &&Element<'_>| {
+            flags.inactive && is_skipped_label(e) || !flags.status && e.name == PRIVATE
+        };
         for name in Self::REST_ORDER {
             let kept = element.children_named(name).filter(|e| !skipped(e));
             source.rest.extend(kept.map(Element::to_static));
@@ -145,37 +161,42 @@ impl StorageSource {
         Ok(source)
     }
 
+    /// Attributes of the daemon's own files, in their order.
+    fn own_attrs(element: &Element<'_>, kind: DiskType) -> Vec<(String, String)> {
+        let known: &[&str] = match kind {
+            DiskType::Volume => &["actualType", "file", "dev", "dir", "protocol", "name"],
+            DiskType::Network => &["tlsFromConfig"],
+            _ => &[],
+        };
+        let of = |name: &&str| Some(((*name).to_owned(), element.attr(name)?.to_owned()));
+        known.iter().filter_map(of).collect()
+    }
+
     fn write_attrs(&self, out: &mut Out) {
-        let w = &mut out.w;
-        let mut text = |name: &str, value: &Option<String>| {
-            if let Some(value) = value {
-                w.attr(name, value);
-            }
+        let text = |out: &mut Out, name: &'static str, value: &Option<String>| {
+            kinds::attr::attrs(value, out, name);
         };
-        text("protocol", &self.protocol);
-        text("name", &self.name);
-        text("query", &self.query);
-        text("tls", &self.tls.map(|tls| tls.as_str().to_owned()));
-        text("tlsHostname", &self.tls_hostname);
-        for (name, value) in &self.attrs {
-            w.attr(name, value);
-        }
-        let mut text = |name: &str, value: &Option<String>| {
-            if let Some(value) = value {
-                w.attr(name, value);
-            }
+        let many = |out: &mut Out, attrs: &[(String, String)]| {
+            attrs.iter().for_each(|(name, value)| out.w.attr(name, value));
         };
+        text(out, "protocol", &self.protocol);
+        text(out, "name", &self.name);
+        text(out, "query", &self.query);
+        kinds::attr::attrs(&self.tls, out, "tls");
+        text(out, "tlsHostname", &self.tls_hostname);
+        many(out, &self.attrs);
         if let Some(name) = Self::path_attr(self.kind) {
-            text(name, &self.path);
+            text(out, name, &self.path);
         }
-        text("fdgroup", &self.fdgroup);
-        text("pool", &self.pool);
-        text("volume", &self.volume);
-        text("mode", &self.mode);
-        text("startupPolicy", &self.startup_policy);
-        if let Some(index) = self.index {
-            out.w.attr("index", &index.to_string());
+        text(out, "fdgroup", &self.fdgroup);
+        text(out, "pool", &self.pool);
+        text(out, "volume", &self.volume);
+        text(out, "mode", &self.mode);
+        if out.flags.status {
+            many(out, &self.own_attrs);
         }
+        text(out, "startupPolicy", &self.startup_policy);
+        kinds::attr::attrs(&self.index, out, "index");
     }
 
     /// Prints `<source>` unless there is nothing to say.
@@ -187,8 +208,10 @@ impl StorageSource {
         for host in &self.hosts {
             out.element("host", host);
         }
-        let inactive = out.flags.inactive;
-        for element in self.rest.iter().filter(|e| !(inactive && is_skipped_label(e))) {
+        let PrintFlags { inactive, status, .. } = out.flags;
+        let skipped =
+            |e: &Element<'_>| inactive && is_skipped_label(e) || !status && e.name == PRIVATE;
+        for element in self.rest.iter().filter(|e| !skipped(e)) {
             out.w.element(element);
         }
         if out.w.len() == opened { out.w.rewind(mark) } else { out.w.close(name) }

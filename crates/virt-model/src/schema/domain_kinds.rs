@@ -6,13 +6,13 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_types::Uuid;
 use virt_xml::Element;
 
-use super::kinds::{kib, kind, read_kib, read_value};
+use super::kinds::{kib, kind, read_kib, read_value, text, wrapped};
 use crate::domain::address::Address;
 use crate::domain::boot::OsType;
 use crate::domain::chardev::ChardevSource;
 use crate::domain::clock::Offset;
 use crate::domain::cpu::{Fallback, Policy};
-use crate::domain::disk::{DiskType, Tray};
+use crate::domain::disk::{DiskType, Iotune, Tray};
 use crate::domain::hostdev::HostdevSource;
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
 use crate::domain::source::{BackingStore, StorageSource};
@@ -565,9 +565,26 @@ kind! {
     shape vec![Item::child(name, Often::Maybe, Of::Named("hostdev::HostdevSource"))];
     read |element, flags| {
         let kind = element.attr("type").unwrap_or_default();
-        element.child(name).map(|child| HostdevSource::read(child, kind)).transpose()
+        element.child(name).map(|child| HostdevSource::read(child, kind, flags)).transpose()
     };
     children |field, out| if let Some(source) = field { out.element(name, source) };
+}
+
+kind! {
+    /// Limits that disks share. Compat: their name comes last here, in a disk before the lengths.
+    throttle_groups [] (Vec<Iotune>; outer: &'static str, name: &'static str)
+    shape wrapped::shape(PhantomData::<Vec<Iotune>>, outer, name);
+    read |element, flags| wrapped::read(element, flags, outer, name);
+    children |field, out| if !field.is_empty() {
+        out.w.open(outer);
+        for group in field {
+            out.w.open(name);
+            Iotune { group_name: None, ..group.clone() }.children(out);
+            text::children(&group.group_name, out, "group_name");
+            out.w.close(name);
+        }
+        out.w.close(outer);
+    };
 }
 
 kind! {

@@ -208,6 +208,14 @@ kind! {
 }
 
 kind! {
+    /// The same in a daemon's own files; no document of a user's has one.
+    own_tree [] (Option<Element<'static>>; name: &'static str)
+    shape Vec::new();
+    read |element, flags| tree::read(element, flags, name);
+    children |field, out| tree::children(field, out, name);
+}
+
+kind! {
     /// Children that are kept as they came.
     trees [] (Vec<Element<'static>>; name: &'static str)
     shape vec![Item::child(name, Often::Many, Of::Items(vec![Item::Anything]))];

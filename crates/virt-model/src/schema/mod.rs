@@ -35,6 +35,8 @@ pub struct ParseFlags {
     pub abi_update: bool,
     /// Read the document alone: no defaults, no cross-checks.
     pub skip_post_parse: bool,
+    /// The document stands in a daemon's own file, which holds what it noted of a running object.
+    pub status: bool,
 }
 
 /// How a document is printed: `virDomainXMLFlags` and its like.
@@ -47,6 +49,8 @@ pub struct PrintFlags {
     pub update_cpu: bool,
     /// What an older peer can read.
     pub migratable: bool,
+    /// For a daemon's own file: with what it noted of a running object.
+    pub status: bool,
 }
 
 impl Flags for PrintFlags {
@@ -56,6 +60,7 @@ impl Flags for PrintFlags {
             inactive: bits & 2 != 0,
             update_cpu: bits & 4 != 0,
             migratable: bits & 8 != 0,
+            status: false,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! When a field is there: always, or only for running objects, or only where secrets are asked for.
+//! When a field is there: always, or only for running objects, where secrets are asked for, or in
+//! the daemon's own files.
 
 /// Of running objects only.
 pub mod live {
@@ -10,6 +11,19 @@ pub mod live {
 
     pub fn prints(flags: PrintFlags) -> bool {
         !flags.inactive
+    }
+}
+
+/// Of the daemon's own files only.
+pub mod status {
+    use crate::schema::{ParseFlags, PrintFlags};
+
+    pub fn reads(flags: ParseFlags) -> bool {
+        flags.status
+    }
+
+    pub fn prints(flags: PrintFlags) -> bool {
+        flags.status
     }
 }
 

@@ -7,6 +7,7 @@ use virt_model::domain::boot::BootDevice;
 use virt_model::domain::disk::{
     Cache, DetectZeroes, Discard, Disk, DiskBus, DiskDevice, DiskDriver, DiskType, ErrorPolicy, Io,
 };
+use virt_model::domain::source::StorageSource;
 
 use super::{Argv, Object, alias, aliases, at_pci, boot_index, set, unsupported};
 use crate::rules::Chipset;
@@ -26,10 +27,24 @@ pub(crate) fn number_nodes(domain: &mut Domain) {
 
 /// The name of the node that a disk's device reads from; none for an empty drive.
 pub(crate) fn node_name(disk: &Disk) -> Option<String> {
-    let index = disk.source.as_ref()?.index?;
-    let layer =
-        if disk.format().is_none_or(|format| format == "raw") { "storage" } else { "format" };
-    Some(format!("libvirt-{index}-{layer}"))
+    let nodes = disk.source.as_ref()?.private_data().and_then(|noted| noted.child("nodenames"));
+    let named = |kind| {
+        let node = nodes?.elements().find(|node| node.attr("type") == Some(kind))?;
+        node.attr("name").map(str::to_owned)
+    };
+    // What another daemon wrote down when it started the guest.
+    let noted = named("format").or_else(|| named("storage"));
+    noted.or_else(|| own_node_names(disk).pop().map(|(_, name)| name))
+}
+
+/// The kinds and names that this driver gives to the nodes of a disk's image, the top one last.
+pub(crate) fn own_node_names(disk: &Disk) -> Vec<(&'static str, String)> {
+    let Some(index) = disk.source.as_ref().and_then(|source| source.index) else {
+        return Vec::new();
+    };
+    let is_raw = disk.format().is_none_or(|format| format == "raw");
+    let kinds = if is_raw { &["storage"][..] } else { &["storage", "format"] };
+    kinds.iter().map(|kind| (*kind, format!("libvirt-{index}-{kind}"))).collect()
 }
 
 pub(super) fn disks(argv: &mut Argv, domain: &Domain) -> Result<()> {
@@ -46,7 +61,9 @@ pub(super) fn disks(argv: &mut Argv, domain: &Domain) -> Result<()> {
 fn refuse_unknown(disk: &Disk) -> Result<()> {
     let driver = disk.driver.as_ref();
     let of_driver = |is: fn(&DiskDriver) -> bool| driver.is_some_and(is);
-    let rest = disk.source.as_ref().is_some_and(|source| !source.rest.is_empty());
+    let settings =
+        |source: &StorageSource| source.rest.len() > usize::from(source.private_data().is_some());
+    let rest = disk.source.as_ref().is_some_and(settings);
     let settings = [
         ("lun", disk.device == DiskDevice::Lun),
         ("shareable", disk.shareable),

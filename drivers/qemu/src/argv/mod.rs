@@ -21,7 +21,7 @@ use virt_model::domain::controller::{Controller, ControllerType};
 use virt_model::domain::{DeviceInfo, Domain};
 
 pub(crate) use aliases::assign as assign_aliases;
-pub(crate) use disk::{node_name, number_nodes};
+pub(crate) use disk::{node_name, number_nodes, own_node_names};
 pub(crate) use object::Object;
 pub(crate) use other::passthrough_env;
 

@@ -87,6 +87,11 @@ fn same_options(wanted: &str, made: &str) -> Verdict {
     if all.is_empty() { Ok(()) } else { Err(all) }
 }
 
+pub(super) fn status(suite: &Suite, case: &Case) -> Vec<Check> {
+    let made = suite.input(case, 0).and_then(|text| Recorded::status(&text).map_err(message));
+    vec![verdict(suite, case, ".xml", made).into()]
+}
+
 pub(super) fn active(suite: &Suite, case: &Case) -> Vec<Check> {
     let judge = || {
         let text = suite.input(case, 0)?;

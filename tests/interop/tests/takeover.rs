@@ -1,0 +1,81 @@
+//! A running guest of libvirt's daemon is taken over by ours, and given back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use test_support::{
+    Daemon, Outcome, Reference, Scratch, debian_program, or_skip, our_program, reference_program,
+    run, tiny_domain, tiny_guest, virsh, wait_until,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn files() -> Result<Scratch, String> {
+    debian_program("qemu-system-x86_64")?;
+    let home = Scratch::new("takeover");
+    home.set_mode(0o755);
+    let kernel = home.join("kernel");
+    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let disk = home.join("disk.raw");
+    std::fs::write(&disk, [0_u8; 65536]).map_err(|error| error.to_string())?;
+    let disk = format!(
+        "<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/>\
+         <source file='{}'/><target dev='vdb' bus='virtio'/><readonly/></disk>",
+        disk.display()
+    );
+    home.write("guest.xml", tiny_domain("guest", "qemu", &kernel).replace("<devices>", &disk));
+    // Whoever the daemon runs as may start it from there.
+    std::fs::copy(our_program("virtd"), home.join("virtd")).map_err(|error| error.to_string())?;
+    Ok(home)
+}
+
+struct Shell<'a> {
+    uri: String,
+    program: &'a Path,
+    home: &'a Scratch,
+}
+
+impl Shell<'_> {
+    fn run(&self, line: &str) -> Outcome {
+        run(virsh(self.program, &self.uri, self.home.path()).arg(line), LIMIT)
+    }
+
+    /// Whether the guest comes into this state in time.
+    fn comes_to(&self, state: &str) -> bool {
+        wait_until(LIMIT, || self.run("domstate guest --reason").stdout.trim() == state)
+    }
+}
+
+/// What the status file says of the emulator's abilities, on which nobody of ours acts.
+fn abilities(daemon: &Reference) -> Vec<String> {
+    let status = daemon.home().join("libvirt/qemu/run/guest.xml");
+    let status = std::fs::read_to_string(status).unwrap_or_default();
+    status.lines().filter(|line| line.contains("<flag name=")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_running_guest_is_taken_over_and_given_back() {
+    let program = or_skip!(reference_program("virsh"));
+    let libvirtd = or_skip!(reference_program("libvirtd"));
+    let home = or_skip!(files());
+    let mut daemon = or_skip!(Reference::start());
+    let shell = Shell { uri: daemon.uri("qemu", "session"), program: &program, home: &home };
+    let document = home.join("guest.xml");
+    shell.run(&format!("create {}", document.display())).ok();
+    let before = (shell.run("dumpxml guest").ok(), abilities(&daemon));
+    assert!(!before.1.is_empty(), "libvirt noted nothing");
+
+    daemon.succeeded_by(&home.join("virtd")).expect("our daemon starts there");
+    assert!(shell.comes_to("running (booted)"), "{:?}", shell.run("list --all"));
+    assert_eq!(shell.run("dumpxml guest").ok(), before.0);
+    assert!(shell.run("domblkstat guest vdb").ok().contains("rd_req"));
+    shell.run("suspend guest").ok();
+    assert_eq!(abilities(&daemon), before.1);
+
+    daemon.succeeded_by(&libvirtd).expect("libvirt's daemon starts again");
+    assert!(shell.comes_to("paused (user)"), "{:?}", shell.run("list --all"));
+    assert_eq!(shell.run("dumpxml guest").ok(), before.0);
+    shell.run("resume guest").ok();
+    assert!(shell.run("domblkstat guest vdb").ok().contains("rd_req"));
+    shell.run("destroy guest").ok();
+}
