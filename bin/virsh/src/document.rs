@@ -10,8 +10,10 @@ use crate::xpath::{Selected, select};
 
 /// Prints a document as the options `--xpath` and `--wrap` ask for it.
 pub(crate) fn print_document(shell: &mut Shell, args: &Args, text: &str) -> Done {
-    let Some(path) = args.text("xpath")? else {
+    let path = if args.knows("xpath") { args.text("xpath")? } else { None };
+    let Some(path) = path else {
         say!(shell, "{text}");
+        shell.fact("xml", text);
         return Ok(());
     };
     let root = xml::parse(text)?;
@@ -27,6 +29,7 @@ pub(crate) fn print_document(shell: &mut Shell, args: &Args, text: &str) -> Done
         Selected::Text(text) => xml::escaped(text),
     });
     let shown: Vec<String> = shown.collect();
+    shell.fact("nodes", shown.clone());
     match (wrap, shown.is_empty()) {
         (false, true) => {}
         (true, true) => sayln!(shell, "<nodes/>"),

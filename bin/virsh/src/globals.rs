@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use virt_cli::{GlobalOption, GlobalTyped, Takes, options_overview, scan_globals};
+use virt_cli::{Format, GlobalOption, GlobalTyped, Takes, options_overview, scan_globals};
 
 use crate::commands::host::VERSION;
 use crate::escape::Escape;
@@ -17,6 +17,9 @@ const fn option(letter: char, short: bool, long: &'static str, takes: Takes) -> 
 /// The long form `--version` has no letter of its own; this one stands for it in what was typed.
 const LONG_VERSION: char = 'w';
 
+/// So has `--output`.
+const OUTPUT: char = 'o';
+
 const OPTIONS: &[GlobalOption] = &[
     option('c', true, "connect", Takes::Value),
     option('d', true, "debug", Takes::Value),
@@ -25,6 +28,7 @@ const OPTIONS: &[GlobalOption] = &[
     option('k', true, "keepalive-interval", Takes::Value),
     option('K', true, "keepalive-count", Takes::Value),
     option('l', true, "log", Takes::Value),
+    option(OUTPUT, false, "output", Takes::Value),
     option('q', true, "quiet", Takes::Nothing),
     option('r', true, "readonly", Takes::Nothing),
     option('t', true, "timing", Takes::Nothing),
@@ -113,6 +117,7 @@ fn obey(settings: &mut Settings, typed: &GlobalTyped) -> Result<Next, String> {
             let log = log.map_err(|_| "failed to open the log file. check the log file path")?;
             settings.log = Some(log);
         }
+        OUTPUT => settings.output = Some(Format::parse(value)?),
         'q' => settings.quiet = true,
         'r' => settings.read_only = true,
         't' => settings.timing = true,
@@ -166,7 +171,8 @@ fn print_usage() {
          seconds between keepalive messages, 0 for none\n    \
          -K | --keepalive-count=NUM\n                            \
          how many keepalive messages may stay unanswered\n    \
-         -l | --log=FILE         also write errors to this file\n    \
+         -l | --log=FILE         also write errors to this file\n         \
+         --output=FORMAT    print facts for programs: json, yaml, table or name\n    \
          -q | --quiet            print results only\n    \
          -r | --readonly         connect without the right to change anything\n    \
          -t | --timing           print how long each command took\n    \

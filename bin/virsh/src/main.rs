@@ -24,6 +24,7 @@ mod openers;
 mod options;
 mod progress;
 mod rate;
+mod report;
 mod shell;
 mod table;
 mod tree;

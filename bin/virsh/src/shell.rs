@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::time::Instant;
 
-use virt_cli::{Args, Charset, Grid, Parsed, command_help};
+use virt_cli::{Args, Charset, Format, Parsed, command_help};
 use virt_driver::Connection;
 use virt_types::feature;
 
 use crate::escape::Escape;
 use crate::failure::{Done, During as _, Failure, fail};
+use crate::report::Report;
 use crate::{clock, openers, table};
 
 /// What a command is: a function of the shell and the typed options.
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     /// Seconds between keepalive messages and how many may be missed, where asked for.
     pub(crate) keepalive: (Option<i32>, Option<i32>),
     pub(crate) log: Option<File>,
+    /// Answers are for programs, in this form.
+    pub(crate) output: Option<Format>,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             escape: Escape::default(),
             keepalive: (None, None),
             log: None,
+            output: None,
         }
     }
 }
@@ -59,6 +63,10 @@ pub(crate) struct Shell {
     pub(crate) settings: Settings,
     pub(crate) interactive: bool,
     pub(crate) quitting: bool,
+    /// What the command that runs has found, where a program is to read it.
+    pub(crate) report: Option<Report>,
+    /// An answer for a program was written.
+    told: bool,
     connection: Option<Connection>,
     out: BufWriter<Stdout>,
 }
@@ -69,14 +77,18 @@ impl Shell {
             settings,
             interactive: false,
             quitting: false,
+            report: None,
+            told: false,
             connection: None,
             out: BufWriter::new(io::stdout()),
         }
     }
 
-    /// Prints to standard output. Compat: a reader that went away is not an error.
+    /// Prints for a person to standard output. Compat: a reader that went away is not an error.
     pub(crate) fn print(&mut self, text: fmt::Arguments<'_>) {
-        let _ = self.out.write_fmt(text);
+        if self.report.is_none() {
+            let _ = self.out.write_fmt(text);
+        }
     }
 
     /// Prints what only a person wants to read.
@@ -84,15 +96,6 @@ impl Shell {
         if !self.settings.quiet {
             self.print(text);
         }
-    }
-
-    pub(crate) fn print_grid(&mut self, grid: &Grid) {
-        let text = grid.text(!self.settings.quiet);
-        self.print(format_args!("{text}"));
-    }
-
-    pub(crate) fn grid(&self, header: &[&str]) -> Grid {
-        Grid::new(charset(), header)
     }
 
     pub(crate) fn flush(&mut self) {
@@ -217,6 +220,10 @@ impl Shell {
         if let Err(failure) = &outcome {
             self.report(failure);
         }
+        if let Some(report) = self.report.take() {
+            self.tell(&report, &outcome);
+            return outcome.is_ok();
+        }
         if self.quitting {
             return outcome.is_ok();
         }
@@ -229,11 +236,21 @@ impl Shell {
         outcome.is_ok()
     }
 
+    /// Writes an answer for programs; a failure that says nothing may have found something.
+    fn tell(&mut self, report: &Report, outcome: &Done) {
+        let told = outcome.as_ref().map_or_else(|failure| failure.lines.is_empty(), |()| true);
+        if let Some(text) = report.text(!self.told).filter(|_| told) {
+            self.told = true;
+            self.write_bytes(text.as_bytes());
+        }
+    }
+
     fn obey(&mut self, parsed: &Parsed<Run>) -> Done {
         if parsed.help {
             self.print(format_args!("{}", command_help(parsed.command)));
             return Ok(());
         }
+        self.report = Report::of(parsed, self.settings.output)?;
         if !parsed.command.offline {
             self.connection()?;
         }
@@ -283,7 +300,7 @@ fn hints_wanted() -> bool {
 }
 
 /// The character set of the environment's locale.
-fn charset() -> Charset {
+pub(crate) fn charset() -> Charset {
     let named = ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));

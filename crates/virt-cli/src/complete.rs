@@ -24,7 +24,7 @@ pub fn complete<H>(table: &Table<H>, words: &[String]) -> Completion {
     let Some((last, before)) = words.split_last() else { return starting(visible(table), "") };
     let Some((name, typed)) = before.split_first() else { return starting(visible(table), last) };
     let Some(command) = table.find(name) else { return Completion::of([].into_iter()) };
-    let mut line = Line::new(command.name, command.options);
+    let mut line = Line::new(command.name, command.options, table.facts);
     let valued = read_typed(&mut line, typed);
     if let Some(option) = valued {
         return values(table, option, last);
@@ -117,6 +117,7 @@ mod tests {
                 Command::new("steal", (), "", "", &[]).hidden(),
             ]],
         }],
+        facts: "",
     };
 
     fn read(line: &str) -> String {

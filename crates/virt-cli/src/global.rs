@@ -122,7 +122,10 @@ impl Scanner<'_> {
         let value = self.words.get(self.at).cloned();
         self.at += 1;
         let (letter, long) = (option.letter, option.long);
-        value.ok_or_else(|| format!("option '-{letter}'/'--{long}' requires an argument"))
+        value.ok_or_else(|| match option.short {
+            true => format!("option '-{letter}'/'--{long}' requires an argument"),
+            false => format!("option '--{long}' requires an argument"),
+        })
     }
 }
 

@@ -6,18 +6,27 @@
 //! This crate knows nothing of connections, drivers or the terminal.
 
 mod args;
+mod cell;
 mod complete;
+mod facts;
 mod global;
 mod grid;
 mod help;
+mod listing;
+mod output;
 mod parse;
 mod table;
 mod words;
+mod yaml;
 
 pub use args::{Args, Problem, parse_scaled};
+pub use cell::Cell;
 pub use complete::{Completion, complete};
+pub use facts::{Facts, Shape};
 pub use global::{GlobalOption, Takes, Typed as GlobalTyped, scan_globals};
 pub use grid::{Charset, Grid};
 pub use help::{command_help, group_help, options_overview};
-pub use parse::{Parsed, parse_line, parse_words};
+pub use listing::{Column, Listing};
+pub use output::{Format, render, render_next};
+pub use parse::{Parsed, parse_line, parse_words, unsupported};
 pub use table::{Command, Group, Kind, Opt, Table, Values};

@@ -3,6 +3,8 @@
 //! A whole line is parsed before its first command runs, and the first mistake ends it.
 
 use crate::args::Args;
+use crate::facts::Facts;
+use crate::output::Format;
 use crate::table::{Command, Kind, Opt, Table};
 use crate::words::{QuotedWords, SplitWords, Token, Words};
 
@@ -13,6 +15,8 @@ pub struct Parsed<H: 'static> {
     pub args: Args,
     /// `--help` was among the options: its page is wanted, nothing is to run.
     pub help: bool,
+    /// The facts it prints are wanted in this form.
+    pub output: Option<Format>,
 }
 
 /// Reads a line of commands separated by `;` or line ends.
@@ -38,10 +42,11 @@ fn parse_all<H>(table: &Table<H>, words: &mut dyn Words) -> Result<Vec<Parsed<H>
             Token::Word(name) => {
                 let command =
                     table.find(&name).ok_or_else(|| format!("unknown command: '{name}'"))?;
-                let mut line = Line::new(command.name, command.options);
+                let mut line = Line::new(command.name, command.options, table.facts);
                 let more = line.read(words)?;
                 line.check_required()?;
-                found.push(Parsed { command, args: line.args, help: line.help });
+                let Line { args, help, output, .. } = line;
+                found.push(Parsed { command, args, help, output });
                 if !more {
                     return Ok(found);
                 }
@@ -54,13 +59,17 @@ fn parse_all<H>(table: &Table<H>, words: &mut dyn Words) -> Result<Vec<Parsed<H>
 pub(crate) struct Line {
     pub(crate) args: Args,
     pub(crate) help: bool,
+    output: Option<Format>,
+    /// What facts commands print.
+    facts: &'static str,
     /// After `--`, nothing is an option's name any more.
     only_data: bool,
 }
 
 impl Line {
-    pub(crate) fn new(command: &'static str, options: &'static [Opt]) -> Self {
-        Self { args: Args::new(command, options), help: false, only_data: false }
+    pub(crate) fn new(command: &'static str, options: &'static [Opt], facts: &'static str) -> Self {
+        let args = Args::new(command, options);
+        Self { args, help: false, output: None, facts, only_data: false }
     }
 
     /// Reads to the end of the command; says whether another may follow.
@@ -108,9 +117,9 @@ impl Line {
             self.help = true;
             return Ok(());
         }
-        let (at, preset) = self.args.lookup(typed).ok_or_else(|| {
-            format!("command '{}' doesn't support option --{typed}", self.args.command())
-        })?;
+        let Some((at, preset)) = self.args.lookup(typed) else {
+            return self.take_common(typed, value, words);
+        };
         let option = self.args.option(at);
         let misplaced = || format!("invalid '=' after option --{typed}");
         if value.is_some() && preset.is_some() {
@@ -125,15 +134,30 @@ impl Line {
         let value = match (preset.or(value), option.takes_value()) {
             (Some(value), _) => value.to_owned(),
             (None, false) => String::new(),
-            (None, true) => match words.next_token()? {
-                Token::Word(word) => word,
-                Token::End | Token::EndOfCommand => {
-                    let (name, kind) = (option.name, option.placeholder());
-                    return Err(format!("expected syntax: --{name} <{kind}>"));
-                }
-            },
+            (None, true) => next_value(words, option.name, option.placeholder())?,
         };
         self.args.push(at, value);
+        Ok(())
+    }
+
+    /// An option that is none of the command's own: the form of its facts, where it prints any.
+    fn take_common(
+        &mut self,
+        typed: &str,
+        value: Option<&str>,
+        words: &mut dyn Words,
+    ) -> Result<(), String> {
+        if typed != "output" || Facts::find(self.facts, self.args.command()).is_none() {
+            return Err(unsupported(self.args.command(), typed));
+        }
+        if self.output.is_some() {
+            return Err("option --output already seen".to_owned());
+        }
+        let word = match value {
+            Some(value) => value.to_owned(),
+            None => next_value(words, typed, "string")?,
+        };
+        self.output = Some(Format::parse(&word)?);
         Ok(())
     }
 
@@ -151,6 +175,18 @@ impl Line {
                 })
             }
         }
+    }
+}
+
+/// The message for an option that a command does not have.
+pub fn unsupported(command: &str, option: &str) -> String {
+    format!("command '{command}' doesn't support option --{option}")
+}
+
+fn next_value(words: &mut dyn Words, name: &str, kind: &str) -> Result<String, String> {
+    match words.next_token()? {
+        Token::Word(word) => Ok(word),
+        Token::End | Token::EndOfCommand => Err(format!("expected syntax: --{name} <{kind}>")),
     }
 }
 
@@ -179,6 +215,7 @@ mod tests {
                 Command::new("old", (), "", "", &[]).hidden().alias_of("echo"),
             ]],
         }],
+        facts: "set record\n  a any\n",
     };
 
     /// The options of every command, as `name=value` words, or the error.
@@ -189,7 +226,9 @@ mod tests {
                 .iter()
                 .map(|parsed| {
                     let help = if parsed.help { " help" } else { "" };
-                    format!("{}{}{help}", parsed.command.name, parsed.args.describe())
+                    let output = parsed.output.map(|format| format!(" as {format:?}"));
+                    let output = output.unwrap_or_default();
+                    format!("{}{}{help}{output}", parsed.command.name, parsed.args.describe())
                 })
                 .collect::<Vec<_>>()
                 .join(" ; "),
@@ -222,6 +261,8 @@ mod tests {
         assert_eq!(read("echo a -- --shell --"), "echo string=a string=--shell string=--");
         assert_eq!(read("old - -x"), "echo string=- string=-x");
         assert_eq!(read("set --help; echo"), "set help ; echo");
+        assert_eq!(read("set d --output json 2"), "set domain=d count=2 as Json");
+        assert_eq!(read("set d 2 --output=name"), "set domain=d count=2 as Name");
 
         assert_eq!(read("'#b' c;; echo"), "echo");
     }
@@ -245,6 +286,13 @@ mod tests {
             ("echo --string", "expected syntax: --string <string>"),
             ("echo \"abc", "missing \""),
             ("echo a \\", "dangling \\"),
+            ("echo --output json", "command 'echo' doesn't support option --output"),
+            ("set d 2 --output", "expected syntax: --output <string>"),
+            ("set d 2 --output=name --output name", "option --output already seen"),
+            (
+                "set d 2 --output xml",
+                "unknown output format 'xml': expected one of json, yaml, table, name",
+            ),
             ("set --help --nosuch", "command 'set' doesn't support option --nosuch"),
         ] {
             assert_eq!(read(line), format!("! {want}"), "{line}");

@@ -193,6 +193,8 @@ impl<H> Group<H> {
 #[derive(Debug)]
 pub struct Table<H: 'static> {
     pub groups: &'static [Group<H>],
+    /// What facts commands print, as [`crate::Facts`] reads it; empty where none can be asked for.
+    pub facts: &'static str,
 }
 
 impl<H> Table<H> {

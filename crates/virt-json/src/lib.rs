@@ -12,6 +12,7 @@
 //! # Ok::<(), virt_json::JsonError>(())
 //! ```
 
+mod convert;
 mod flat;
 mod print;
 mod read;

@@ -32,7 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("virt-disk", &[]),
     ("virt-log", &[]),
     ("virt-conf", &[]),
-    ("virt-cli", &["virt-xml", "virt-model"]),
+    ("virt-cli", &["virt-xml", "virt-json", "virt-model"]),
 ];
 
 /// What a driver may know beside [`COMMON`].

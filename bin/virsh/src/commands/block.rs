@@ -389,6 +389,7 @@ fn show_job(
     let (raw, in_bytes) = (args.flag("raw"), api::DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES);
     let flags = if args.flag("bytes") || !raw { in_bytes } else { 0 };
     let info = connection.domain_get_block_job_info(found, disk, flags)?;
+    shell.facts([]);
     if info.found == 0 {
         if !raw {
             say!(shell, "No current block job for {disk}");
@@ -396,6 +397,16 @@ fn show_job(
         return Ok(());
     }
     let kind = super::info::word(JOBS, info.kind, "Unknown job");
+    let limit = if flags == 0 { "bandwidth_mib_per_s" } else { "bandwidth_bytes_per_s" };
+    shell.facts([
+        ("type", kind.into()),
+        (limit, info.bandwidth.into()),
+        ("cur", info.cur.into()),
+        ("end", info.end.into()),
+    ]);
+    if shell.reports() {
+        return Ok(());
+    }
     if raw {
         sayln!(shell, " type={}\n bandwidth={}", kind, info.bandwidth);
         sayln!(shell, " cur={}\n end={}", info.cur, info.end);

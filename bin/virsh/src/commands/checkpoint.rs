@@ -1,17 +1,16 @@
 //! Checkpoints of domains: moments from which changed blocks are tracked.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::{Code, Result as Answer};
 use virt_types::{DomainCheckpointRef, DomainRef, api};
 
 use super::moment::{self, Facts, Moment, check_list, checkpoint_disk, facts};
-use crate::commands::info::field;
 use crate::document::print_document;
 use crate::failure::{Done, Failure};
 use crate::lookup::domain;
 use crate::options::flags_of;
-use crate::shell::{Shell, say};
+use crate::shell::Shell;
 
 impl Moment for DomainCheckpointRef {
     const WORD: &'static str = "checkpoint";
@@ -92,8 +91,8 @@ pub(crate) fn cmd_checkpoint_dumpxml(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_checkpoint_info(shell: &mut Shell, args: &Args) -> Done {
     let (domain, found) = checkpoint(shell, args)?;
-    field!(shell, "Name", "{}", found.name);
-    field!(shell, "Domain", "{}", domain.name);
+    shell.field("Name", "name", Cell::word(&found.name));
+    shell.field("Domain", "domain", Cell::word(&domain.name));
     let parent = found.facts(&shell.connection()?)?.parent;
     moment::place(shell, &found, parent.as_deref())
 }

@@ -7,6 +7,7 @@ use virt_xml::{Element, to_string};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::options::flags_of;
+use crate::report::print_names;
 use crate::shell::{Shell, say, sayln};
 use crate::xml;
 
@@ -64,6 +65,7 @@ pub(crate) fn cmd_cpu_baseline(shell: &mut Shell, args: &Args) -> Done {
     let cpus = read_cpus(args.needed("file")?)?;
     let text = shell.connection()?.connect_baseline_cpu(&cpus, flags)?;
     say!(shell, "{text}");
+    shell.fact("xml", text);
     Ok(())
 }
 
@@ -84,12 +86,17 @@ fn report(shell: &mut Shell, file: &str, with: With, result: Result<i32, Failure
     match result? {
         api::CPU_COMPARE_INCOMPATIBLE => {
             sayln!(shell, "CPU described in {} is incompatible with {}", file, with.0);
+            shell.fact("result", "incompatible");
             return Err(Failure::silent());
         }
         api::CPU_COMPARE_IDENTICAL => {
             sayln!(shell, "CPU described in {} is identical to {}", file, with.0);
+            shell.fact("result", "identical");
         }
-        _ => sayln!(shell, "{} is a superset of CPU described in {}", with.1, file),
+        _ => {
+            sayln!(shell, "{} is a superset of CPU described in {}", with.1, file);
+            shell.fact("result", "superset");
+        }
     }
     Ok(())
 }
@@ -137,6 +144,7 @@ pub(crate) fn cmd_hypervisor_cpu_baseline(shell: &mut Shell, args: &Args) -> Don
         .connection()?
         .connect_baseline_hypervisor_cpu(emulator, arch, machine, virttype, &cpus, flags)?;
     say!(shell, "{text}");
+    shell.fact("xml", text);
     Ok(())
 }
 
@@ -151,12 +159,9 @@ pub(crate) fn cmd_hypervisor_cpu_models(shell: &mut Shell, args: &Args) -> Done 
     let root = xml::parse(&text)?;
     let all = args.flag("all");
     let modes = root.child("cpu").into_iter().flat_map(|cpu| cpu.children_named("mode"));
-    for mode in modes.filter(|mode| mode.attr("name") == Some("custom")) {
-        for model in mode.children_named("model") {
-            if all || model.attr("usable") == Some("yes") {
-                sayln!(shell, "{}", model.text());
-            }
-        }
-    }
+    let custom = modes.filter(|mode| mode.attr("name") == Some("custom"));
+    let models = custom.flat_map(|mode| mode.children_named("model"));
+    let usable = models.filter(|model| all || model.attr("usable") == Some("yes"));
+    print_names(shell, usable.map(|model| model.text().into_owned()));
     Ok(())
 }

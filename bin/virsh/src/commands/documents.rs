@@ -1,6 +1,6 @@
 //! What a domain's document says: the document itself, its description, displays, disks and NICs.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::Code;
 use virt_types::{DomainRef, api};
@@ -10,6 +10,7 @@ use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::domain;
 use crate::options::{flags_of, impact};
+use crate::report::{cells, record};
 use crate::shell::{Shell, extra, say, sayln};
 use crate::xml;
 
@@ -46,12 +47,15 @@ pub(crate) fn cmd_desc(shell: &mut Shell, args: &Args) -> Done {
         return Ok(());
     }
     match connection.domain_get_metadata(&found, kind, None, flags) {
-        Ok(text) if !text.is_empty() => say!(shell, "{text}"),
-        Ok(_) => shell.print_extra(format_args!("No {what} for domain: {}", found.name)),
-        Err(error) if error.is(Code::NoDomainMetadata) => {
-            shell.print_extra(format_args!("No {what} for domain: {}", found.name));
+        Ok(text) if !text.is_empty() => {
+            say!(shell, "{text}");
+            shell.fact(what, text);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) if !error.is(Code::NoDomainMetadata) => return Err(error.into()),
+        _ => {
+            shell.print_extra(format_args!("No {what} for domain: {}", found.name));
+            shell.fact(what, "");
+        }
     }
     Ok(())
 }
@@ -92,9 +96,9 @@ pub(crate) fn cmd_metadata(shell: &mut Shell, args: &Args) -> Done {
             extra!(shell, "Metadata removed");
         }
         MetadataChange::Show => match connection.domain_get_metadata(&found, kind, uri, flags) {
-            Ok(text) => sayln!(shell, "{}", text),
+            Ok(text) => shell.answer("xml", text),
             // Compat: metadata that is not there is an empty line, not a failure.
-            Err(error) if error.is(Code::NoDomainMetadata) => sayln!(shell),
+            Err(error) if error.is(Code::NoDomainMetadata) => shell.answer("xml", Cell::none("")),
             Err(error) => return Err(error.into()),
         },
     }
@@ -132,7 +136,7 @@ pub(crate) fn cmd_vncdisplay(shell: &mut Shell, args: &Args) -> Done {
     };
     let listen = vnc.and_then(|vnc| vnc.attr("listen")).unwrap_or_default();
     let host = if listen == "0.0.0.0" { "" } else { listen };
-    sayln!(shell, "{}:{}", host, port.saturating_sub(VNC_PORT_BASE));
+    shell.answer("display", format!("{host}:{}", port.saturating_sub(VNC_PORT_BASE)));
     Ok(())
 }
 
@@ -142,7 +146,7 @@ pub(crate) fn cmd_ttyconsole(shell: &mut Shell, args: &Args) -> Done {
     let root = xml::parse(&text)?;
     match xml::attr_at(&root, &["devices", "console"], "tty") {
         Some(tty) => {
-            sayln!(shell, "{}", tty);
+            shell.answer("tty", tty);
             Ok(())
         }
         None => Err(Failure::silent()),
@@ -177,6 +181,7 @@ pub(crate) fn cmd_domdisplay(shell: &mut Shell, args: &Args) -> Done {
         true => shown.iter().for_each(|uri| sayln!(shell, "{}", uri)),
         false => say!(shell, "{}", shown[0]),
     }
+    shell.records(shown.into_iter().map(|uri| record([("uri", uri.into())])));
     Ok(())
 }
 
@@ -229,19 +234,22 @@ pub(crate) fn cmd_domblklist(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let text = document(&shell.connection()?, &found, args.flag("inactive"))?;
     let root = xml::parse(&text)?;
-    let details = args.flag("details");
-    let mut grid = match details {
-        true => shell.grid(&["Type", "Device", "Target", "Source"]),
-        false => shell.grid(&["Target", "Source"]),
+    let details = args.flag("details") || shell.reports();
+    let mut list = match details {
+        true => shell.listing(&[
+            ("Type", "type"),
+            ("Device", "device"),
+            ("Target", "target"),
+            ("Source", "source"),
+        ]),
+        false => shell.listing(&[("Target", "target"), ("Source", "source")]),
     };
     for disk in xml::disks(&root) {
-        let source = disk.source.unwrap_or_else(|| "-".to_owned());
-        match details {
-            true => grid.row([disk.kind, disk.device, disk.target, source]),
-            false => grid.row([disk.target, source]),
-        }
+        let place = [disk.target.into(), cells::or_dash(disk.source)];
+        let kind = details.then(|| [disk.kind.into(), disk.device.into()]);
+        list.row(kind.into_iter().flatten().chain(place));
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -249,13 +257,19 @@ pub(crate) fn cmd_domiflist(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let text = document(&shell.connection()?, &found, args.flag("inactive"))?;
     let root = xml::parse(&text)?;
-    let mut grid = shell.grid(&["Interface", "Type", "Source", "Model", "MAC"]);
+    let mut list = shell.listing(&[
+        ("Interface", "interface"),
+        ("Type", "type"),
+        ("Source", "source"),
+        ("Model", "model"),
+        ("MAC", "mac"),
+    ]);
     for nic in xml::nics(&root) {
-        let shown = |part: Option<String>| part.unwrap_or_else(|| "-".to_owned());
-        let (target, source) = (shown(nic.target), shown(nic.source));
-        grid.row([target, nic.kind, source, shown(nic.model), shown(nic.mac)]);
+        let (target, source) = (cells::or_dash(nic.target), cells::or_dash(nic.source));
+        let (model, mac) = (cells::or_dash(nic.model), cells::or_dash(nic.mac));
+        list.row([target, nic.kind.into(), source, model, mac]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -275,6 +289,8 @@ pub(crate) fn cmd_domif_getlink(shell: &mut Shell, args: &Args) -> Done {
         let kind = if is_mac { "mac" } else { "dev" };
         return fail(format!("Interface ({kind}: {wanted}) not found."));
     };
-    say!(shell, "{} {}", wanted, nic.link.as_deref().unwrap_or("up"));
+    let link = nic.link.as_deref().unwrap_or("up");
+    say!(shell, "{} {}", wanted, link);
+    shell.facts([("interface", wanted.into()), ("link", link.into())]);
     Ok(())
 }

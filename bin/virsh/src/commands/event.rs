@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use virt_cli::Args;
 use virt_driver::{EventFilter, SubscriptionId};
+use virt_json::Value;
 use virt_types::{Event, EventClass, Uuid};
 
+use super::event_facts::told;
 use super::event_words::{DOMAIN_EVENTS, Kind, Kinds, describe};
 use crate::clock;
 use crate::failure::{Done, Failure, fail};
 use crate::interrupt::Watched;
 use crate::lookup::{device, domain, network, pool, secret};
+use crate::report::record;
 use crate::shell::{Shell, sayln};
 
 /// Limit: events that wait to be printed; more than that are dropped, as the terminal is too slow.
@@ -112,7 +115,10 @@ pub(crate) fn cmd_secret_event(shell: &mut Shell, args: &Args) -> Done {
 fn list_asked(shell: &mut Shell, args: &Args, kinds: Kinds) -> bool {
     let asked = args.flag("list");
     if asked {
-        kinds.kinds.iter().for_each(|kind| sayln!(shell, "{}", kind.name));
+        for kind in kinds.kinds {
+            sayln!(shell, "{}", kind.name);
+            shell.next_record(|| record([("event", kind.name.into())]));
+        }
     }
     asked
 }
@@ -212,6 +218,11 @@ fn next(events: &Receiver<Event>, deadline: Option<Instant>) -> Result<Event, Re
 }
 
 fn print(shell: &mut Shell, args: &Args, event: &Event) {
+    shell.next_record(|| {
+        let mut facts = vec![("time".to_owned(), clock::event_stamp().into())];
+        facts.extend(told(event));
+        Value::Object(facts)
+    });
     let text = describe(event);
     match args.flag("timestamp") {
         true => sayln!(shell, "{}: {}", clock::event_stamp(), text),

@@ -110,16 +110,15 @@ const LIFECYCLE: &[(&str, &[&str])] = &[
     ("Crashed", &["Panicked", "Crashloaded"]),
 ];
 
-fn lifecycle(event: i32, detail: i32) -> (&'static str, &'static str) {
+pub(super) fn lifecycle(event: i32, detail: i32) -> (&'static str, &'static str) {
     match usize::try_from(event).ok().and_then(|at| LIFECYCLE.get(at)) {
         Some((event, details)) => (event, word(details, detail, "unknown")),
         None => ("unknown", "unknown"),
     }
 }
 
-/// An event as one text, without its line's end. What is particular to it follows the name of its
-/// kind and of its object.
-pub(crate) fn describe(event: &Event) -> String {
+/// The name of an event's kind.
+pub(super) fn kind_name(event: &Event) -> &'static str {
     let (class, id) = event.kind();
     let kinds = match class {
         EventClass::Domain => DOMAIN_EVENTS,
@@ -128,7 +127,13 @@ pub(crate) fn describe(event: &Event) -> String {
         EventClass::NodeDevice => DEVICE_EVENTS,
         EventClass::Secret => SECRET_EVENTS,
     };
-    let name = kinds.kinds.iter().find(|kind| kind.id == id).map_or("unknown", |kind| kind.name);
+    kinds.kinds.iter().find(|kind| kind.id == id).map_or("unknown", |kind| kind.name)
+}
+
+/// An event as one text, without its line's end. What is particular to it follows the name of its
+/// kind and of its object.
+pub(crate) fn describe(event: &Event) -> String {
+    let name = kind_name(event);
     let object = if let Some(domain) = event.domain() {
         format!("domain '{}'", domain.name)
     } else if let Some(network) = event.network() {
@@ -237,25 +242,26 @@ fn shown(text: Option<&str>) -> &str {
     text.unwrap_or("<null>")
 }
 
-const NETWORK: &[&str] = &["Defined", "Undefined", "Started", "Stopped"];
-const DEVICE: &[&str] = &["Created", "Deleted", "Defined", "Undefined"];
-const SECRET: &[&str] = &["Defined", "Undefined"];
-const POOL: &[&str] = &["Defined", "Undefined", "Started", "Stopped", "Created", "Deleted"];
-const WATCHDOG: &[&str] =
+pub(super) const NETWORK: &[&str] = &["Defined", "Undefined", "Started", "Stopped"];
+pub(super) const DEVICE: &[&str] = &["Created", "Deleted", "Defined", "Undefined"];
+pub(super) const SECRET: &[&str] = &["Defined", "Undefined"];
+pub(super) const POOL: &[&str] =
+    &["Defined", "Undefined", "Started", "Stopped", "Created", "Deleted"];
+pub(super) const WATCHDOG: &[&str] =
     &["none", "pause", "reset", "poweroff", "shutdown", "debug", "inject-nmi"];
-const IO_ERROR: &[&str] = &["none", "pause", "report"];
-const BLOCK_JOBS: &[&str] =
+pub(super) const IO_ERROR: &[&str] = &["none", "pause", "report"];
+pub(super) const BLOCK_JOBS: &[&str] =
     &["Unknown job", "Block Pull", "Block Copy", "Block Commit", "Active Block Commit", "Backup"];
-const BLOCK_STATUS: &[&str] = &["completed", "failed", "canceled", "ready"];
-const DISK_CHANGE: &[&str] = &["changed", "dropped"];
-const TRAY: &[&str] = &["opened", "closed"];
-const AGENT_STATE: &[&str] = &["unknown", "connected", "disconnected"];
-const AGENT_REASON: &[&str] = &["unknown", "domain started", "channel event"];
-const METADATA: &[&str] = &["description", "title", "element"];
-const FAILURE_RECIPIENT: &[&str] = &["hypervisor", "guest"];
-const FAILURE_ACTION: &[&str] = &["ignore", "inject", "fatal", "reset"];
-const GRAPHICS_PHASE: &[&str] = &["connect", "initialize", "disconnect"];
-const GRAPHICS_FAMILY: &[&str] = &["IPv4", "IPv6", "unix"];
+pub(super) const BLOCK_STATUS: &[&str] = &["completed", "failed", "canceled", "ready"];
+pub(super) const DISK_CHANGE: &[&str] = &["changed", "dropped"];
+pub(super) const TRAY: &[&str] = &["opened", "closed"];
+pub(super) const AGENT_STATE: &[&str] = &["unknown", "connected", "disconnected"];
+pub(super) const AGENT_REASON: &[&str] = &["unknown", "domain started", "channel event"];
+pub(super) const METADATA: &[&str] = &["description", "title", "element"];
+pub(super) const FAILURE_RECIPIENT: &[&str] = &["hypervisor", "guest"];
+pub(super) const FAILURE_ACTION: &[&str] = &["ignore", "inject", "fatal", "reset"];
+pub(super) const GRAPHICS_PHASE: &[&str] = &["connect", "initialize", "disconnect"];
+pub(super) const GRAPHICS_FAMILY: &[&str] = &["IPv4", "IPv6", "unix"];
 
 fn block_job(path: &str, kind: i32, status: i32) -> String {
     let kind = word(BLOCK_JOBS, kind, "unknown");

@@ -7,6 +7,7 @@ use crate::failure::{Done, During as _, fail};
 use crate::files::read_document;
 use crate::lookup::domain;
 use crate::options::flags_of;
+use crate::report::record;
 use crate::shell::{Shell, sayln};
 use crate::{clock, console, keys};
 
@@ -99,9 +100,9 @@ pub(crate) fn cmd_screenshot(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_get_user_sshkeys(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let user = args.needed("user")?;
-    for key in shell.connection()?.domain_authorized_ssh_keys_get(&found, user, 0)? {
-        sayln!(shell, "{}", key);
-    }
+    let keys = shell.connection()?.domain_authorized_ssh_keys_get(&found, user, 0)?;
+    keys.iter().for_each(|key| sayln!(shell, "{}", key));
+    shell.records(keys.into_iter().map(|key| record([("key", key.into())])));
     Ok(())
 }
 
@@ -142,9 +143,11 @@ pub(crate) fn cmd_guestinfo(shell: &mut Shell, args: &Args) -> Done {
         ],
     );
     let found = domain(shell, args)?;
-    for param in shell.connection()?.domain_get_guest_info(&found, kinds, 0)? {
+    let params = shell.connection()?.domain_get_guest_info(&found, kinds, 0)?;
+    for param in &params {
         sayln!(shell, "{:<20}: {}", param.field, param.value);
     }
+    shell.params(&params);
     Ok(())
 }
 
@@ -155,6 +158,7 @@ pub(crate) fn cmd_guest_agent_timeout(shell: &mut Shell, args: &Args) -> Done {
     let connection = shell.connection()?;
     let before = connection.domain_agent_set_response_timeout(&found, timeout_s, 0)?;
     sayln!(shell, "old agent timeout: {}", before);
+    shell.fact("old_timeout_s", before);
     Ok(())
 }
 

@@ -1,14 +1,15 @@
 //! The host and its hypervisor.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_error::Error;
+use virt_json::Value;
 use virt_types::api;
 
-use crate::commands::info::field;
 use crate::commands::lifecycle::suspend_target;
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::options::flags_of;
+use crate::report::{print_names, record};
 use crate::shell::{Shell, say, sayln};
 use crate::units::{bit, ranges};
 use crate::xml;
@@ -18,13 +19,13 @@ pub(crate) const VERSION: &str = "11.3.0";
 
 pub(crate) fn cmd_hostname(shell: &mut Shell, _args: &Args) -> Done {
     let name = shell.connection()?.connect_get_hostname().during(|| "failed to get hostname")?;
-    sayln!(shell, "{}", name);
+    shell.answer("hostname", name);
     Ok(())
 }
 
 pub(crate) fn cmd_uri(shell: &mut Shell, _args: &Args) -> Done {
     let uri = shell.connection()?.connect_get_uri().during(|| "failed to get URI")?;
-    sayln!(shell, "{}", uri);
+    shell.answer("uri", uri);
     Ok(())
 }
 
@@ -42,9 +43,14 @@ pub(crate) fn cmd_version(shell: &mut Shell, args: &Args) -> Done {
     let version = connection.connect_get_version();
     match version.during(|| "failed to get the hypervisor version")? {
         0 => sayln!(shell, "Cannot extract running {} hypervisor version", kind),
-        version => sayln!(shell, "Running hypervisor: {} {}", kind, unpacked(version)),
+        version => {
+            sayln!(shell, "Running hypervisor: {} {}", kind, unpacked(version));
+            shell.fact("hypervisor_version", unpacked(version));
+        }
     }
+    shell.facts([("library", VERSION.into()), ("hypervisor", kind.into())]);
     if args.flag("daemon") {
+        shell.fact("daemon", VERSION);
         sayln!(shell, "Running against daemon: {}", VERSION);
     }
     Ok(())
@@ -52,19 +58,20 @@ pub(crate) fn cmd_version(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_nodeinfo(shell: &mut Shell, _args: &Args) -> Done {
     let info = shell.connection()?.node_get_info().during(|| "failed to get node information")?;
-    for (label, value) in [
-        ("CPU model:", Some(info.model)),
-        ("CPU(s):", Some(info.cpus.to_string())),
+    for (label, key, value) in [
+        ("CPU model:", "model", Some(info.model.into())),
+        ("CPU(s):", "cpus", Some(info.cpus.into())),
         // Some hosts do not say how fast they are.
-        ("CPU frequency:", (info.mhz != 0).then(|| format!("{} MHz", info.mhz))),
-        ("CPU socket(s):", Some(info.sockets.to_string())),
-        ("Core(s) per socket:", Some(info.cores.to_string())),
-        ("Thread(s) per core:", Some(info.threads.to_string())),
-        ("NUMA cell(s):", Some(info.nodes.to_string())),
-        ("Memory size:", Some(format!("{} KiB", info.memory))),
+        ("CPU frequency:", "mhz", (info.mhz != 0).then(|| Cell::counted(info.mhz, " MHz"))),
+        ("CPU socket(s):", "sockets", Some(info.sockets.into())),
+        ("Core(s) per socket:", "cores_per_socket", Some(info.cores.into())),
+        ("Thread(s) per core:", "threads_per_core", Some(info.threads.into())),
+        ("NUMA cell(s):", "numa_cells", Some(info.nodes.into())),
+        ("Memory size:", "memory_kib", Some(Cell::counted(info.memory, " KiB"))),
     ] {
-        let Some(value) = value else { continue };
-        sayln!(shell, "{:<20} {}", label, value);
+        let Some(Cell { text, value }) = value else { continue };
+        sayln!(shell, "{:<20} {}", label, text);
+        shell.fact(key, value);
     }
     Ok(())
 }
@@ -102,8 +109,11 @@ pub(crate) fn cmd_maxvcpus(shell: &mut Shell, args: &Args) -> Done {
         Some(xml::attr_at(&root, &["vcpu"], "max")?.to_owned())
     });
     match limit {
-        Some(limit) => sayln!(shell, "{}", limit),
-        None => sayln!(shell, "{}", connection.connect_get_max_vcpus(kind)?),
+        Some(limit) => {
+            let value = limit.parse::<u32>().ok();
+            shell.answer("count", Cell::new(limit, value));
+        }
+        None => shell.answer("count", connection.connect_get_max_vcpus(kind)?),
     }
     Ok(())
 }
@@ -111,6 +121,7 @@ pub(crate) fn cmd_maxvcpus(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_sysinfo(shell: &mut Shell, _args: &Args) -> Done {
     let text = shell.connection()?.connect_get_sysinfo(0).during(|| "failed to get sysinfo")?;
     say!(shell, "{text}");
+    shell.fact("xml", text);
     Ok(())
 }
 
@@ -125,10 +136,12 @@ pub(crate) fn cmd_freecell(shell: &mut Shell, args: &Args) -> Done {
             let free = connection.node_get_cells_free_memory(cell, 1)?;
             let Some(free) = free.first() else { return Err(Failure::silent()) };
             sayln!(shell, "{}: {} KiB", cell, free / 1024);
+            shell.fact("cells", vec![free_cell(cell, free / 1024)]);
         }
         None => {
             let free = connection.node_get_free_memory()?;
             sayln!(shell, "Total: {} KiB", free / 1024);
+            shell.fact("total_kib", free / 1024);
         }
     }
     Ok(())
@@ -151,19 +164,25 @@ fn cells(shell: &mut Shell) -> Result<Vec<i32>, Failure> {
         .collect()
 }
 
+fn free_cell(cell: i32, free_kib: u64) -> Value {
+    record([("cell", cell.into()), ("free_kib", free_kib.into())])
+}
+
 fn freecell_all(shell: &mut Shell) -> Done {
     let connection = shell.connection()?;
-    let mut total = 0_u64;
+    let (mut total, mut records) = (0_u64, Vec::new());
     for cell in cells(shell)? {
         let free = connection
             .node_get_cells_free_memory(cell, 1)
             .during(|| format!("failed to get free memory for NUMA node number: {cell}"))?;
         let kib = free.first().copied().unwrap_or_default() / 1024;
         sayln!(shell, "{:>5}: {:>10} KiB", cell, kib);
+        records.push(free_cell(cell, kib));
         total = total.saturating_add(kib);
     }
     sayln!(shell, "--------------------");
     sayln!(shell, "{:>5}: {:>10} KiB", "Total", total);
+    shell.facts([("cells", records.into()), ("total_kib", total.into())]);
     Ok(())
 }
 
@@ -183,8 +202,14 @@ pub(crate) fn cmd_freepages(shell: &mut Shell, args: &Args) -> Done {
         return fail(format!("page size has to be less than {}", u32::MAX));
     };
     let counts = shell.connection()?.node_get_free_pages(&[kib], cell, 1, 0)?;
-    sayln!(shell, "{}KiB: {}", kib, counts.first().copied().unwrap_or_default());
+    let count = counts.first().copied().unwrap_or_default();
+    sayln!(shell, "{}KiB: {}", kib, count);
+    shell.records([free_pages(cell, kib, count)]);
     Ok(())
+}
+
+fn free_pages(cell: i32, page_kib: u32, free: u64) -> Value {
+    record([("cell", cell.into()), ("page_kib", page_kib.into()), ("free", free.into())])
 }
 
 fn freepages_all(shell: &mut Shell, args: &Args) -> Done {
@@ -193,6 +218,7 @@ fn freepages_all(shell: &mut Shell, args: &Args) -> Done {
         Some(size) => vec![u32::try_from(size / 1024).unwrap_or(u32::MAX)],
         None => page_sizes(shell)?,
     };
+    let mut records = Vec::new();
     for (at, cell) in cells(shell)?.into_iter().enumerate() {
         if at > 0 {
             sayln!(shell);
@@ -201,9 +227,11 @@ fn freepages_all(shell: &mut Shell, args: &Args) -> Done {
         let counts = connection.node_get_free_pages(&sizes, cell, 1, 0)?;
         for (size, count) in sizes.iter().zip(counts) {
             sayln!(shell, "{}KiB: {}", size, count);
+            records.push(free_pages(cell, *size, count));
         }
     }
     sayln!(shell);
+    shell.records(records);
     Ok(())
 }
 
@@ -244,13 +272,14 @@ pub(crate) fn cmd_nodecpumap(shell: &mut Shell, args: &Args) -> Done {
     let map = shell.connection()?.node_get_cpu_map(1, 1, 0);
     let map = map.during(|| "Unable to get cpu map")?;
     let cpus = usize::try_from(map.ret).unwrap_or_default();
-    field!(shell, "CPUs present", "{cpus}");
-    field!(shell, "CPUs online", "{}", map.online);
+    shell.field("CPUs present", "present", cpus);
+    shell.field("CPUs online", "online", map.online);
+    let online = ranges(&map.cpumap, cpus);
     let shown = match args.flag("pretty") {
-        true => ranges(&map.cpumap, cpus),
+        true => online.clone(),
         false => (0..cpus).map(|at| if bit(&map.cpumap, at) { 'y' } else { '-' }).collect(),
     };
-    field!(shell, "CPU map", "{shown}");
+    shell.field("CPU map", "cpus", Cell::new(shown, online));
     Ok(())
 }
 
@@ -271,12 +300,14 @@ pub(crate) fn cmd_nodecpustats(shell: &mut Shell, args: &Args) -> Done {
         for (label, time) in CPU_LABELS.iter().zip(first) {
             if let Some(time) = time {
                 sayln!(shell, "{:<15} {:>20}", label, time);
+                shell.fact(&cpu_key(label, "ns"), time);
             }
         }
         return Ok(());
     }
     if let Some(usage) = first[5] {
         sayln!(shell, "{:<15} {:>5.1}%", "usage:", usage);
+        shell.fact("usage_percent", usage);
         return Ok(());
     }
     std::thread::sleep(std::time::Duration::from_secs(1));
@@ -291,16 +322,22 @@ pub(crate) fn cmd_nodecpustats(shell: &mut Shell, args: &Args) -> Done {
         })
         .collect();
     let total: f64 = spent.iter().take(4).sum();
-    let percent = |part: f64| match total > 0.0 {
-        true => format!("{:>5.1}%", part / total * 100.0),
-        // Compat: no time has passed between the two looks.
-        false => " -nan%".to_owned(),
-    };
-    sayln!(shell, "{:<15} {}", "usage:", percent(total - spent[2]));
-    for (label, part) in CPU_LABELS.iter().zip(&spent).take(4) {
-        sayln!(shell, "{:<15} {}", label, percent(*part));
+    let usage = ("usage:", total - spent[2]);
+    let parts = CPU_LABELS.iter().copied().zip(spent.iter().copied()).take(4);
+    for (label, part) in std::iter::once(usage).chain(parts) {
+        let percent = part / total * 100.0;
+        match total > 0.0 {
+            true => sayln!(shell, "{:<15} {:>5.1}%", label, percent),
+            // Compat: no time has passed between the two looks.
+            false => sayln!(shell, "{:<15}  -nan%", label),
+        }
+        shell.fact(&cpu_key(label, "percent"), percent);
     }
     Ok(())
+}
+
+fn cpu_key(label: &str, unit: &str) -> String {
+    format!("{}_{unit}", label.trim_end_matches(':'))
 }
 
 fn times(stats: &[virt_types::NodeCpuStat]) -> [Option<u64>; 6] {
@@ -316,6 +353,7 @@ pub(crate) fn cmd_nodememstats(shell: &mut Shell, args: &Args) -> Done {
     let stats = shell.connection()?.node_get_memory_stats(cell, 0);
     for stat in stats.during(|| "Unable to get number of memory stats")? {
         sayln!(shell, "{:<7}: {:>20} KiB", stat.field, stat.value);
+        shell.fact(&format!("{}_kib", stat.field), stat.value);
     }
     Ok(())
 }
@@ -333,6 +371,7 @@ fn print_params(shell: &mut Shell, params: &[virt_types::TypedParam]) {
     for param in params {
         sayln!(shell, "\t{:<15} {}", param.field, param.value);
     }
+    shell.params(params);
 }
 
 pub(crate) fn cmd_nodesevinfo(shell: &mut Shell, _args: &Args) -> Done {
@@ -341,6 +380,7 @@ pub(crate) fn cmd_nodesevinfo(shell: &mut Shell, _args: &Args) -> Done {
     for param in &params {
         sayln!(shell, "{:<18}: {}", param.field, param.value);
     }
+    shell.params(&params);
     Ok(())
 }
 
@@ -375,8 +415,6 @@ pub(crate) fn cmd_cpu_models(shell: &mut Shell, args: &Args) -> Done {
     if names.is_empty() {
         sayln!(shell, "all CPU models are accepted");
     }
-    for name in names {
-        sayln!(shell, "{}", name);
-    }
+    print_names(shell, names.into_iter());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What domains are and how they do: lists, states, names.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::Code;
 use virt_types::{DomainRef, api};
@@ -8,8 +8,9 @@ use virt_types::{DomainRef, api};
 use crate::failure::{Done, Failure, fail};
 use crate::lookup::{By, domain, domain_by};
 use crate::options::flags_of;
-use crate::shell::{LEVEL_DEBUG, Shell, say, sayln};
-use crate::units::{tenths, yes_no};
+use crate::report::{cells, record};
+use crate::shell::{LEVEL_DEBUG, Shell, sayln};
+use crate::units::tenths;
 
 const STATES: &[&str] =
     &["no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended"];
@@ -84,31 +85,30 @@ pub(crate) fn cmd_domstate(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let state = shell.connection()?.domain_get_state(&found, 0)?;
     let shown = state_word(state.state);
+    let reason = reason_word(state.state, state.reason);
     match args.flag("reason") {
-        true => sayln!(shell, "{} ({})", shown, reason_word(state.state, state.reason)),
+        true => sayln!(shell, "{} ({})", shown, reason),
         false => sayln!(shell, "{}", shown),
     }
+    shell.facts([("state", shown.into()), ("reason", reason.into())]);
     Ok(())
 }
 
 pub(crate) fn cmd_domid(shell: &mut Shell, args: &Args) -> Done {
     let found = domain_by(shell, args, By { id: false, ..By::ANY })?;
-    match found.id {
-        -1 => sayln!(shell, "-"),
-        id => sayln!(shell, "{}", id),
-    }
+    shell.answer("id", cells::id(found.id));
     Ok(())
 }
 
 pub(crate) fn cmd_domname(shell: &mut Shell, args: &Args) -> Done {
     let found = domain_by(shell, args, By { name: false, ..By::ANY })?;
-    sayln!(shell, "{}", found.name);
+    shell.answer("name", Cell::word(&found.name));
     Ok(())
 }
 
 pub(crate) fn cmd_domuuid(shell: &mut Shell, args: &Args) -> Done {
     let found = domain_by(shell, args, By { uuid: false, ..By::ANY })?;
-    sayln!(shell, "{}", found.uuid);
+    shell.answer("uuid", Cell::word(found.uuid));
     Ok(())
 }
 
@@ -120,11 +120,13 @@ pub(crate) fn cmd_domcontrol(shell: &mut Shell, args: &Args) -> Done {
     let info = shell.connection()?.domain_get_control_info(&found, 0)?;
     let state = i32::try_from(info.state).unwrap_or(-1);
     let shown = word(CONTROL_STATES, state, "unknown");
+    shell.facts([("state", shown.into()), ("in_state_ms", info.state_time.into())]);
     if state == api::DOMAIN_CONTROL_OK {
         sayln!(shell, "{}", shown);
     } else if state == api::DOMAIN_CONTROL_ERROR {
         let why = word(CONTROL_ERRORS, i32::try_from(info.details).unwrap_or(-1), "unknown");
         sayln!(shell, "{}: {}", shown, why);
+        shell.fact("details", why);
     } else {
         #[expect(clippy::cast_precision_loss, reason = "shown with milliseconds only")]
         let seconds = info.state_time as f64 / 1000.0;
@@ -133,56 +135,42 @@ pub(crate) fn cmd_domcontrol(shell: &mut Shell, args: &Args) -> Done {
     Ok(())
 }
 
-/// A line of an information block.
-macro_rules! field {
-    ($shell:expr, $label:literal, $($text:tt)*) => {
-        say!($shell, "{:<15} {}\n", concat!($label, ":"), format_args!($($text)*))
-    };
-}
-pub(crate) use field;
-
 pub(crate) fn cmd_dominfo(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let connection = shell.connection()?;
-    match found.id {
-        -1 => field!(shell, "Id", "-"),
-        id => field!(shell, "Id", "{id}"),
-    }
-    field!(shell, "Name", "{}", found.name);
-    field!(shell, "UUID", "{}", found.uuid);
+    shell.field("Id", "id", cells::id(found.id));
+    shell.field("Name", "name", Cell::word(&found.name));
+    shell.field("UUID", "uuid", Cell::word(found.uuid));
     if let Ok(os_type) = connection.domain_get_os_type(&found) {
-        field!(shell, "OS Type", "{os_type}");
+        shell.field("OS Type", "os_type", os_type);
     }
     let info = connection.domain_get_info(&found)?;
-    field!(shell, "State", "{}", state_word(i32::from(info.state)));
-    field!(shell, "CPU(s)", "{}", info.nr_virt_cpu);
+    shell.field("State", "state", state_word(i32::from(info.state)));
+    shell.field("CPU(s)", "vcpus", info.nr_virt_cpu);
     if info.cpu_time != 0 {
-        field!(shell, "CPU time", "{}", tenths(info.cpu_time));
+        shell.field("CPU time", "cpu_time_ns", Cell::new(tenths(info.cpu_time), info.cpu_time));
     }
-    match info.max_mem {
-        NO_LIMIT => field!(shell, "Max memory", "no limit"),
-        kib => field!(shell, "Max memory", "{kib} KiB"),
+    let max_memory = match info.max_mem {
+        NO_LIMIT => Cell::none("no limit"),
+        kib => Cell::counted(kib, " KiB"),
+    };
+    shell.field("Max memory", "max_memory_kib", max_memory);
+    shell.field("Used memory", "used_memory_kib", Cell::counted(info.memory, " KiB"));
+    let persistent = connection.domain_is_persistent(&found);
+    if let Ok(persistent) = &persistent {
+        let number = u8::from(*persistent);
+        shell.note(LEVEL_DEBUG, format_args!("Domain persistent flag value: {number}"));
     }
-    field!(shell, "Used memory", "{} KiB", info.memory);
-    match connection.domain_is_persistent(&found) {
-        Ok(persistent) => {
-            let number = u8::from(persistent);
-            shell.note(LEVEL_DEBUG, format_args!("Domain persistent flag value: {number}"));
-            field!(shell, "Persistent", "{}", yes_no(persistent));
-        }
-        Err(_) => field!(shell, "Persistent", "unknown"),
-    }
-    let enabled = |on: bool| if on { "enable" } else { "disable" };
+    shell.field("Persistent", "persistent", cells::yes_or(persistent, "unknown"));
+    let enabled = |on: bool| Cell::new(if on { "enable" } else { "disable" }, on);
     if let Ok(on) = connection.domain_get_autostart(&found) {
-        field!(shell, "Autostart", "{}", enabled(on));
+        shell.field("Autostart", "autostart", enabled(on));
     }
     if let Ok(on) = connection.domain_get_autostart_once(&found) {
-        field!(shell, "Autostart Once", "{}", enabled(on));
+        shell.field("Autostart Once", "autostart_once", enabled(on));
     }
-    match connection.domain_has_managed_save_image(&found, 0) {
-        Ok(saved) => field!(shell, "Managed save", "{}", yes_no(saved)),
-        Err(_) => field!(shell, "Managed save", "unknown"),
-    }
+    let saved = connection.domain_has_managed_save_image(&found, 0);
+    shell.field("Managed save", "managed_save", cells::yes_or(saved, "unknown"));
     print_security(shell, &connection, &found)?;
     print_messages(shell, &connection, &found);
     Ok(())
@@ -200,12 +188,13 @@ fn print_security(shell: &mut Shell, connection: &Connection, domain: &DomainRef
     if model.model.is_empty() {
         return Ok(());
     }
-    field!(shell, "Security model", "{}", model.model);
-    field!(shell, "Security DOI", "{}", model.doi);
+    shell.field("Security model", "security_model", model.model);
+    shell.field("Security DOI", "security_doi", model.doi);
     let label = connection.domain_get_security_label(domain)?;
     if !label.label.is_empty() {
         let mode = if label.enforcing { "enforcing" } else { "permissive" };
-        field!(shell, "Security label", "{} ({mode})", label.label);
+        let shown = format!("{} ({mode})", label.label);
+        shell.field("Security label", "security_label", Cell::new(shown, label.label));
     }
     Ok(())
 }
@@ -217,6 +206,7 @@ fn print_messages(shell: &mut Shell, connection: &Connection, domain: &DomainRef
         let label = if at == 0 { "Messages:" } else { "" };
         sayln!(shell, "{:<15} {}", label, message);
     }
+    shell.fact("messages", messages);
 }
 
 const LIST_FLAGS: &[(&str, u32)] = &[
@@ -240,7 +230,7 @@ pub(crate) fn cmd_list(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("table", "name")?;
     args.exclusive("table", "id")?;
     let plain = ["uuid", "name", "id"].iter().any(|option| args.flag(option));
-    let table = !plain || args.flag("table");
+    let table = !plain || args.flag("table") || shell.reports();
     let mut flags = flags_of(args, LIST_FLAGS);
     if !args.flag("inactive") || args.flag("all") {
         flags |= api::CONNECT_LIST_DOMAINS_ACTIVE;
@@ -293,10 +283,11 @@ fn list_plain(shell: &mut Shell, args: &Args, domain: &DomainRef) {
 
 fn list_table(shell: &mut Shell, args: &Args, domains: &[DomainRef]) -> Done {
     let connection = shell.connection()?;
-    let mut header = vec!["Id", "Name", "State"];
-    header.extend(args.flag("title").then_some("Title"));
-    header.extend(args.flag("uuid").then_some("UUID"));
-    let mut grid = shell.grid(&header);
+    let uuids = args.flag("uuid") || shell.reports();
+    let mut header = vec![("Id", "id"), ("Name", "name"), ("State", "state")];
+    header.extend(args.flag("title").then_some(("Title", "title")));
+    header.extend(uuids.then_some(("UUID", "uuid")));
+    let mut list = shell.listing(&header);
     for domain in domains {
         let saved = args.flag("managed-save")
             && domain.id == -1
@@ -308,17 +299,16 @@ fn list_table(shell: &mut Shell, args: &Args, domains: &[DomainRef]) -> Done {
             Err(_) if domain.id == -1 => state_word(api::DOMAIN_SHUTOFF),
             Err(_) => state_word(api::DOMAIN_NOSTATE),
         };
-        let id = if domain.id == -1 { "-".to_owned() } else { domain.id.to_string() };
-        let mut row = vec![id, domain.name.to_string(), state.to_owned()];
+        let mut row = vec![cells::id(domain.id), Cell::word(&domain.name), state.into()];
         if args.flag("title") {
-            row.push(title(&connection, domain));
+            row.push(title(&connection, domain).into());
         }
-        if args.flag("uuid") {
-            row.push(domain.uuid.to_string());
+        if uuids {
+            row.push(Cell::word(domain.uuid));
         }
-        grid.row(row);
+        list.row(row);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -339,9 +329,13 @@ pub(crate) fn cmd_domblkerror(shell: &mut Shell, args: &Args) -> Done {
     if errors.is_empty() {
         sayln!(shell, "No errors found");
     }
+    let mut found = Vec::new();
     for disk in errors {
-        sayln!(shell, "{}: {}", disk.disk, word(ERRORS, disk.error, "no error"));
+        let error = word(ERRORS, disk.error, "no error");
+        sayln!(shell, "{}: {}", disk.disk, error);
+        found.push(record([("target", disk.disk.into()), ("error", error.into())]));
     }
+    shell.records(found);
     Ok(())
 }
 
@@ -355,6 +349,6 @@ pub(crate) fn cmd_domhostname(shell: &mut Shell, args: &Args) -> Done {
     };
     let name = shell.connection()?.domain_get_hostname(&found, flags);
     let name = name.map_err(|error| Failure::from(error).during("failed to get hostname"))?;
-    sayln!(shell, "{}", name);
+    shell.answer("hostname", name);
     Ok(())
 }

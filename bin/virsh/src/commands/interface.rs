@@ -1,6 +1,6 @@
 //! Network interfaces of the host.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::{Code, Error, Origin};
 use virt_types::{InterfaceRef, api};
@@ -11,7 +11,7 @@ use crate::failure::{Done, During as _, Failure};
 use crate::files::read_document;
 use crate::lookup::{By, interface};
 use crate::options::flags_of;
-use crate::shell::{Shell, extra, sayln};
+use crate::shell::{Shell, extra};
 
 pub(crate) fn cmd_iface_list(shell: &mut Shell, args: &Args) -> Done {
     let mut flags = 0;
@@ -28,12 +28,12 @@ pub(crate) fn cmd_iface_list(shell: &mut Shell, args: &Args) -> Done {
         Err(error) => return Err(error).during(|| "Failed to list interfaces"),
     };
     interfaces.sort_by_cached_key(|interface| interface.name.to_ascii_lowercase());
-    let mut grid = shell.grid(&["Name", "State", "MAC Address"]);
+    let mut list = shell.listing(&[("Name", "name"), ("State", "state"), ("MAC Address", "mac")]);
     for interface in &interfaces {
         let active = connection.interface_is_active(interface).unwrap_or(false);
-        grid.row([&*interface.name, active_word(active), &interface.mac]);
+        list.row([&*interface.name, active_word(active), &interface.mac].map(Cell::from));
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -50,13 +50,13 @@ fn no_list(flags: u32) -> Done {
 
 pub(crate) fn cmd_iface_name(shell: &mut Shell, args: &Args) -> Done {
     let found = interface(shell, args, By::UUID)?;
-    sayln!(shell, "{}", found.name);
+    shell.answer("name", Cell::word(&found.name));
     Ok(())
 }
 
 pub(crate) fn cmd_iface_mac(shell: &mut Shell, args: &Args) -> Done {
     let found = interface(shell, args, By::NAME)?;
-    sayln!(shell, "{}", found.mac);
+    shell.answer("mac", Cell::word(&found.mac));
     Ok(())
 }
 

@@ -3,11 +3,13 @@
 use virt_cli::Args;
 use virt_driver::Connection;
 use virt_error::Code;
+use virt_json::Value;
 use virt_types::{DomainGetJobStats, DomainJobInfo, DomainRef, TypedParam, TypedValue, api};
 
 use crate::failure::{Done, During as _, Failure};
 use crate::lookup::domain;
 use crate::options::flags_of;
+use crate::report::value_of;
 use crate::shell::{Shell, say, sayln};
 use crate::units::scale;
 
@@ -40,6 +42,31 @@ enum Shown {
     Count(&'static str),
     Operation,
     Text,
+}
+
+impl Shown {
+    /// The statistic's name with its unit, where the driver's has none.
+    fn key(self, field: &str) -> String {
+        let unit = match self {
+            Self::Time => "_ms",
+            Self::Bytes if !field.ends_with("bytes") => "_bytes",
+            Self::Speed => "_bytes_per_s",
+            _ => "",
+        };
+        format!("{}{unit}", field.trim_end_matches("_bps"))
+    }
+
+    fn value(self, value: &TypedValue) -> Value {
+        match self {
+            Self::Operation => operation(value).into(),
+            _ => value_of(value),
+        }
+    }
+}
+
+fn operation(value: &TypedValue) -> &'static str {
+    let at = number(value).and_then(|at| i32::try_from(at).ok());
+    super::info::word(OPERATIONS, at.unwrap_or(i32::MAX), "Unknown")
 }
 
 /// What is shown of a job, in order.
@@ -97,9 +124,12 @@ pub(crate) fn cmd_domjobinfo(shell: &mut Shell, args: &Args) -> Done {
     if raw {
         sayln!(shell, "Job type: {}\n", job.kind);
         job.params.iter().for_each(|param| sayln!(shell, "{}: {}", param.field, param.value));
+        shell.fact("type", super::info::word(KINDS, job.kind, "unknown"));
+        shell.params(&job.params);
         return Ok(());
     }
     let kind = super::info::word(KINDS, job.kind, "unknown");
+    shell.fact("type", kind);
     sayln!(shell, "{:<17} {:<12}", "Job type:", kind);
     let told = [api::DOMAIN_JOB_BOUNDED, api::DOMAIN_JOB_UNBOUNDED, api::DOMAIN_JOB_COMPLETED];
     if job.kind == api::DOMAIN_JOB_NONE || !(args.flag("anystats") || told.contains(&job.kind)) {
@@ -110,6 +140,7 @@ pub(crate) fn cmd_domjobinfo(shell: &mut Shell, args: &Args) -> Done {
         if let Some(param) = found.filter(|param| worth_showing(&job, &param.field)) {
             let over = *field == api::DOMAIN_JOB_DOWNTIME && job.kind == api::DOMAIN_JOB_COMPLETED;
             show(shell, if over { "Total downtime:" } else { label }, *shown, &param.value);
+            shell.fact(&shown.key(field), shown.value(&param.value));
         }
     }
     Ok(())
@@ -153,10 +184,7 @@ fn show(shell: &mut Shell, label: &str, shown: Shown, value: &TypedValue) {
             let per = if matches!(shown, Shown::Speed) { "/s" } else { "" };
             sayln!(shell, "{:.3} {}{}", size, unit, per);
         }
-        Shown::Operation => {
-            let at = i32::try_from(amount).unwrap_or(i32::MAX);
-            sayln!(shell, "{:<12}", super::info::word(OPERATIONS, at, "Unknown"));
-        }
+        Shown::Operation => sayln!(shell, "{:<12}", operation(value)),
         Shown::Text => sayln!(shell, "{}", value),
     }
 }

@@ -13,7 +13,7 @@ use crate::lookup::domain;
 use crate::openers;
 use crate::options::flags_of;
 use crate::progress::watch_until;
-use crate::shell::{Shell, sayln};
+use crate::shell::Shell;
 use crate::units::scale;
 
 pub(crate) fn cmd_migrate_setmaxdowntime(shell: &mut Shell, args: &Args) -> Done {
@@ -28,7 +28,7 @@ pub(crate) fn cmd_migrate_setmaxdowntime(shell: &mut Shell, args: &Args) -> Done
 pub(crate) fn cmd_migrate_getmaxdowntime(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let downtime_ms = shell.connection()?.domain_migrate_get_max_downtime(&found, 0)?;
-    sayln!(shell, "{}", downtime_ms);
+    shell.answer("downtime_ms", downtime_ms);
     Ok(())
 }
 
@@ -41,6 +41,7 @@ pub(crate) fn cmd_migrate_compcache(shell: &mut Shell, args: &Args) -> Done {
     let bytes = connection.domain_migrate_get_compression_cache(&found, 0)?;
     let (size, unit) = scale(bytes);
     shell.print(format_args!("Compression cache: {size:.3} {unit}"));
+    shell.fact("size_bytes", bytes);
     Ok(())
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn cmd_migrate_getspeed(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let flags = flags_of(args, SPEED_FLAGS);
     let speed = shell.connection()?.domain_migrate_get_max_speed(&found, flags)?;
-    sayln!(shell, "{}", speed);
+    shell.answer("speed_mib_per_s", speed);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod cpu;
 pub(crate) mod documents;
 pub(crate) mod edit;
 pub(crate) mod event;
+pub(crate) mod event_facts;
 pub(crate) mod event_words;
 pub(crate) mod guest;
 pub(crate) mod host;

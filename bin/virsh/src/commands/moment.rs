@@ -1,15 +1,15 @@
 //! What snapshots and checkpoints share: commands, facts from their documents, disk descriptions.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::{Code, Result as Answer};
 use virt_types::{DomainRef, api};
 use virt_xml::{Element, to_string};
 
-use crate::commands::info::field;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::options::flags_of;
+use crate::report::cells;
 use crate::shell::{Shell, say, sayln};
 use crate::{clock, tree, xml};
 
@@ -60,25 +60,28 @@ pub(crate) fn list<M: Moment>(
     if !args.flag("topological") {
         list.sort_by_cached_key(|moment| moment.name().to_ascii_lowercase());
     }
-    if args.flag("tree") {
+    let reports = shell.reports();
+    if args.flag("tree") && !reports {
         return print_tree(shell, &connection, from.into_iter().chain(list).collect());
     }
-    if args.flag("name") {
+    if args.flag("name") && !reports {
         list.iter().for_each(|moment| sayln!(shell, "{}", moment.name()));
         return Ok(());
     }
-    let mut header = vec!["Name", "Creation Time"];
-    header.extend(M::HAS_STATE.then_some("State"));
-    header.extend(args.flag("parent").then_some("Parent"));
-    let mut grid = shell.grid(&header);
+    let parents = args.flag("parent") || reports;
+    let mut header = vec![("Name", "name"), ("Creation Time", "created_s")];
+    header.extend(M::HAS_STATE.then_some(("State", "state")));
+    header.extend(parents.then_some(("Parent", "parent")));
+    let mut grid = shell.listing(&header);
     for moment in &list {
-        let Facts { created, state, parent, .. } = moment.facts(&connection)?;
-        let mut row = vec![moment.name().to_owned(), created];
-        row.extend(M::HAS_STATE.then_some(state));
-        row.extend(args.flag("parent").then(|| parent.unwrap_or_default()));
+        let Facts { created_s, state, parent, .. } = moment.facts(&connection)?;
+        let created = created_s.map_or_else(String::new, clock::zoned);
+        let mut row = vec![moment.name().into(), Cell::new(created, created_s)];
+        row.extend(M::HAS_STATE.then(|| state.into()));
+        row.extend(parents.then(|| parent.map_or_else(|| Cell::none(""), Cell::from)));
         grid.row(row);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(grid);
     Ok(())
 }
 
@@ -96,11 +99,11 @@ fn print_tree<M: Moment>(shell: &mut Shell, connection: &Connection, all: Vec<M>
 /// Says where one stands among the others.
 pub(crate) fn place<M: Moment>(shell: &mut Shell, found: &M, parent: Option<&str>) -> Done {
     let connection = shell.connection()?;
-    field!(shell, "Parent", "{}", parent.unwrap_or("-"));
+    shell.field("Parent", "parent", cells::or_dash(parent.map(str::to_owned)));
     let children = found.children(&connection, 0)?;
-    field!(shell, "Children", "{}", children.len());
+    shell.field("Children", "children", children.len());
     let descendants = found.children(&connection, api::DOMAIN_SNAPSHOT_LIST_DESCENDANTS)?;
-    field!(shell, "Descendants", "{}", descendants.len());
+    shell.field("Descendants", "descendants", descendants.len());
     Ok(())
 }
 
@@ -108,6 +111,7 @@ pub(crate) fn parent<M: Moment>(shell: &mut Shell, found: &M) -> Done {
     match found.parent(&shell.connection()?) {
         Ok(parent) => {
             say!(shell, "{}", parent.name());
+            shell.fact("name", parent.name());
             Ok(())
         }
         Err(error) if error.is(M::NOT_FOUND) => {
@@ -183,7 +187,7 @@ pub(crate) fn delete<M: Moment>(shell: &mut Shell, args: &Args, found: &M) -> Do
 
 /// What lists show of a snapshot or a checkpoint.
 pub(crate) struct Facts {
-    pub(crate) created: String,
+    pub(crate) created_s: Option<i64>,
     pub(crate) state: String,
     pub(crate) parent: Option<String>,
     pub(crate) external: bool,
@@ -199,7 +203,7 @@ pub(crate) fn facts(text: &str) -> Result<Facts, Failure> {
     let mut disks = disks.into_iter().flat_map(|disks| disks.children_named("disk"));
     let external = memory || disks.any(|disk| disk.attr("snapshot") == Some("external"));
     Ok(Facts {
-        created: created.map_or_else(String::new, clock::zoned),
+        created_s: created,
         state: root.child_text("state").map(|state| state.into_owned()).unwrap_or_default(),
         parent,
         external,

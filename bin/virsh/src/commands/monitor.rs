@@ -1,6 +1,7 @@
 //! Statistics of domains: CPU, memory, disks, interfaces, and all of them at once.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
+use virt_json::Value;
 use virt_types::{DomainRef, TypedParam, TypedValue, api};
 
 use crate::clock::{self, Date};
@@ -8,6 +9,7 @@ use crate::commands::info::word;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::{By, domain, find_domain};
 use crate::options::{flags_of, impact};
+use crate::report::{params_record, record, value_of};
 use crate::shell::{Shell, say, sayln};
 use crate::units::scale;
 use crate::xml;
@@ -63,6 +65,11 @@ pub(crate) fn cmd_domstats(shell: &mut Shell, args: &Args) -> Done {
             sayln!(shell, "  {}={}", field, value);
         }
     }
+    shell.records(records.iter().map(|found| {
+        let (name, uuid) = (found.dom.name.to_string(), found.dom.uuid.to_string());
+        let stats = params_record(&found.params);
+        record([("domain", name.into()), ("uuid", uuid.into()), ("stats", stats)])
+    }));
     Ok(())
 }
 
@@ -112,9 +119,19 @@ pub(crate) fn cmd_dommemstat(shell: &mut Shell, args: &Args) -> Done {
         let name = word(MEMORY_STATS, stat.tag, "");
         if !name.is_empty() {
             sayln!(shell, "{} {}", name, stat.val);
+            shell.fact(&memory_key(name), stat.val);
         }
     }
     Ok(())
+}
+
+/// The statistic's name with its unit.
+fn memory_key(name: &str) -> String {
+    match name {
+        "major_fault" | "minor_fault" | "hugetlb_pgalloc" | "hugetlb_pgfail" => name.to_owned(),
+        "last_update" => format!("{name}_s"),
+        _ => format!("{name}_kib"),
+    }
 }
 
 pub(crate) fn cmd_domifstat(shell: &mut Shell, args: &Args) -> Done {
@@ -124,6 +141,7 @@ pub(crate) fn cmd_domifstat(shell: &mut Shell, args: &Args) -> Done {
         .connection()?
         .domain_interface_stats(&found, device)
         .during(|| format!("Failed to get interface stats {} {device}", found.name))?;
+    shell.fact("interface", device);
     for (label, value) in [
         ("rx_bytes", stats.rx_bytes),
         ("rx_packets", stats.rx_packets),
@@ -136,6 +154,7 @@ pub(crate) fn cmd_domifstat(shell: &mut Shell, args: &Args) -> Done {
     ] {
         if value >= 0 {
             sayln!(shell, "{} {} {}", device, label, value);
+            shell.fact(label, value);
         }
     }
     Ok(())
@@ -166,7 +185,7 @@ pub(crate) fn cmd_domblkstat(shell: &mut Shell, args: &Args) -> Done {
     let values = match connection.domain_block_stats_flags(&found, device, 0) {
         Ok(params) => params
             .into_iter()
-            .map(|param| (param.field, param.value.to_string()))
+            .map(|param| (param.field, value_of(&param.value)))
             .collect::<Vec<_>>(),
         Err(error) if error.is(virt_error::Code::NoSupport) => {
             let stats = connection.domain_block_stats(&found, device).during(failed)?;
@@ -175,7 +194,7 @@ pub(crate) fn cmd_domblkstat(shell: &mut Shell, args: &Args) -> Done {
                 .iter()
                 .zip(values)
                 .filter(|(_, value)| *value >= 0)
-                .map(|((name, ..), value)| ((*name).to_owned(), value.to_string()))
+                .map(|((name, ..), value)| ((*name).to_owned(), Value::from(value)))
                 .collect()
         }
         Err(error) => return Err(error).during(failed),
@@ -184,7 +203,8 @@ pub(crate) fn cmd_domblkstat(shell: &mut Shell, args: &Args) -> Done {
     if human {
         sayln!(shell, "Device: {}", device);
     }
-    let mut others: Vec<&(String, String)> = values.iter().collect();
+    shell.fact("device", device);
+    let mut others: Vec<&(String, Value)> = values.iter().collect();
     for (name, short, long) in BLOCK_STATS {
         let Some(at) = others.iter().position(|(field, _)| field == name) else { continue };
         let (_, value) = others.remove(at);
@@ -192,20 +212,23 @@ pub(crate) fn cmd_domblkstat(shell: &mut Shell, args: &Args) -> Done {
             true => sayln!(shell, " {:<31} {}", long, value),
             false => sayln!(shell, "{} {} {}", device, short, value),
         }
+        let unit = if short.ends_with("_times") { "_ns" } else { "" };
+        shell.fact(&format!("{short}{unit}"), value.clone());
     }
     for (field, value) in others {
         sayln!(shell, "{} {} {}", device, field, value);
+        shell.fact(field, value.clone());
     }
     Ok(())
 }
 
-fn block_size(value: u64, human: bool) -> String {
+fn block_size(bytes: u64, human: bool) -> Cell {
     match human {
         true => {
-            let (value, unit) = scale(value);
-            format!("{value:.3} {unit}")
+            let (value, unit) = scale(bytes);
+            Cell::new(format!("{value:.3} {unit}"), bytes)
         }
-        false => value.to_string(),
+        false => bytes.into(),
     }
 }
 
@@ -220,14 +243,18 @@ pub(crate) fn cmd_domblkinfo(shell: &mut Shell, args: &Args) -> Done {
     if all {
         return all_block_info(shell, &found, human);
     }
-    let info = shell.connection()?.domain_get_block_info(&found, device.unwrap_or_default(), 0)?;
-    for (label, value) in [
-        ("Capacity:", info.capacity),
-        ("Allocation:", info.allocation),
-        ("Physical:", info.physical),
+    let device = device.unwrap_or_default();
+    let info = shell.connection()?.domain_get_block_info(&found, device, 0)?;
+    shell.fact("target", device);
+    for (label, key, bytes) in [
+        ("Capacity", "capacity_bytes", info.capacity),
+        ("Allocation", "allocation_bytes", info.allocation),
+        ("Physical", "physical_bytes", info.physical),
     ] {
-        sayln!(shell, "{:<15} {}", label, block_size(value, human));
+        shell.field(label, key, block_size(bytes, human));
     }
+    let only = shell.taken();
+    shell.records(only);
     Ok(())
 }
 
@@ -235,18 +262,23 @@ fn all_block_info(shell: &mut Shell, found: &DomainRef, human: bool) -> Done {
     let connection = shell.connection()?;
     let text = connection.domain_get_xml_desc(found, 0)?;
     let root = xml::parse(&text)?;
-    let mut grid = shell.grid(&["Target", "Capacity", "Allocation", "Physical"]);
+    let mut list = shell.listing(&[
+        ("Target", "target"),
+        ("Capacity", "capacity_bytes"),
+        ("Allocation", "allocation_bytes"),
+        ("Physical", "physical_bytes"),
+    ]);
     for disk in xml::disks(&root) {
         let row = match connection.domain_get_block_info(found, &disk.target, 0) {
             Ok(info) => [info.capacity, info.allocation, info.physical]
                 .map(|value| block_size(value, human)),
             // A drive without a medium has no sizes.
-            Err(_) if disk.source.is_none() => ["-"; 3].map(str::to_owned),
+            Err(_) if disk.source.is_none() => ["-"; 3].map(Cell::none),
             Err(error) => return Err(error.into()),
         };
-        grid.row(std::iter::once(disk.target).chain(row));
+        list.row(std::iter::once(disk.target.into()).chain(row));
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -272,12 +304,22 @@ pub(crate) fn cmd_domifaddr(shell: &mut Shell, args: &Args) -> Done {
         "Address",
         "-".repeat(79)
     ));
+    let mut records = Vec::new();
     for interface in interfaces {
         if wanted.is_some_and(|wanted| wanted != interface.name) {
             continue;
         }
         let mac = interface.hwaddr.as_deref().unwrap_or("N/A");
+        let known = |protocol: Option<&str>, address: Option<&str>| {
+            record([
+                ("interface", interface.name.as_str().into()),
+                ("mac", interface.hwaddr.as_deref().into()),
+                ("protocol", protocol.into()),
+                ("address", address.into()),
+            ])
+        };
         if interface.addrs.is_empty() {
+            records.push(known(None, None));
             sayln!(shell, " {:<10} {:<17}    {:<12} {}", interface.name, mac, "N/A", "N/A");
         }
         for (at, address) in interface.addrs.iter().enumerate() {
@@ -288,8 +330,10 @@ pub(crate) fn cmd_domifaddr(shell: &mut Shell, args: &Args) -> Done {
                 false => ("-", "-"),
             };
             sayln!(shell, " {:<10} {:<17}    {:<12} {}", name, mac, kind, text);
+            records.push(known(Some(kind), Some(&text)));
         }
     }
+    shell.records(records);
     Ok(())
 }
 
@@ -307,6 +351,7 @@ pub(crate) fn cmd_domtime(shell: &mut Shell, args: &Args) -> Done {
             true => say!(shell, "Time: {}", Date::of(time.seconds)),
             false => say!(shell, "Time: {}", time.seconds),
         }
+        shell.fact("seconds", time.seconds);
         return Ok(());
     }
     let now = clock::now();
@@ -353,6 +398,7 @@ pub(crate) fn cmd_cpu_stats(shell: &mut Shell, args: &Args) -> Done {
         for param in &answer.params {
             print_cpu_param(shell, param);
         }
+        shell.fact("total", cpu_record(&answer.params));
     }
     Ok(())
 }
@@ -366,24 +412,40 @@ fn print_cpus(shell: &mut Shell, found: &DomainRef, start: i32, count: i32) -> D
     let params = connection.domain_get_cpu_stats(found, 0, 0, 1, 0).during(failed)?.nparams;
     let params = usize::try_from(params).unwrap_or(0);
     let (mut at, end) = (start, start.saturating_add(count));
+    let mut records = Vec::new();
     while at < end && params > 0 {
         let now = (end - at).min(CPUS_PER_CALL_MAX);
         let (width, cpus) = (u32::try_from(params).unwrap_or(0), u32::try_from(now).unwrap_or(0));
         let answer = connection.domain_get_cpu_stats(found, width, at, cpus, 0).during(failed)?;
         for (cpu, values) in answer.params.chunks(params).enumerate() {
-            sayln!(shell, "CPU{}:", i64::from(at) + i64::try_from(cpu).unwrap_or(0));
+            let number = i64::from(at) + i64::try_from(cpu).unwrap_or(0);
+            sayln!(shell, "CPU{}:", number);
             values.iter().for_each(|param| print_cpu_param(shell, param));
+            records.push(record([("cpu", number.into()), ("spent", cpu_record(values))]));
         }
         at += now;
     }
+    shell.fact("cpus", records);
     Ok(())
+}
+
+/// Whether a statistic of CPUs is a time, in nanoseconds.
+fn is_time(field: &str) -> bool {
+    matches!(field, "cpu_time" | "vcpu_time" | "user_time" | "system_time")
+}
+
+fn cpu_record(params: &[TypedParam]) -> Value {
+    let facts = params.iter().map(|TypedParam { field, value }| {
+        let unit = if is_time(field) { "_ns" } else { "" };
+        (format!("{field}{unit}"), value_of(value))
+    });
+    Value::Object(facts.collect())
 }
 
 fn print_cpu_param(shell: &mut Shell, param: &TypedParam) {
     let TypedParam { field, value } = param;
-    let timed = matches!(field.as_str(), "cpu_time" | "vcpu_time" | "user_time" | "system_time");
     match value {
-        TypedValue::Ullong(time) if timed => {
+        TypedValue::Ullong(time) if is_time(field) => {
             let (seconds, rest) = (time / 1_000_000_000, time % 1_000_000_000);
             sayln!(shell, "\t{:<12} {:>9}.{:09} seconds", field, seconds, rest);
         }
@@ -401,12 +463,18 @@ pub(crate) fn cmd_domfsinfo(shell: &mut Shell, args: &Args) -> Done {
     if info.is_empty() {
         return fail("No filesystems are mounted in the domain");
     }
-    let mut grid = shell.grid(&["Mountpoint", "Name", "Type", "Target"]);
+    let mut list = shell.listing(&[
+        ("Mountpoint", "mountpoint"),
+        ("Name", "name"),
+        ("Type", "type"),
+        ("Target", "targets"),
+    ]);
     for filesystem in info {
-        let targets = filesystem.dev_aliases.join(",");
-        grid.row([filesystem.mountpoint, filesystem.name, filesystem.fstype, targets]);
+        let targets = Cell::new(filesystem.dev_aliases.join(","), filesystem.dev_aliases);
+        let (mountpoint, name) = (filesystem.mountpoint.into(), filesystem.name.into());
+        list.row([mountpoint, name, filesystem.fstype.into(), targets]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 

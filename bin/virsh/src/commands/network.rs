@@ -1,20 +1,19 @@
 //! Virtual networks.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::Code;
 use virt_types::{NetworkRef, Uuid, api};
 
 use crate::clock;
 use crate::commands::documents::{MetadataChange, metadata_change};
-use crate::commands::info::field;
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{By, network, network_by};
 use crate::options::{flags_of, impact};
+use crate::report::cells;
 use crate::shell::{Shell, extra, say, sayln};
-use crate::units::yes_no;
 
 const LIST_FLAGS: &[(&str, u32)] = &[
     ("persistent", api::CONNECT_LIST_NETWORKS_PERSISTENT),
@@ -39,7 +38,7 @@ pub(crate) fn cmd_net_list(shell: &mut Shell, args: &Args) -> Done {
     let mut networks =
         connection.connect_list_all_networks(flags).during(|| "Failed to list networks")?;
     networks.sort_by_cached_key(|network| network.name.to_ascii_lowercase());
-    if plain != [false; 2] {
+    if plain != [false; 2] && !shell.reports() {
         for network in &networks {
             match plain[0] {
                 true => sayln!(shell, "{}", network.name),
@@ -48,25 +47,32 @@ pub(crate) fn cmd_net_list(shell: &mut Shell, args: &Args) -> Done {
         }
         return Ok(());
     }
-    let mut header = vec!["Name", "State", "Autostart", "Persistent"];
-    header.extend(args.flag("title").then_some("Title"));
-    let mut grid = shell.grid(&header);
+    let mut header = vec![
+        ("Name", "name"),
+        ("State", "state"),
+        ("Autostart", "autostart"),
+        ("Persistent", "persistent"),
+    ];
+    header.extend(args.flag("title").then_some(("Title", "title")));
+    header.extend(shell.reports().then_some(("UUID", "uuid")));
+    let mut list = shell.listing(&header);
     for network in &networks {
         let autostart = connection.network_get_autostart(network);
         let mut row = vec![
-            network.name.to_string(),
-            active_word(connection.network_is_active(network)?).to_owned(),
-            autostart.map_or("no autostart", yes_no).to_owned(),
-            yes_no(connection.network_is_persistent(network)?).to_owned(),
+            Cell::word(&network.name),
+            active_word(connection.network_is_active(network)?).into(),
+            cells::yes_or(autostart, "no autostart"),
+            cells::yes(connection.network_is_persistent(network)?),
         ];
         if args.flag("title") {
             let kind = api::NETWORK_METADATA_TITLE;
             let title = connection.network_get_metadata(network, kind, None, 0);
-            row.push(title.unwrap_or_default());
+            row.push(title.unwrap_or_default().into());
         }
-        grid.row(row);
+        row.extend(shell.reports().then(|| Cell::word(network.uuid)));
+        list.row(row);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -77,21 +83,17 @@ pub(crate) fn active_word(active: bool) -> &'static str {
 pub(crate) fn cmd_net_info(shell: &mut Shell, args: &Args) -> Done {
     let found = network(shell, args)?;
     let connection = shell.connection()?;
-    field!(shell, "Name", "{}", found.name);
-    field!(shell, "UUID", "{}", found.uuid);
+    shell.field("Name", "name", Cell::word(&found.name));
+    shell.field("UUID", "uuid", Cell::word(found.uuid));
     if let Ok(active) = connection.network_is_active(&found) {
-        field!(shell, "Active", "{}", yes_no(active));
+        shell.field("Active", "active", cells::yes(active));
     }
-    match connection.network_is_persistent(&found) {
-        Ok(persistent) => field!(shell, "Persistent", "{}", yes_no(persistent)),
-        Err(_) => field!(shell, "Persistent", "unknown"),
-    }
-    match connection.network_get_autostart(&found) {
-        Ok(autostart) => field!(shell, "Autostart", "{}", yes_no(autostart)),
-        Err(_) => field!(shell, "Autostart", "no autostart"),
-    }
+    let persistent = connection.network_is_persistent(&found);
+    shell.field("Persistent", "persistent", cells::yes_or(persistent, "unknown"));
+    let autostart = connection.network_get_autostart(&found);
+    shell.field("Autostart", "autostart", cells::yes_or(autostart, "no autostart"));
     if let Ok(bridge) = connection.network_get_bridge_name(&found) {
-        field!(shell, "Bridge", "{bridge}");
+        shell.field("Bridge", "bridge", bridge);
     }
     Ok(())
 }
@@ -105,13 +107,13 @@ pub(crate) fn cmd_net_dumpxml(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_net_name(shell: &mut Shell, args: &Args) -> Done {
     let found = network_by(shell, args, "network", By::UUID)?;
-    sayln!(shell, "{}", found.name);
+    shell.answer("name", Cell::word(&found.name));
     Ok(())
 }
 
 pub(crate) fn cmd_net_uuid(shell: &mut Shell, args: &Args) -> Done {
     let found = network_by(shell, args, "network", By::NAME)?;
-    sayln!(shell, "{}", found.uuid);
+    shell.answer("uuid", Cell::word(found.uuid));
     Ok(())
 }
 
@@ -207,6 +209,7 @@ pub(crate) fn cmd_net_desc(shell: &mut Shell, args: &Args) -> Done {
         true => shell.print_extra(format_args!("No {what} for network: {}", found.name)),
         false => say!(shell, "{before}"),
     }
+    shell.fact(what, before);
     Ok(())
 }
 
@@ -227,8 +230,8 @@ pub(crate) fn cmd_net_metadata(shell: &mut Shell, args: &Args) -> Done {
             extra!(shell, "Metadata removed");
         }
         MetadataChange::Show => match connection.network_get_metadata(&found, kind, uri, flags) {
-            Ok(text) => sayln!(shell, "{}", text),
-            Err(error) if error.is(Code::NoNetworkMetadata) => sayln!(shell),
+            Ok(text) => shell.answer("xml", text),
+            Err(error) if error.is(Code::NoNetworkMetadata) => shell.answer("xml", Cell::none("")),
             Err(error) => return Err(error.into()),
         },
     }
@@ -296,21 +299,25 @@ pub(crate) fn cmd_net_dhcp_leases(shell: &mut Shell, args: &Args) -> Done {
         .connection()?
         .network_get_dhcp_leases(&found, args.text("mac")?, 0)
         .during(|| format!("Failed to get leases info for {}", found.name))?;
-    let header =
-        ["Expiry Time", "MAC address", "Protocol", "IP address", "Hostname", "Client ID or DUID"];
-    let mut grid = shell.grid(&header);
+    let mut list = shell.listing(&[
+        ("Expiry Time", "expires_s"),
+        ("MAC address", "mac"),
+        ("Protocol", "protocol"),
+        ("IP address", "address"),
+        ("Hostname", "hostname"),
+        ("Client ID or DUID", "client_id"),
+    ]);
     for lease in leases {
-        let shown = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        grid.row([
-            clock::unzoned(lease.expirytime),
-            shown(lease.mac),
-            if lease.kind == 0 { "ipv4" } else { "ipv6" }.to_owned(),
-            format!("{}/{}", lease.ipaddr, lease.prefix),
-            shown(lease.hostname),
-            shown(lease.clientid),
+        list.row([
+            Cell::new(clock::unzoned(lease.expirytime), lease.expirytime),
+            cells::or_dash(lease.mac),
+            if lease.kind == 0 { "ipv4" } else { "ipv6" }.into(),
+            format!("{}/{}", lease.ipaddr, lease.prefix).into(),
+            cells::or_dash(lease.hostname),
+            cells::or_dash(lease.clientid),
         ]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -318,13 +325,13 @@ pub(crate) fn cmd_net_port_list(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("table", "uuid")?;
     let found = network(shell, args)?;
     let ports = shell.connection()?.network_list_all_ports(&found, 0)?;
-    if args.flag("uuid") {
+    if args.flag("uuid") && !shell.reports() {
         ports.iter().for_each(|port| sayln!(shell, "{}", port.uuid));
         return Ok(());
     }
-    let mut grid = shell.grid(&["UUID"]);
-    ports.iter().for_each(|port| grid.row([port.uuid.to_string()]));
-    shell.print_grid(&grid);
+    let mut list = shell.listing(&[("UUID", "uuid")]);
+    ports.iter().for_each(|port| list.row([Cell::word(port.uuid)]));
+    shell.print_listing(list);
     Ok(())
 }
 

@@ -1,17 +1,16 @@
 //! Devices of the host.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_types::{NodeDeviceRef, api};
 
-use crate::commands::info::field;
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::device;
 use crate::options::{flags_of, impact, words_of};
+use crate::report::{cells, record};
 use crate::shell::{Shell, extra, say, sayln};
 use crate::tree;
-use crate::units::yes_no;
 
 /// The kinds of device and the flag that lists only them.
 const CAPABILITIES: [(&str, u32); 24] = [
@@ -83,10 +82,11 @@ pub(crate) fn cmd_nodedev_list(shell: &mut Shell, args: &Args) -> Done {
     let mut devices =
         connection.connect_list_all_node_devices(flags).during(|| "Failed to list node devices")?;
     devices.sort_by_cached_key(|device| device.name.to_ascii_lowercase());
-    if !args.flag("tree") {
+    if !args.flag("tree") || shell.reports() {
         for device in &devices {
             sayln!(shell, "{}", device.name);
         }
+        shell.records(devices.iter().map(|device| record([("name", (&*device.name).into())])));
         return Ok(());
     }
     let mut parents = Vec::with_capacity(devices.len());
@@ -113,20 +113,16 @@ pub(crate) fn cmd_nodedev_dumpxml(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_nodedev_info(shell: &mut Shell, args: &Args) -> Done {
     let found = device(shell, args)?;
     let connection = shell.connection()?;
-    field!(shell, "Name", "{}", found.name);
+    shell.field("Name", "name", Cell::word(&found.name));
     let parent = connection.node_device_get_parent(&found.name)?;
-    field!(shell, "Parent", "{}", parent.unwrap_or_default());
+    shell.field("Parent", "parent", parent.map_or_else(|| Cell::none(""), Cell::from));
     if let Ok(active) = connection.node_device_is_active(&found.name) {
-        field!(shell, "Active", "{}", yes_no(active));
+        shell.field("Active", "active", cells::yes(active));
     }
-    match connection.node_device_is_persistent(&found.name) {
-        Ok(persistent) => field!(shell, "Persistent", "{}", yes_no(persistent)),
-        Err(_) => field!(shell, "Persistent", "unknown"),
-    }
-    match connection.node_device_get_autostart(&found.name) {
-        Ok(autostart) => field!(shell, "Autostart", "{}", yes_no(autostart)),
-        Err(_) => field!(shell, "Autostart", "no autostart"),
-    }
+    let persistent = connection.node_device_is_persistent(&found.name);
+    shell.field("Persistent", "persistent", cells::yes_or(persistent, "unknown"));
+    let autostart = connection.node_device_get_autostart(&found.name);
+    shell.field("Autostart", "autostart", cells::yes_or(autostart, "no autostart"));
     Ok(())
 }
 

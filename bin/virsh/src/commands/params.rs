@@ -2,6 +2,7 @@
 
 use virt_cli::Args;
 use virt_error::Result as Answer;
+use virt_json::Value;
 use virt_types::{TypedParam, TypedValue, api};
 use virt_xml::Element;
 
@@ -17,6 +18,7 @@ fn print_params(shell: &mut Shell, params: &[TypedParam]) {
     for param in params {
         sayln!(shell, "{:<15}: {}", param.field, param.value);
     }
+    shell.params(params);
 }
 
 /// Changes the values that were given; without any, shows those in force.
@@ -87,7 +89,16 @@ pub(crate) fn cmd_memtune(shell: &mut Shell, args: &Args) -> Done {
             Ok(limits)
         },
         || connection.domain_set_memory_parameters(&found, &params, flags),
-    )
+    )?;
+    if let Some(Value::Object(limits)) = shell.taken() {
+        let limits = limits.iter().map(|(name, limit)| {
+            let known = matches!(limit, Value::Number(_)).then(|| limit.clone());
+            (format!("{name}_kib"), known.unwrap_or(Value::Null))
+        });
+        let limits: Vec<(String, Value)> = limits.collect();
+        shell.facts(limits.iter().map(|(name, limit)| (name.as_str(), limit.clone())));
+    }
+    Ok(())
 }
 
 /// How memory is spread over nodes, by number.
@@ -281,11 +292,11 @@ fn throttle_document(shell: &mut Shell, args: &Args) -> Result<String, Failure> 
 pub(crate) fn cmd_domthrottlegrouplist(shell: &mut Shell, args: &Args) -> Done {
     let text = throttle_document(shell, args)?;
     let root = xml::parse(&text)?;
-    let mut grid = shell.grid(&["Name"]);
+    let mut list = shell.listing(&[("Name", "name")]);
     for (name, _) in throttle_groups(&root) {
-        grid.row([name]);
+        list.row([name.into()]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -296,7 +307,12 @@ pub(crate) fn cmd_domthrottlegroupinfo(shell: &mut Shell, args: &Args) -> Done {
     for (name, element) in throttle_groups(&root) {
         let limits = element.elements().filter(|limit| limit.name != "group_name");
         for limit in limits.filter(|_| name == group) {
-            sayln!(shell, "{:<15}: {}", limit.name, limit.text());
+            let text = limit.text();
+            sayln!(shell, "{:<15}: {}", limit.name, text);
+            shell.fact(
+                &limit.name,
+                text.parse::<u64>().map_or_else(|_| (&*text).into(), Value::from),
+            );
         }
     }
     Ok(())
@@ -307,6 +323,7 @@ fn print_perf_events(shell: &mut Shell, events: &[TypedParam]) {
         let state = if *value == TypedValue::Boolean(true) { "enabled" } else { "disabled" };
         sayln!(shell, "{:<15}: {}", field, state);
     }
+    shell.params(events);
 }
 
 pub(crate) fn cmd_perf(shell: &mut Shell, args: &Args) -> Done {
@@ -377,6 +394,7 @@ pub(crate) fn cmd_schedinfo(shell: &mut Shell, args: &Args) -> Done {
     let connection = shell.connection()?;
     let scheduler = connection.domain_get_scheduler_type(&found)?;
     sayln!(shell, "{:<15}: {}", "Scheduler", scheduler.kind);
+    shell.fact("scheduler", scheduler.kind.as_str());
     if scheduler.nparams == 0 {
         return Ok(());
     }

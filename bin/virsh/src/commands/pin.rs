@@ -8,7 +8,7 @@ use super::tune::host_cpus;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::domain;
 use crate::options::impact;
-use crate::shell::{Shell, extra, sayln};
+use crate::shell::{Shell, extra};
 use crate::units::{parse_cpus, ranges};
 
 /// Reads a list of CPUs into a map for a host of so many.
@@ -78,13 +78,13 @@ fn show_vcpu_pins(shell: &mut Shell, args: &Args, vcpu: Option<u32>) -> Done {
     }
     let vcpus = i32::try_from(count).unwrap_or(i32::MAX);
     let pins = connection.domain_get_vcpu_pin_info(&found, vcpus, map_length(cpus), flags)?;
-    let mut grid = shell.grid(&["VCPU", "CPU Affinity"]);
+    let mut list = shell.listing(&[("VCPU", "vcpu"), ("CPU Affinity", "cpus")]);
     let maps = pins.cpumaps.chunks(cpus.div_ceil(8).max(1));
     let maps = (0..).zip(maps.take(usize::try_from(pins.num).unwrap_or_default()));
     for (at, map) in maps.filter(|(at, _)| vcpu.is_none_or(|vcpu| vcpu == *at)) {
-        grid.row([at.to_string(), ranges(map, cpus)]);
+        list.row([at.into(), ranges(map, cpus).into()]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn cmd_emulatorpin(shell: &mut Shell, args: &Args) -> Done {
     let pins = connection.domain_get_emulator_pin_info(&found, map_length(cpus), flags)?;
     extra!(shell, "emulator: CPU Affinity\n----------------------------------");
     shell.print_extra(format_args!("       *: "));
-    sayln!(shell, "{}", ranges(&pins.cpumaps, cpus));
+    shell.answer("cpus", ranges(&pins.cpumaps, cpus));
     Ok(())
 }
 
@@ -113,13 +113,14 @@ pub(crate) fn cmd_iothreadinfo(shell: &mut Shell, args: &Args) -> Done {
     let threads = threads.during(|| "Unable to get domain IOThreads information")?.info;
     if threads.is_empty() {
         shell.print_extra(format_args!("No IOThreads found for the domain"));
+        shell.records([]);
         return Ok(());
     }
-    let mut grid = shell.grid(&["IOThread ID", "CPU Affinity"]);
+    let mut list = shell.listing(&[("IOThread ID", "id"), ("CPU Affinity", "cpus")]);
     for thread in &threads {
-        grid.row([thread.iothread_id.to_string(), ranges(&thread.cpumap, cpus)]);
+        list.row([thread.iothread_id.into(), ranges(&thread.cpumap, cpus).into()]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 

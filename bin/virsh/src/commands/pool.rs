@@ -1,19 +1,19 @@
 //! Storage pools.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_types::{StoragePoolInfo, StoragePoolRef, api};
 use virt_xml::{Element, to_string};
 
-use crate::commands::info::{field, word};
+use crate::commands::info::word;
 use crate::commands::network::active_word;
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{By, pool, pool_by};
 use crate::options::{flags_of, words_of};
+use crate::report::cells;
 use crate::shell::{LEVEL_DEBUG, Shell, extra, say, sayln};
-use crate::units::{pretty_size, yes_no};
 
 const LIST_FLAGS: &[(&str, u32)] = &[
     ("persistent", api::CONNECT_LIST_STORAGE_POOLS_PERSISTENT),
@@ -70,7 +70,7 @@ pub(crate) fn cmd_pool_list(shell: &mut Shell, args: &Args) -> Done {
         connection.connect_list_all_storage_pools(flags).during(|| "Failed to list pools")?;
     pools.sort_by_cached_key(|pool| pool.name.to_ascii_lowercase());
     let (name, uuid) = (args.flag("name"), args.flag("uuid"));
-    if name || uuid {
+    if (name || uuid) && !shell.reports() {
         for pool in &pools {
             let mut words = Vec::new();
             words.extend(uuid.then(|| pool.uuid.to_string()));
@@ -80,28 +80,35 @@ pub(crate) fn cmd_pool_list(shell: &mut Shell, args: &Args) -> Done {
         return Ok(());
     }
     let details = args.flag("details");
-    let mut header = vec!["Name", "State", "Autostart"];
+    let mut header = vec![("Name", "name"), ("State", "state"), ("Autostart", "autostart")];
     if details {
-        header.extend(["Persistent", "Capacity", "Allocation", "Available"]);
+        header.extend([
+            ("Persistent", "persistent"),
+            ("Capacity", "capacity_bytes"),
+            ("Allocation", "allocation_bytes"),
+            ("Available", "available_bytes"),
+        ]);
     }
-    let mut grid = shell.grid(&header);
+    header.extend(shell.reports().then_some(("UUID", "uuid")));
+    let mut list = shell.listing(&header);
     for pool in &pools {
         let autostart = connection.storage_pool_get_autostart(pool);
-        let autostart = autostart.map_or("no autostart", yes_no).to_owned();
-        let mut row = vec![pool.name.to_string()];
+        let autostart = cells::yes_or(autostart, "no autostart");
+        let mut row = vec![Cell::word(&pool.name)];
         if details {
             let info = connection
                 .storage_pool_get_info(pool)
                 .during(|| "Could not retrieve pool information")?;
-            row.extend([state_of(&info).to_owned(), autostart]);
+            row.extend([state_of(&info).into(), autostart]);
             row.extend(detail_cells(&connection, pool, &info));
         } else {
             let active = connection.storage_pool_is_active(pool)?;
-            row.extend([active_word(active).to_owned(), autostart]);
+            row.extend([active_word(active).into(), autostart]);
         }
-        grid.row(row);
+        row.extend(shell.reports().then(|| Cell::word(pool.uuid)));
+        list.row(row);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -118,38 +125,34 @@ fn detail_cells(
     connection: &Connection,
     pool: &StoragePoolRef,
     info: &StoragePoolInfo,
-) -> [String; 4] {
+) -> [Cell; 4] {
     let persistent = connection.storage_pool_is_persistent(pool);
-    let persistent = persistent.map_or("unknown", yes_no).to_owned();
-    let size = |bytes| if has_sizes(info) { pretty_size(bytes) } else { "-".to_owned() };
+    let persistent = cells::yes_or(persistent, "unknown");
+    let size = |bytes| if has_sizes(info) { cells::size(bytes) } else { Cell::none("-") };
     [persistent, size(info.capacity), size(info.allocation), size(info.available)]
 }
 
 pub(crate) fn cmd_pool_info(shell: &mut Shell, args: &Args) -> Done {
     let found = pool(shell, args)?;
     let connection = shell.connection()?;
-    field!(shell, "Name", "{}", found.name);
-    field!(shell, "UUID", "{}", found.uuid);
+    shell.field("Name", "name", Cell::word(&found.name));
+    shell.field("UUID", "uuid", Cell::word(found.uuid));
     let info = connection.storage_pool_get_info(&found)?;
-    field!(shell, "State", "{}", state_of(&info));
-    match connection.storage_pool_is_persistent(&found) {
-        Ok(persistent) => {
-            let number = u8::from(persistent);
-            shell.note(LEVEL_DEBUG, format_args!("Pool persistent flag value: {number}"));
-            field!(shell, "Persistent", "{}", yes_no(persistent));
-        }
-        Err(_) => field!(shell, "Persistent", "unknown"),
+    shell.field("State", "state", state_of(&info));
+    let persistent = connection.storage_pool_is_persistent(&found);
+    if let Ok(persistent) = &persistent {
+        let number = u8::from(*persistent);
+        shell.note(LEVEL_DEBUG, format_args!("Pool persistent flag value: {number}"));
     }
-    match connection.storage_pool_get_autostart(&found) {
-        Ok(autostart) => field!(shell, "Autostart", "{}", yes_no(autostart)),
-        Err(_) => field!(shell, "Autostart", "no autostart"),
-    }
+    shell.field("Persistent", "persistent", cells::yes_or(persistent, "unknown"));
+    let autostart = connection.storage_pool_get_autostart(&found);
+    shell.field("Autostart", "autostart", cells::yes_or(autostart, "no autostart"));
     if matches!(i32::from(info.state), api::STORAGE_POOL_RUNNING | api::STORAGE_POOL_DEGRADED) {
         let bytes = args.flag("bytes");
-        let size = |value: u64| if bytes { value.to_string() } else { pretty_size(value) };
-        field!(shell, "Capacity", "{}", size(info.capacity));
-        field!(shell, "Allocation", "{}", size(info.allocation));
-        field!(shell, "Available", "{}", size(info.available));
+        let size = |value: u64| if bytes { value.into() } else { cells::size(value) };
+        shell.field("Capacity", "capacity_bytes", size(info.capacity));
+        shell.field("Allocation", "allocation_bytes", size(info.allocation));
+        shell.field("Available", "available_bytes", size(info.available));
     }
     Ok(())
 }
@@ -163,13 +166,13 @@ pub(crate) fn cmd_pool_dumpxml(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_pool_name(shell: &mut Shell, args: &Args) -> Done {
     let found = pool_by(shell, args, "pool", By::UUID)?;
-    sayln!(shell, "{}", found.name);
+    shell.answer("name", Cell::word(&found.name));
     Ok(())
 }
 
 pub(crate) fn cmd_pool_uuid(shell: &mut Shell, args: &Args) -> Done {
     let found = pool_by(shell, args, "pool", By::NAME)?;
-    sayln!(shell, "{}", found.uuid);
+    shell.answer("uuid", Cell::word(found.uuid));
     Ok(())
 }
 
@@ -399,12 +402,13 @@ fn print_sources(shell: &mut Shell, kind: &str, spec: Option<&str>) -> Done {
     let found = shell.connection()?.connect_find_storage_pool_sources(kind, spec, 0);
     let text = found.during(|| format!("Failed to find any {kind} pool sources"))?;
     say!(shell, "{text}");
+    shell.fact("xml", text);
     Ok(())
 }
 
 pub(crate) fn cmd_pool_capabilities(shell: &mut Shell, _args: &Args) -> Done {
     let text = shell.connection()?.connect_get_storage_pool_capabilities(0);
     let text = text.during(|| "failed to get storage pool capabilities")?;
-    sayln!(shell, "{}", text);
+    shell.answer("xml", text);
     Ok(())
 }

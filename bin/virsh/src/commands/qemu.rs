@@ -52,8 +52,10 @@ pub(crate) fn cmd_qemu_monitor_command(shell: &mut Shell, args: &Args) -> Done {
     };
     if !args.flag("return-value") && !args.flag("pretty") {
         sayln!(shell, "{}", answer);
+        answered(shell, &answer);
         return Ok(());
     }
+    answered(shell, &answer);
     let parsed = json::parse(&answer).ok_or_else(|| Failure::new("the answer is no JSON"))?;
     let shown = match args.flag("return-value") {
         true => parsed.member("return").ok_or_else(|| Failure::new("'return' member missing"))?,
@@ -64,6 +66,16 @@ pub(crate) fn cmd_qemu_monitor_command(shell: &mut Shell, args: &Args) -> Done {
         false => say!(shell, "{}", shown.compact()),
     }
     Ok(())
+}
+
+/// What a monitor or an agent said, as it said it; text of a monitor for people stays text.
+fn answered(shell: &mut Shell, answer: &str) {
+    match virt_json::parse(answer) {
+        Ok(virt_json::Value::Object(members)) => {
+            shell.facts(members.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        }
+        _ => shell.fact("text", answer),
+    }
 }
 
 pub(crate) fn cmd_qemu_agent_command(shell: &mut Shell, args: &Args) -> Done {
@@ -85,6 +97,7 @@ pub(crate) fn cmd_qemu_agent_command(shell: &mut Shell, args: &Args) -> Done {
     };
     let answer = shell.connection()?.domain_agent_command(&found, &joined(args), timeout, 0)?;
     let Some(answer) = answer else { return Ok(()) };
+    answered(shell, &answer);
     match json::parse(&answer).filter(|_| args.flag("pretty")) {
         Some(parsed) => say!(shell, "{}", parsed.pretty()),
         None => sayln!(shell, "{}", answer),
@@ -105,6 +118,7 @@ pub(crate) fn cmd_domxml_from_native(shell: &mut Shell, args: &Args) -> Done {
     let config = read_document(args.needed("config")?)?;
     let text = shell.connection()?.connect_domain_xml_from_native(format, &config, 0)?;
     say!(shell, "{text}");
+    shell.fact("xml", text);
     Ok(())
 }
 
@@ -123,6 +137,7 @@ pub(crate) fn cmd_domxml_to_native(shell: &mut Shell, args: &Args) -> Done {
     };
     let text = connection.connect_domain_xml_to_native(format, &xml, 0)?;
     say!(shell, "{text}");
+    shell.fact("config", text);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Secrets, network filters and their bindings.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_error::{Code, Error, Origin};
 use virt_types::{NwfilterBindingRef, api};
 
@@ -9,6 +9,7 @@ use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{nwfilter, secret};
 use crate::options::flags_of;
+use crate::report::record;
 use crate::shell::{Shell, extra, sayln};
 
 /// What a secret is for, by number.
@@ -37,15 +38,19 @@ pub(crate) fn cmd_secret_list(shell: &mut Shell, args: &Args) -> Done {
         Err(error) => return Err(error).during(|| "Failed to list node secrets"),
     };
     secrets.sort_by_key(|secret| secret.uuid);
-    let mut grid = shell.grid(&["UUID", "Usage"]);
+    let mut list = shell.listing(&[("UUID", "uuid"), ("Usage", "usage")]);
     for secret in &secrets {
         let usage = match secret.usage_type {
-            api::SECRET_USAGE_TYPE_NONE => "Unused".to_owned(),
-            kind => format!("{} {}", super::info::word(USAGES, kind, "unknown"), secret.usage_id),
+            api::SECRET_USAGE_TYPE_NONE => Cell::none("Unused"),
+            kind => {
+                let kind = super::info::word(USAGES, kind, "unknown");
+                let value = [("type", kind.into()), ("id", secret.usage_id.as_str().into())];
+                Cell::new(format!("{kind} {}", secret.usage_id), record(value))
+            }
         };
-        grid.row([secret.uuid.to_string(), usage]);
+        list.row([Cell::word(secret.uuid), usage]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -77,6 +82,7 @@ pub(crate) fn cmd_secret_get_value(shell: &mut Shell, args: &Args) -> Done {
     let found = secret(shell, args)?;
     let value = shell.connection()?.secret_get_value(&found, 0)?;
     match args.flag("plain") {
+        _ if shell.reports() => shell.fact("base64", base64(&value)),
         true => shell.write_bytes(&value),
         false => {
             let text = base64(&value);
@@ -112,11 +118,11 @@ pub(crate) fn cmd_nwfilter_list(shell: &mut Shell, _args: &Args) -> Done {
         Err(error) => return Err(error).during(|| "Failed to list network filters"),
     };
     filters.sort_by_cached_key(|filter| filter.name.to_ascii_lowercase());
-    let mut grid = shell.grid(&["UUID", "Name"]);
+    let mut list = shell.listing(&[("UUID", "uuid"), ("Name", "name")]);
     for filter in &filters {
-        grid.row([filter.uuid.to_string(), filter.name.to_string()]);
+        list.row([Cell::word(filter.uuid), Cell::word(&filter.name)]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
@@ -151,11 +157,11 @@ pub(crate) fn cmd_nwfilter_binding_list(shell: &mut Shell, _args: &Args) -> Done
     let bindings = shell.connection()?.connect_list_all_nwfilter_bindings(0);
     let mut bindings = bindings.during(|| "Failed to list network filter bindings")?;
     bindings.sort_by_cached_key(|binding| binding.portdev.to_ascii_lowercase());
-    let mut grid = shell.grid(&["Port Dev", "Filter"]);
+    let mut list = shell.listing(&[("Port Dev", "port_dev"), ("Filter", "filter")]);
     for binding in &bindings {
-        grid.row([&binding.portdev, &binding.filtername]);
+        list.row([Cell::word(&binding.portdev), Cell::word(&binding.filtername)]);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 

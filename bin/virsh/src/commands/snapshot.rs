@@ -1,19 +1,18 @@
 //! Snapshots of domains.
 
-use virt_cli::Args;
+use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::{Code, Result as Answer};
 use virt_types::{DomainRef, DomainSnapshotRef, api};
 use virt_xml::Element;
 
 use super::moment::{self, Facts, Moment, check_list, facts, keyed, snapshot_disk, split_commas};
-use crate::commands::info::field;
 use crate::document::print_document;
 use crate::failure::{Done, Failure, fail};
 use crate::lookup::domain;
 use crate::options::flags_of;
+use crate::report::cells;
 use crate::shell::{Shell, say};
-use crate::units::yes_no;
 
 impl Moment for DomainSnapshotRef {
     const WORD: &'static str = "snapshot";
@@ -108,16 +107,16 @@ pub(crate) fn cmd_snapshot_dumpxml(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_snapshot_info(shell: &mut Shell, args: &Args) -> Done {
     let (domain, found) = snapshot(shell, args, "snapshotname")?;
     let connection = shell.connection()?;
-    field!(shell, "Name", "{}", found.name);
-    field!(shell, "Domain", "{}", domain.name);
+    shell.field("Name", "name", Cell::word(&found.name));
+    shell.field("Domain", "domain", Cell::word(&domain.name));
     let current = connection.domain_snapshot_is_current(&found, 0)?;
-    field!(shell, "Current", "{}", yes_no(current));
+    shell.field("Current", "current", cells::yes(current));
     let Facts { state, parent, external, .. } = found.facts(&connection)?;
-    field!(shell, "State", "{state}");
-    field!(shell, "Location", "{}", if external { "external" } else { "internal" });
+    shell.field("State", "state", state);
+    shell.field("Location", "location", if external { "external" } else { "internal" });
     moment::place(shell, &found, parent.as_deref())?;
     let metadata = connection.domain_snapshot_has_metadata(&found, 0)?;
-    field!(shell, "Metadata", "{}", yes_no(metadata));
+    shell.field("Metadata", "metadata", cells::yes(metadata));
     Ok(())
 }
 
@@ -144,8 +143,10 @@ pub(crate) fn cmd_snapshot_current(shell: &mut Shell, args: &Args) -> Done {
         false => {
             let text = connection.domain_snapshot_get_xml_desc(&current, secure)?;
             say!(shell, "{text}");
+            shell.fact("xml", text);
         }
     }
+    shell.fact("name", &*current.name);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Memory and virtual CPUs of a domain.
 
-use virt_cli::{Args, Problem};
+use virt_cli::{Args, Cell, Problem};
 use virt_driver::Connection;
 use virt_error::{Code, Error};
 use virt_types::{DomainRef, api};
@@ -96,7 +96,7 @@ pub(crate) fn cmd_vcpucount(shell: &mut Shell, args: &Args) -> Done {
     let connection = shell.connection()?;
     if single.iter().any(|option| args.flag(option)) {
         let count = vcpu_count(&connection, &found, flags)?;
-        sayln!(shell, "{}", count);
+        shell.answer("count", count);
         return Ok(());
     }
     const MAXIMUM: u32 = api::DOMAIN_VCPU_MAXIMUM;
@@ -108,6 +108,7 @@ pub(crate) fn cmd_vcpucount(shell: &mut Shell, args: &Args) -> Done {
     ] {
         if let Ok(count) = connection.domain_get_vcpus_flags(&found, flags) {
             sayln!(shell, "{:<12} {:<12} {:>3}", label, which, count);
+            shell.fact(&format!("{label}_{which}"), count);
         }
     }
     Ok(())
@@ -132,34 +133,40 @@ pub(crate) fn cmd_vcpuinfo(shell: &mut Shell, args: &Args) -> Done {
         },
     };
     let count = states.as_ref().map_or(usize::from(info.nr_virt_cpu), Vec::len);
+    let mut records = Vec::new();
     for at in 0..count {
-        say!(shell, "{:<15} {}\n", "VCPU:", at);
-        match states.as_ref().and_then(|states| states.get(at)) {
-            Some(state) => {
-                match state.cpu {
-                    api::VCPU_INFO_CPU_OFFLINE | api::VCPU_INFO_CPU_UNAVAILABLE => {
-                        say!(shell, "{:<15} N/A\n", "CPU:");
-                    }
-                    cpu => say!(shell, "{:<15} {}\n", "CPU:", cpu),
-                }
-                let shown = super::info::word(VCPU_STATES, state.state, "no state");
-                say!(shell, "{:<15} {}\n", "State:", shown);
-                if state.cpu_time != 0 {
-                    say!(shell, "{:<15} {}\n", "CPU time:", tenths(state.cpu_time));
-                }
-            }
-            None => {
-                say!(shell, "{:<15} N/A\n{:<15} N/A\n", "CPU:", "State:");
-                say!(shell, "{:<15} N/A\n", "CPU time");
-            }
-        }
+        shell.field("VCPU", "vcpu", at);
+        show_vcpu(shell, states.as_ref().and_then(|states| states.get(at)));
         let map = maps.get(at * map_bytes..(at + 1) * map_bytes).unwrap_or_default();
-        say!(shell, "{:<15} {}\n", "CPU Affinity:", affinity(map, cpus, pretty));
+        let shown = Cell::new(affinity(map, cpus, pretty), ranges(map, cpus));
+        shell.field("CPU Affinity", "cpus", shown);
         if at + 1 < count {
             sayln!(shell);
         }
+        records.extend(shell.taken());
     }
+    shell.records(records);
     Ok(())
+}
+
+/// Where a virtual CPU runs, and how; nothing is known of one whose domain does not run.
+fn show_vcpu(shell: &mut Shell, state: Option<&virt_types::VcpuInfo>) {
+    let Some(state) = state else {
+        for (label, key) in [("CPU", "cpu"), ("State", "state")] {
+            shell.field(label, key, Cell::none("N/A"));
+        }
+        say!(shell, "{:<15} N/A\n", "CPU time");
+        return;
+    };
+    let cpu = match state.cpu {
+        api::VCPU_INFO_CPU_OFFLINE | api::VCPU_INFO_CPU_UNAVAILABLE => Cell::none("N/A"),
+        cpu => cpu.into(),
+    };
+    shell.field("CPU", "cpu", cpu);
+    shell.field("State", "state", super::info::word(VCPU_STATES, state.state, "no state"));
+    if state.cpu_time != 0 {
+        shell.field("CPU time", "cpu_time_ns", Cell::new(tenths(state.cpu_time), state.cpu_time));
+    }
 }
 
 fn affinity(map: &[u8], cpus: usize, pretty: bool) -> String {

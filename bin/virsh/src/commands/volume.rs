@@ -1,17 +1,17 @@
 //! Storage volumes.
 
-use virt_cli::{Args, parse_scaled};
+use virt_cli::{Args, Cell, parse_scaled};
 use virt_types::api;
 use virt_xml::{Element, to_string};
 
-use crate::commands::info::{field, word};
+use crate::commands::info::word;
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{By, pool, pool_by, volume, volume_in};
 use crate::options::flags_of;
-use crate::shell::{Shell, extra, say, sayln};
-use crate::units::pretty_size;
+use crate::report::cells;
+use crate::shell::{Shell, extra, say};
 use crate::xml;
 
 const KINDS: &[&str] = &["file", "block", "dir", "network", "net-dir", "ploop"];
@@ -27,46 +27,53 @@ pub(crate) fn cmd_vol_list(shell: &mut Shell, args: &Args) -> Done {
         connection.storage_pool_list_all_volumes(&found, 0).during(|| "Failed to list volumes")?;
     volumes.sort_by_cached_key(|volume| volume.name.to_ascii_lowercase());
     let details = args.flag("details");
-    let mut header = vec!["Name", "Path"];
+    let mut header = vec![("Name", "name"), ("Path", "path")];
     if details {
-        header.extend(["Type", "Capacity", "Allocation"]);
+        header.extend([
+            ("Type", "type"),
+            ("Capacity", "capacity_bytes"),
+            ("Allocation", "allocation_bytes"),
+        ]);
     }
-    let mut grid = shell.grid(&header);
+    let mut list = shell.listing(&header);
     for volume in &volumes {
-        let path = connection.storage_vol_get_path(volume).unwrap_or_else(|_| "-".to_owned());
-        let mut row = vec![volume.name.to_string(), path];
+        let path = cells::or_dash(connection.storage_vol_get_path(volume).ok());
+        let mut row = vec![Cell::word(&volume.name), path];
         if details {
             row.extend(match connection.storage_vol_get_info(volume) {
                 Ok(info) => [
-                    kind_word(info.kind).to_owned(),
-                    pretty_size(info.capacity),
-                    pretty_size(info.allocation),
+                    kind_word(info.kind).into(),
+                    cells::size(info.capacity),
+                    cells::size(info.allocation),
                 ],
-                Err(_) => ["unknown", "-", "-"].map(str::to_owned),
+                Err(_) => ["unknown", "-", "-"].map(Cell::none),
             });
         }
-        grid.row(row);
+        list.row(row);
     }
-    shell.print_grid(&grid);
+    shell.print_listing(list);
     Ok(())
 }
 
 pub(crate) fn cmd_vol_info(shell: &mut Shell, args: &Args) -> Done {
     let found = volume(shell, args)?;
     let connection = shell.connection()?;
-    field!(shell, "Name", "{}", found.name);
+    shell.field("Name", "name", Cell::word(&found.name));
     let physical = args.flag("physical");
     let info = match physical {
         true => connection.storage_vol_get_info_flags(&found, api::STORAGE_VOL_GET_PHYSICAL),
         false => connection.storage_vol_get_info(&found),
     }?;
     let bytes = args.flag("bytes");
-    let size = |value: u64| if bytes { format!("{value} bytes") } else { pretty_size(value) };
-    field!(shell, "Type", "{}", kind_word(info.kind));
-    field!(shell, "Capacity", "{}", size(info.capacity));
+    let size = |value: u64| match bytes {
+        true => Cell::counted(value, " bytes"),
+        false => cells::size(value),
+    };
+    shell.field("Type", "type", kind_word(info.kind));
+    shell.field("Capacity", "capacity_bytes", size(info.capacity));
     match physical {
-        true => field!(shell, "Physical", "{}", size(info.allocation)),
-        false => field!(shell, "Allocation", "{}", size(info.allocation)),
+        true => shell.field("Physical", "physical_bytes", size(info.allocation)),
+        false => shell.field("Allocation", "allocation_bytes", size(info.allocation)),
     }
     Ok(())
 }
@@ -79,20 +86,20 @@ pub(crate) fn cmd_vol_dumpxml(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_vol_key(shell: &mut Shell, args: &Args) -> Done {
     let found = volume(shell, args)?;
-    sayln!(shell, "{}", found.key);
+    shell.answer("key", Cell::word(&found.key));
     Ok(())
 }
 
 pub(crate) fn cmd_vol_path(shell: &mut Shell, args: &Args) -> Done {
     let found = volume(shell, args)?;
     let path = shell.connection()?.storage_vol_get_path(&found)?;
-    sayln!(shell, "{}", path);
+    shell.answer("path", path);
     Ok(())
 }
 
 pub(crate) fn cmd_vol_name(shell: &mut Shell, args: &Args) -> Done {
     let found = volume_in(shell, args, "vol", "pool", false)?;
-    sayln!(shell, "{}", found.name);
+    shell.answer("name", Cell::word(&found.name));
     Ok(())
 }
 
@@ -101,8 +108,8 @@ pub(crate) fn cmd_vol_pool(shell: &mut Shell, args: &Args) -> Done {
     let home = shell.connection()?.storage_pool_lookup_by_volume(&found);
     let home = home.during(|| "failed to get parent pool")?;
     match args.flag("uuid") {
-        true => sayln!(shell, "{}", home.uuid),
-        false => sayln!(shell, "{}", home.name),
+        true => shell.answer("uuid", Cell::word(home.uuid)),
+        false => shell.answer("name", Cell::word(&home.name)),
     }
     Ok(())
 }

@@ -63,4 +63,5 @@ pub(crate) static TABLE: Table<Run> = Table {
         Group { title: "Storage Volume", keyword: "volume", commands: &[storage::VOLUME_COMMANDS] },
         Group { title: "Virsh itself", keyword: "virsh", commands: &[itself::ITSELF] },
     ],
+    facts: crate::report::FACTS,
 };
