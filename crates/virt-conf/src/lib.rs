@@ -24,12 +24,34 @@ pub struct Conf {
     entries: Vec<Entry>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// Two entries are equal when they say the same, wherever they stood.
+#[derive(Clone, Debug)]
 struct Entry {
     /// `None` where the line is only a comment.
     setting: Option<(String, Value)>,
     /// With its `#` left off.
     comment: Option<String>,
+    /// Where it stood; `None` where it was set, not read.
+    place: Option<Place>,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.setting == other.setting && self.comment == other.comment
+    }
+}
+
+/// A place in a file. Lines and columns count from 1; a column counts bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
 }
 
 /// The value of a key.
@@ -46,10 +68,11 @@ pub enum Value {
 /// What is wrong with a file or a value. [`ConfError::at`] adds the path, as libvirt does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfError {
+    /// `line` is the one that libvirt names; `place` is where the mistake is.
     #[error("{line}: {what}")]
-    Syntax { line: usize, what: &'static str },
-    #[error("{line}: numeric overflow in conf value")]
-    Overflow { line: usize },
+    Syntax { line: usize, what: &'static str, place: Place, expected: &'static str },
+    #[error("{}: numeric overflow in conf value", place.line)]
+    Overflow { place: Place },
     #[error("expected {wanted} for '{key}' parameter")]
     Kind { key: String, wanted: &'static str },
     #[error("value for '{key}' parameter must be in range {least}:{most}")]
@@ -69,6 +92,15 @@ impl ConfError {
             }
         }
     }
+
+    /// The place and what was expected there, for a person who reads along.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Syntax { place, expected, .. } => Some(format!("{place}: {expected}")),
+            Self::Overflow { place } => Some(format!("{place}: expected a number below 2^64")),
+            Self::Kind { .. } | Self::Range { .. } | Self::TooLarge => None,
+        }
+    }
 }
 
 impl Conf {
@@ -85,6 +117,14 @@ impl Conf {
         settings.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// The keys in order, with their values and where they stand; what was set, not read, stands nowhere.
+    pub fn settings(&self) -> impl DoubleEndedIterator<Item = (&str, &Value, Option<Place>)> {
+        self.entries.iter().filter_map(|entry| {
+            let (key, value) = entry.setting.as_ref()?;
+            Some((key.as_str(), value, entry.place))
+        })
+    }
+
     /// The keys in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(|entry| entry.setting.as_ref()).map(|(key, _)| key.as_str())
@@ -96,7 +136,8 @@ impl Conf {
         match standing.into_iter().find(|(name, _)| name == key) {
             Some((_, old)) => *old = value,
             None => {
-                self.entries.push(Entry { setting: Some((key.to_owned(), value)), comment: None })
+                let setting = Some((key.to_owned(), value));
+                self.entries.push(Entry { setting, comment: None, place: None });
             }
         }
     }

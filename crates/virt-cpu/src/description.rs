@@ -2,6 +2,7 @@
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::cpu::{Match, Mode, Policy};
+use virt_model::schema::explain;
 use virt_xml::Element;
 
 use crate::models::is_arch;
@@ -27,11 +28,16 @@ impl Description {
     pub fn parse(text: &str, from: Origin) -> Result<Self> {
         let root = virt_xml::parse(text).map_err(|error| {
             Error::new(Code::XmlError, from, error.framed(Some("(CPU_definition)")))
+                .with_hint(error.help())
         })?;
+        explain::helped(&root, Self::from_root(&root))
+    }
+
+    fn from_root(root: &Element<'_>) -> Result<Self> {
         if root.name != "cpu" {
             return Err(xml_error("XML does not contain expected 'cpu' element"));
         }
-        Self::read(&root)
+        Self::read(root)
     }
 
     fn read(root: &Element<'_>) -> Result<Self> {

@@ -14,6 +14,9 @@ pub use generated::{Code, Origin};
 /// The result of every call across the driver seam.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Limit: the longest help that travels with an error.
+pub const HINT_BYTES_MAX: usize = 4096;
+
 /// How grave an error is. The numbers are `virErrorLevel`'s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(i32)]
@@ -145,9 +148,13 @@ impl Error {
     }
 
     /// Help beside the message (`str3`): shown only where a person reads it, never to scripts.
+    ///
+    /// Limit: it may quote what came from outside, so it is cut where nobody reads on.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.texts[2] = Some(hint.into());
+        let mut hint: String = hint.into();
+        hint.truncate(hint.floor_char_boundary(HINT_BYTES_MAX));
+        self.0.texts[2] = Some(hint);
         self
     }
 

@@ -8,7 +8,7 @@ use crate::domain::disk::{DiskType, SnapshotMode};
 use crate::domain::source::StorageSource;
 use crate::domain::{Domain, DomainRules};
 use crate::schema::document::expect_root;
-use crate::schema::{Body, Out, ParseFlags, PrintFlags, error};
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, error, explain};
 
 words! {
     pub enum MemorySnapshot {
@@ -177,11 +177,13 @@ fn check_name(name: &str, what: &str, origin: Origin) -> Result<()> {
 impl Snapshot {
     /// Reads a snapshot document.
     pub fn parse(xml: &str, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
-        let tree =
-            virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::DomainSnapshot))?;
-        expect_root(&tree, "domainsnapshot", how.validate)?;
+        explain::reading(xml, Origin::DomainSnapshot, |tree| Self::from_tree(tree, how, rules))
+    }
+
+    fn from_tree(tree: &Element<'_>, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
+        expect_root(tree, "domainsnapshot", how.validate)?;
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
-        let mut snapshot = Self::read(&tree, flags)?;
+        let mut snapshot = Self::read(tree, flags)?;
         if how.redefine {
             if snapshot.name.is_empty() {
                 let what = "a redefined snapshot must have a name";
@@ -217,6 +219,9 @@ impl Snapshot {
         match (memory.mode, &memory.file) {
             (MemorySnapshot::External, Some(file)) if !file.starts_with('/') => {
                 wrong(format!("memory snapshot file path ({file}) must be absolute"))
+            }
+            (MemorySnapshot::External, None) => {
+                wrong("external memory snapshots require a filename".to_owned())
             }
             (MemorySnapshot::External, Some(_)) | (_, None) => Ok(()),
             (_, Some(file)) => {
@@ -265,12 +270,14 @@ element! {
 impl Checkpoint {
     /// Reads a checkpoint document.
     pub fn parse(xml: &str, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
-        let tree =
-            virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::DomainCheckpoint))?;
+        explain::reading(xml, Origin::DomainCheckpoint, |tree| Self::from_tree(tree, how, rules))
+    }
+
+    fn from_tree(tree: &Element<'_>, how: MomentParse, rules: &dyn DomainRules) -> Result<Self> {
         // Compat: a checkpoint is always held against its schema.
-        expect_root(&tree, "domaincheckpoint", !how.internal)?;
+        expect_root(tree, "domaincheckpoint", !how.internal)?;
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
-        let mut checkpoint = Self::read(&tree, flags)?;
+        let mut checkpoint = Self::read(tree, flags)?;
         if how.redefine {
             if let Some(DomainThen::Whole(domain)) = &mut checkpoint.domain {
                 domain.complete(flags, rules)?;

@@ -6,7 +6,7 @@ use virt_xml::Element;
 
 use crate::domain::Namespace;
 use crate::schema::text::YesNo;
-use crate::schema::{Body, Document, Out, ParseFlags, Row, Text, error, kinds};
+use crate::schema::{Body, Document, Out, ParseFlags, Row, Text, explain, kinds};
 
 words! {
     pub enum PoolType {
@@ -365,11 +365,12 @@ const VOLUME_FORMATS: &[&str] = &[
 impl Volume {
     /// Reads a volume of that kind of pool.
     pub fn parse(xml: &str, pool: PoolType, what: VolumeParse) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, Origin::Storage))?;
-        crate::schema::document::expect_root(&tree, "volume", what.validate)?;
-        let mut volume = Self::read(&tree, ParseFlags::default())?;
-        volume.complete(pool, what)?;
-        Ok(volume)
+        explain::reading(xml, Origin::Storage, |tree| {
+            crate::schema::document::expect_root(tree, "volume", what.validate)?;
+            let mut volume = Self::read(tree, ParseFlags::default())?;
+            volume.complete(pool, what)?;
+            Ok(volume)
+        })
     }
 
     fn complete(&mut self, pool: PoolType, what: VolumeParse) -> Result<()> {

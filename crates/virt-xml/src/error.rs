@@ -1,5 +1,6 @@
 //! What is wrong with a document, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A document that cannot be read. Lines and columns count from 1; a column counts bytes.
@@ -14,6 +15,10 @@ pub struct Error {
     /// Compat: at the end of a document that ends with line ends it is the last line with text, as
     /// libvirt shows it, and the column counts in that line.
     pub source_line: String,
+    /// The number of that line.
+    pub source_line_number: u32,
+    /// The open elements around the place, as `domain/devices`; empty outside of all.
+    pub inside: String,
 }
 
 /// The kinds of broken documents.
@@ -47,6 +52,69 @@ pub enum ErrorKind {
     Limit(&'static str),
 }
 
+impl ErrorKind {
+    /// What was expected, in plain words.
+    fn remedy(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Empty => "expected a document: an element with everything in it",
+            Self::NoRoot => "expected an element, which starts with <",
+            Self::TrailingContent => "a document is one element, and nothing stands behind its end",
+            Self::NotUtf8 => "expected text in UTF-8",
+            Self::ForbiddenChar(_) => "XML allows no such control character, not even as a number",
+            Self::NoName => "expected an element's name behind <; a < that is text is written &lt;",
+            Self::BadAttribute(_) => "expected an attribute as name='value', a blank before it",
+            Self::NoValue(name) => return format!("expected {name}='value'").into(),
+            Self::DuplicateAttribute(name) => {
+                return format!("the attribute {name} stands there once already").into();
+            }
+            Self::UnclosedMarkup(_) => "expected > behind the name of an end tag",
+            Self::MismatchedEnd { expected, found } => {
+                return match expected.split_once(" line ") {
+                    Some((name, line)) => format!(
+                        "expected </{name}>, as <{name}> of line {line} is still open; found </{found}>"
+                    ),
+                    None => format!("expected </{expected}>, found </{found}>"),
+                }
+                .into();
+            }
+            Self::MissingEnd(open) => {
+                return match open.split_once(" line ") {
+                    Some((name, line)) => {
+                        format!("expected </{name}>, as <{name}> of line {line} is still open")
+                    }
+                    None => format!("expected </{open}>"),
+                }
+                .into();
+            }
+            Self::UnclosedTag(open) => return format!("expected > at the end of <{open}").into(),
+            Self::BadReference(_) | Self::UnknownEntity(_) => {
+                "an & that is text is written &amp;; only amp, lt, gt, apos and quot have names, \
+                 others are numbers, as &#233;"
+            }
+            Self::DocumentType => {
+                "no document type is read: leave <!DOCTYPE> out, and write what its entities stand for"
+            }
+            Self::Syntax(text) => return Self::syntax_remedy(text).into(),
+            Self::Limit(what) => return format!("the limit for the {what} is passed").into(),
+        })
+    }
+
+    fn syntax_remedy(text: &str) -> &'static str {
+        const REMEDIES: &[(&str, &str)] = &[
+            ("Comment not", "expected --> at the end of the comment"),
+            ("Double hyphen", "a comment may not hold two hyphens in a row"),
+            ("CData", "expected ]]> at the end of the CDATA section"),
+            ("Sequence ']]>'", "]]> that is text is written ]]&gt;"),
+            ("ParsePI", "expected ?> at the end of the processing instruction"),
+            ("XML declaration", "<?xml ...?> stands at the very start, before any blank"),
+            ("Unsupported encoding", "only UTF-8 is read"),
+            ("xmlParseCharRef", "there is no character with this number"),
+        ];
+        let found = REMEDIES.iter().find(|(start, _)| text.starts_with(start));
+        found.map_or("expected markup of XML 1.0", |(_, remedy)| remedy)
+    }
+}
+
 impl fmt::Display for ErrorKind {
     /// Compat: the common cases are worded as users of libvirt know them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,6 +146,16 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Error {
+    /// The place and what mends it, for a person who reads along.
+    pub fn help(&self) -> String {
+        let (line, column) = (self.source_line_number, self.column);
+        let inside = match &*self.inside {
+            "" => String::new(),
+            path => format!(", in {path}"),
+        };
+        format!("line {line}, column {column}{inside}: {}", self.kind.remedy())
+    }
+
     /// The message with the offending line and a caret under the place, in libvirt's frame.
     ///
     /// Compat: `at line N: ...` without a file, `FILE:N: ...` with one.

@@ -85,15 +85,17 @@ pub fn parse_with<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, Err
         let event = reader.read_event().map_err(|error| {
             let at = usize::try_from(reader.error_position()).unwrap_or(start);
             let (at, kind) = fault::broken_markup(text, at, &error);
-            fail(at, kind)
+            Error { inside: builder.path(), ..fail(at, kind) }
         })?;
         let end = position(&reader);
         if matches!(event, Event::Eof) {
             break;
         }
-        builder.take(&event, start, end).map_err(|(at, kind)| fail(at, kind))?;
+        let taken = builder.take(&event, start, end);
+        taken.map_err(|(at, kind)| Error { inside: builder.path(), ..fail(at, kind) })?;
     }
-    builder.finish().map_err(|(at, kind)| fail(at, kind))
+    let inside = builder.path();
+    builder.finish().map_err(|(at, kind)| Error { inside, ..fail(at, kind) })
 }
 
 fn position(reader: &Reader<&[u8]>) -> usize {
@@ -107,11 +109,12 @@ fn error_at(text: &str, at: usize, kind: ErrorKind) -> Error {
     // Compat: past the last line ends there is no line to show; the one before them is.
     let shown = if at == text.len() { text.trim_end_matches(['\n', '\r']).len() } else { at };
     place.advance(text, shown);
-    let (line_start, column) = (place.line_start, place.column());
+    let (line_start, column, source_line_number) = (place.line_start, place.column(), place.line);
     place.advance(text, at);
     let line = text.get(line_start..).unwrap_or_default();
     let source_line = line.split(['\n', '\r']).next().unwrap_or_default();
-    Error { kind, line: place.line, column, source_line: source_line.to_owned() }
+    let (line, source_line) = (place.line, source_line.to_owned());
+    Error { kind, line, column, source_line, source_line_number, inside: String::new() }
 }
 
 /// A place in the text; only ever moves forward, so each byte is counted once.
@@ -150,6 +153,12 @@ struct Builder<'a, 'l> {
 }
 
 impl<'a> Builder<'a, '_> {
+    /// The open elements, as `domain/devices`.
+    fn path(&self) -> String {
+        let names: Vec<&str> = self.stack.iter().map(|element| &*element.name).collect();
+        names.join("/")
+    }
+
     fn take(&mut self, event: &Event<'_>, start: usize, end: usize) -> Result<(), Fault> {
         match event {
             Event::Start(_) => {
@@ -276,7 +285,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn end_tag(&mut self, start: usize, end: usize) -> Result<(), Fault> {
-        let Some(element) = self.stack.pop() else {
+        let Some(element) = self.stack.last() else {
             return Err(match self.root {
                 Some(_) => (start, ErrorKind::TrailingContent),
                 None => (start.saturating_add(1), ErrorKind::NoName),
@@ -287,7 +296,9 @@ impl<'a> Builder<'a, '_> {
             let expected = format!("{} line {}", element.name, element.line);
             return Err((end, ErrorKind::MismatchedEnd { expected, found: found.to_owned() }));
         }
-        self.add_element(element);
+        if let Some(element) = self.stack.pop() {
+            self.add_element(element);
+        }
         Ok(())
     }
 

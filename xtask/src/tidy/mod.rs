@@ -3,6 +3,7 @@
 mod edges;
 mod files;
 mod licences;
+mod lock;
 
 use crate::{switches, workspace};
 
@@ -13,6 +14,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut problems = edges::check(&packages);
     problems.extend(files::check(&files));
     problems.extend(licences::check(&packages));
+    problems.extend(lock::check(&workspace::root()));
     for duplicate in licences::duplicates(&packages) {
         println!("more than one version: {duplicate}");
     }

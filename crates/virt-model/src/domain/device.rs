@@ -14,7 +14,7 @@ use crate::domain::small::{Crypto, MemoryDevice, Pstore, Shmem, Tpm};
 use crate::domain::{
     Address, DeviceInfo, Devices, Disk, DomainRules, Interface, VirtType, defaults, implicit,
 };
-use crate::schema::{Body, Out, ParseFlags, PrintFlags, error};
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, error, explain};
 
 /// Describes the devices: `Variant = "element" in field`, those with a [`DeviceInfo`] first.
 macro_rules! device_table {
@@ -182,11 +182,11 @@ impl Device {
         flags: ParseFlags,
         rules: &dyn DomainRules,
     ) -> Result<Self> {
-        let tree =
-            virt_xml::parse(xml).map_err(|e| error::malformed(&e, virt_error::Origin::Domain))?;
-        let mut device = Self::read(&tree, flags)?;
-        defaults::device(&mut device, virt_type, rules)?;
-        Ok(device)
+        explain::reading(xml, virt_error::Origin::Domain, |tree| {
+            let mut device = Self::read(tree, flags)?;
+            defaults::device(&mut device, virt_type, rules)?;
+            Ok(device)
+        })
     }
 
     /// Prints the device alone.

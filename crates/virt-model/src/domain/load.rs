@@ -1,12 +1,12 @@
 //! From text to a whole domain: reading, the driver's guest, defaults, checks.
 
-use virt_error::Result;
+use virt_error::{Origin, Result};
 
 use crate::domain::boot::OsType;
 use crate::domain::{
     Devices, Domain, DomainRules, VirtType, defaults, implicit, numa, scheduling, validate,
 };
-use crate::schema::{ParseFlags, error};
+use crate::schema::{ParseFlags, error, explain};
 
 impl Domain {
     /// Reads a document and completes it by libvirt's common rules and the driver's.
@@ -14,11 +14,13 @@ impl Domain {
     /// Order: the driver names the guest's architecture first, because defaults depend on it; its own
     /// devices come after the common ones; checks come last, the common ones before the driver's.
     pub fn load(xml: &str, flags: ParseFlags, rules: &dyn DomainRules) -> Result<Self> {
-        let mut domain = Self::parse(xml, flags)?;
-        if !flags.skip_post_parse {
-            domain.complete(flags, rules)?;
-        }
-        Ok(domain)
+        explain::reading(xml, Origin::Domain, |tree| {
+            let mut domain = Self::from_tree(tree, flags)?;
+            if !flags.skip_post_parse {
+                domain.complete(flags, rules)?;
+            }
+            Ok(domain)
+        })
     }
 
     /// The second half of [`Domain::load`], for a domain that was built or changed.

@@ -50,7 +50,7 @@ pub use memory::MemoryBacking;
 pub use rules::{DomainRules, DriverFeatures};
 pub use seclabel::{Seclabel, SeclabelType};
 
-use crate::schema::{Body, Out, ParseFlags, PrintFlags, error, kinds};
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, explain, kinds};
 
 words! {
     /// The hypervisor a domain is for.
@@ -279,9 +279,7 @@ impl Domain {
     /// Reads a domain document. Defaults that depend on the driver come after, by
     /// [`crate::domain::Domain`]'s post-parse step.
     pub fn parse(xml: &str, flags: ParseFlags) -> Result<Self> {
-        let tree =
-            virt_xml::parse(xml).map_err(|e| error::malformed(&e, virt_error::Origin::Domain))?;
-        Self::from_tree(&tree, flags)
+        explain::reading(xml, virt_error::Origin::Domain, |tree| Self::from_tree(tree, flags))
     }
 
     /// The same from a tree.

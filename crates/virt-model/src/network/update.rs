@@ -4,7 +4,7 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_types::api;
 
 use super::{DhcpHost, DhcpRange, DnsHost, ForwardDev, Network, NetworkIp, Portgroup, Srv, Txt};
-use crate::schema::{Body, ParseFlags};
+use crate::schema::{Body, ParseFlags, explain};
 
 /// What is asked for, in the numbers of the public API.
 #[derive(Clone, Copy, Debug)]
@@ -86,16 +86,16 @@ struct Edit<'a> {
 impl Edit<'_> {
     /// Reads the entry.
     fn read<T: Body>(&self, tag: &str) -> Result<T> {
-        let tree = virt_xml::parse(self.update.xml)
-            .map_err(|error| Error::new(Code::XmlDetail, Origin::Network, error.framed(None)))?;
-        if tree.name != tag {
-            let detail = format!(
-                "unexpected element <{}>, expecting <{tag}>, while updating network '{}'",
-                tree.name, self.network
-            );
-            return Err(Error::new(Code::XmlError, Origin::Network, detail));
-        }
-        T::read(&tree, ParseFlags::default())
+        explain::reading(self.update.xml, Origin::Network, |tree| {
+            if tree.name != tag {
+                let detail = format!(
+                    "unexpected element <{}>, expecting <{tag}>, while updating network '{}'",
+                    tree.name, self.network
+                );
+                return Err(Error::new(Code::XmlError, Origin::Network, detail));
+            }
+            T::read(tree, ParseFlags::default())
+        })
     }
 
     /// Puts an entry at its end of a list.

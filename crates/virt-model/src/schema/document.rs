@@ -3,7 +3,7 @@
 use virt_error::{Code, Error, Origin, Result};
 use virt_xml::Element;
 
-use crate::schema::{Body, Out, ParseFlags, PrintFlags, error};
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, explain};
 
 /// A document with a root of its own.
 pub trait Document: Body {
@@ -18,8 +18,7 @@ pub trait Document: Body {
 
     /// Reads and completes a document.
     fn parse(xml: &str, flags: ParseFlags) -> Result<Self> {
-        let tree = virt_xml::parse(xml).map_err(|e| error::malformed(&e, Self::ORIGIN))?;
-        Self::from_tree(&tree, flags)
+        explain::reading(xml, Self::ORIGIN, |tree| Self::from_tree(tree, flags))
     }
 
     /// The same from a tree.
@@ -54,5 +53,7 @@ pub(crate) fn expect_root(tree: &Element<'_>, root: &str, validate: bool) -> Res
         return if validate { super::validate::check(tree) } else { Ok(()) };
     }
     let text = format!("expecting root element of '{root}', not '{}'", tree.name);
-    Err(Error::new(Code::XmlError, Origin::Xml, text))
+    let place = format!("line {}, column {}", tree.line, tree.column);
+    Err(Error::new(Code::XmlError, Origin::Xml, text)
+        .with_hint(format!("{place}: expected <{root}>, found <{}>", tree.name)))
 }

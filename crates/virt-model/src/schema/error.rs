@@ -1,7 +1,7 @@
 //! libvirt's errors about elements and attributes, worded as it words them.
 //!
-//! Compat: none of them carries a hint. `str3` travels to clients, libvirt leaves it empty here, and the
-//! message names element and attribute already; a hint is for what helps beyond saying where.
+//! Compat: codes and messages are libvirt's. Help travels beside them in `str3`, which libvirt leaves empty;
+//! it is added by [`crate::schema::explain`], which sees the whole document.
 
 use virt_error::{Code, Error, Origin};
 use virt_xml::Element;
@@ -45,5 +45,5 @@ pub fn missing_attribute(element: &Element<'_>, attr: &str) -> Error {
 
 /// A document that is not well formed.
 pub fn malformed(error: &virt_xml::Error, from: Origin) -> Error {
-    Error::new(Code::XmlDetail, from, error.framed(None))
+    Error::new(Code::XmlDetail, from, error.framed(None)).with_hint(error.help())
 }

@@ -5,6 +5,7 @@ mod macros;
 pub mod document;
 pub mod domain_kinds;
 pub mod error;
+pub mod explain;
 pub mod kinds;
 pub mod nearest;
 pub mod other_kinds;

@@ -54,12 +54,14 @@ pub struct Fault {
     pub path: String,
     pub what: String,
     pub hint: Option<String>,
+    /// The element or attribute is neither read nor allowed.
+    pub unknown: bool,
 }
 
 impl Fault {
     /// The fault with its place, and with what may have been meant.
     pub fn explained(&self) -> String {
-        let Self { line, column, path, what, hint } = self;
+        let Self { line, column, path, what, hint, .. } = self;
         let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
         format!("line {line}, column {column}, in {path}: {what}{hint}")
     }
@@ -183,9 +185,15 @@ impl<'t> Judge<'t> {
     fn fault(&mut self, at: &Element<'_>, what: String, hint: Option<String>) {
         if self.faults.len() < FAULTS_MAX {
             let names: Vec<&str> = self.path.iter().map(|element| &*element.name).collect();
-            let path = names.join("/");
-            self.faults.push(Fault { line: at.line, column: at.column, path, what, hint });
+            let (line, column, path) = (at.line, at.column, names.join("/"));
+            self.faults.push(Fault { line, column, path, what, hint, unknown: false });
         }
+    }
+
+    fn unknown(&mut self, at: &Element<'_>, what: String, hint: Option<String>) {
+        let before = self.faults.len();
+        self.fault(at, what, hint);
+        self.faults.iter_mut().skip(before).for_each(|fault| fault.unknown = true);
     }
 
     /// The vocabulary of an element below the one that is judged, or of that one.
@@ -221,7 +229,7 @@ impl<'t> Judge<'t> {
                 None => {
                     let what = format!("Invalid attribute {name} for element {}", element.name);
                     let hint = nearest(name, allowed.attrs.iter().map(|(known, ..)| *known));
-                    self.fault(element, what, hint.map(|name| format!("did you mean '{name}'?")));
+                    self.unknown(element, what, hint.map(|name| format!("did you mean '{name}'?")));
                 }
                 Some((_, value, _)) if !fits(*value, &attr.value) => {
                     let what = format!(
@@ -281,7 +289,7 @@ impl<'t> Judge<'t> {
                 }
                 let what = format!("Element {} has extra content: {name}", element.name);
                 let hint = nearest(name, allowed.children.iter().map(|(known, ..)| *known));
-                self.fault(child, what, hint.map(|name| format!("did you mean <{name}>?")));
+                self.unknown(child, what, hint.map(|name| format!("did you mean <{name}>?")));
                 continue;
             };
             if matches!(often, Often::Once | Often::Maybe) && seen.contains(&name) {
@@ -352,7 +360,10 @@ fn expected(value: Value, given: &str) -> String {
         Some(word) => format!("did you mean '{word}'?"),
         None => {
             let parts: Vec<&str> = words.iter().map(|part| described(part)).collect();
-            format!("expected {}", parts.join(", or "))
+            match parts.as_slice() {
+                few @ ([] | [_] | [_, _]) => format!("expected {}", few.join(", or ")),
+                many => format!("expected one of: {}", many.join(", ")),
+            }
         }
     }
 }

@@ -59,7 +59,10 @@ impl Kind {
                 "pv" => Ok(Self::Pv),
                 "hvm" => Ok(Self::Hvm),
                 "pvh" => Ok(Self::Pvh),
-                _ => Err(super::config::malformed("type")),
+                _ => {
+                    let expected = config.expected("type", "pv, hvm or pvh");
+                    Err(super::config::malformed("type").with_hint(expected))
+                }
             };
         }
         let hvm = matches!(config.string("builder")?, Some("hvm"));

@@ -3,6 +3,8 @@
 use virt_conf::{Conf, Value};
 use virt_error::{Code, Error, Origin, Result};
 
+use super::hint;
+
 /// Limit: guests' files are a few kilobytes; libvirt's reader stopped at 64 KiB once.
 pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 
@@ -23,7 +25,52 @@ impl Config {
         // Compat: what comes from memory is called so in libvirt's message.
         Conf::parse(text).map(|conf| Self { conf, unwritable: None }).map_err(|error| {
             Error::new(Code::ConfSyntax, Origin::Conf, format!("memory conf:{error}"))
+                .with_hint(error.help().unwrap_or_default())
         })
+    }
+
+    /// What is expected of a key, after the place where it stands.
+    pub(crate) fn expected(&self, key: &str, expected: &str) -> String {
+        let place = self.conf.settings().rev().find(|(name, ..)| *name == key);
+        match place.and_then(|(.., place)| place) {
+            Some(place) => format!("{place}, in {key}: expected {expected}"),
+            None => format!("{key}: expected {expected}"),
+        }
+    }
+
+    /// What to write where a key is missing.
+    pub(crate) fn missing(&self, key: &str, example: &str) -> String {
+        let near = hint::missing(key, self.conf.keys());
+        let near = self.conf.settings().find(|(name, ..)| near == Some(*name));
+        match near {
+            Some((name, _, Some(place))) => {
+                format!("{place}, in {name}: did you mean {key}?")
+            }
+            _ => format!("expected a line: {example}"),
+        }
+    }
+
+    /// An error with the place of the value that it quotes or whose key it names.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        if error.hint().is_some() {
+            return error;
+        }
+        let message = hint::message(&error);
+        let mut values = hint::quoted(&message)
+            .filter_map(|text| self.conf.settings().find(|(_, value, _)| holds(value, text)));
+        let mut keys = hint::words(&message)
+            .filter_map(|word| self.conf.settings().rev().find(|(key, ..)| *key == word));
+        match values.next().or_else(|| keys.next()) {
+            Some((key, _, Some(place))) => {
+                error.with_hint(format!("{place}, in {key}: this value cannot be read"))
+            }
+            _ => error,
+        }
+    }
+
+    /// A value of the wrong kind, with what would be the right one.
+    fn wrong(&self, key: &str, expected: &str) -> Error {
+        malformed(key).with_hint(self.expected(key, expected))
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -34,7 +81,7 @@ impl Config {
         match self.conf.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(malformed(key)),
+            Some(_) => Err(self.wrong(key, "a text in quotes")),
         }
     }
 
@@ -45,25 +92,24 @@ impl Config {
 
     /// Compat: numbers may be written as strings.
     pub(crate) fn signed(&self, key: &str) -> Result<Option<i64>> {
-        match self.conf.get(key) {
-            None => Ok(None),
-            Some(Value::Unsigned(number)) => {
-                i64::try_from(*number).map(Some).map_err(|_| malformed(key))
-            }
-            Some(Value::Signed(number)) => Ok(Some(*number)),
-            Some(Value::String(text)) => text.trim().parse().map(Some).map_err(|_| malformed(key)),
-            Some(Value::List(_)) => Err(malformed(key)),
-        }
+        let number = match self.conf.get(key) {
+            None => return Ok(None),
+            Some(Value::Unsigned(number)) => i64::try_from(*number).ok(),
+            Some(Value::Signed(number)) => Some(*number),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(Value::List(_)) => None,
+        };
+        number.map(Some).ok_or_else(|| self.wrong(key, "a number"))
     }
 
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
         let Some(number) = self.signed(key)? else { return Ok(None) };
-        u64::try_from(number).map(Some).map_err(|_| malformed(key))
+        u64::try_from(number).map(Some).map_err(|_| self.wrong(key, "a number of 0 or more"))
     }
 
     pub(crate) fn number32(&self, key: &str) -> Result<Option<u32>> {
         let Some(number) = self.signed(key)? else { return Ok(None) };
-        u32::try_from(number).map(Some).map_err(|_| malformed(key))
+        u32::try_from(number).map(Some).map_err(|_| self.wrong(key, "a number from 0 to 2^32"))
     }
 
     pub(crate) fn boolean(&self, key: &str) -> Result<Option<bool>> {
@@ -76,7 +122,7 @@ impl Config {
             None => Ok(Vec::new()),
             Some(Value::String(text)) => Ok(vec![text]),
             Some(Value::List(values)) => Ok(values.iter().filter_map(string).collect()),
-            Some(_) => Err(malformed(key)),
+            Some(_) => Err(self.wrong(key, "a list of texts in quotes")),
         }
     }
 
@@ -88,10 +134,10 @@ impl Config {
                 .iter()
                 .map(|row| match row {
                     Value::List(values) => Ok(values.iter().filter_map(string).collect()),
-                    _ => Err(malformed(key)),
+                    _ => Err(self.wrong(key, "a list of lists of texts")),
                 })
                 .collect(),
-            Some(_) => Err(malformed(key)),
+            Some(_) => Err(self.wrong(key, "a list of lists of texts")),
         }
     }
 
@@ -164,6 +210,15 @@ pub(crate) fn word(key: &str, text: &str) -> Result<()> {
         return Err(Error::new(Code::ConfigUnsupported, Origin::Xen, detail));
     }
     Ok(())
+}
+
+/// Whether a text stands in a value.
+fn holds(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(whole) => whole.contains(text),
+        Value::List(values) => values.iter().any(|value| holds(value, text)),
+        Value::Unsigned(_) | Value::Signed(_) => false,
+    }
 }
 
 fn string(value: &Value) -> Option<&str> {

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod cpu;
 pub(crate) mod display;
 pub mod era;
+pub(crate) mod hint;
 pub(crate) mod pci;
 mod read;
 pub(crate) mod vif;

@@ -12,7 +12,7 @@ use virt_types::Uuid;
 use super::boot::Kind;
 use super::config::{Config, malformed};
 use super::display::Display;
-use super::{Format, Toolstack, boot, chardev, pci, vif, xl, xl_disk, xm_disk};
+use super::{Format, Toolstack, boot, chardev, hint, pci, vif, xl, xl_disk, xm_disk};
 
 const KIB_PER_MIB: u64 = 1024;
 /// What a guest gets where a file says nothing: twice the least that Xen takes.
@@ -28,6 +28,15 @@ pub(crate) fn domain(
     firmware_dir: &str,
 ) -> Result<Domain> {
     let config = &Config::parse(text)?;
+    from_config(config, format, toolstack, firmware_dir).map_err(|error| config.explained(error))
+}
+
+fn from_config(
+    config: &Config,
+    format: Format,
+    toolstack: Toolstack,
+    firmware_dir: &str,
+) -> Result<Domain> {
     let mut domain = Domain { virt_type: VirtType::Xen, ..Domain::default() };
     identity(config, &mut domain)?;
     let kind = boot::read(config, format, firmware_dir, &mut domain)?;
@@ -61,12 +70,14 @@ pub(crate) fn domain(
 
 fn identity(config: &Config, domain: &mut Domain) -> Result<()> {
     let Some(name) = config.text("name")? else {
-        return Err(Error::internal(Origin::Xen, "config value name was missing"));
+        let error = Error::internal(Origin::Xen, "config value name was missing");
+        return Err(error.with_hint(config.missing("name", "name = \"guest\"")));
     };
     domain.name = name;
     if let Some(text) = config.text("uuid")? {
         let Some(uuid) = Uuid::parse(&text) else {
-            return Err(Error::new(Code::ConfSyntax, Origin::Xen, format!("{text} not parseable")));
+            let error = Error::new(Code::ConfSyntax, Origin::Xen, format!("{text} not parseable"));
+            return Err(error.with_hint(config.expected("uuid", "a UUID")));
         };
         domain.uuid = Some(uuid);
     }
@@ -109,7 +120,12 @@ fn lifecycle(config: &Config, domain: &mut Domain) -> Result<()> {
             Some(action) => Ok(Some(action)),
             None => {
                 let detail = format!("unexpected value {word} for {key}");
-                Err(Error::internal(Origin::Xen, detail))
+                let known = LifecycleAction::ALL.iter().map(|action| action.as_str());
+                let expected = match hint::missing(&word.replace('_', "-"), known.clone()) {
+                    Some(near) => format!("{near}?").replace('-', "_"),
+                    None => known.collect::<Vec<_>>().join(", ").replace('-', "_"),
+                };
+                Err(Error::internal(Origin::Xen, detail).with_hint(config.expected(key, &expected)))
             }
         },
     };

@@ -15,7 +15,9 @@ use virt_types::Uuid;
 use super::tree::Sexpr;
 use crate::formats::display::Display;
 use crate::formats::vif::Vif;
-use crate::formats::{Kind, boot, chardev, pci, serials, set_clock, sounds, usb_inputs, xm_disk};
+use crate::formats::{
+    Kind, boot, chardev, hint, pci, serials, set_clock, sounds, usb_inputs, xm_disk,
+};
 
 const KIB_PER_MIB: u64 = 1024;
 
@@ -23,34 +25,65 @@ const KIB_PER_MIB: u64 = 1024;
 pub(crate) fn domain(text: &str) -> Result<Domain> {
     let root = Sexpr::parse(text).map_err(|error| {
         Error::internal(Origin::Sexpr, format!("failed to parse S-expression: {error}"))
+            .with_hint(error.help())
     })?;
+    from_tree(&root).map_err(|error| explained(error, text))
+}
+
+/// An error with the place of what it quotes or names.
+fn explained(error: Error, text: &str) -> Error {
+    if error.hint().is_some() {
+        return error;
+    }
+    let message = hint::message(&error);
+    let mut named = hint::quoted(&message).chain(hint::words(&message));
+    match named.find_map(|word| hint::find(text, word)) {
+        Some(at) => {
+            let hint = format!("{}: this cannot be read", hint::place(text, at));
+            error.with_hint(hint)
+        }
+        None => error,
+    }
+}
+
+fn from_tree(root: &Sexpr) -> Result<Domain> {
     if !matches!(root.name(), Some("domain" | "vm")) {
-        return incomplete("no domain");
+        return incomplete("no domain", "expected (domain (name ...) (memory ...) ...)");
     }
     let mut domain = Domain { virt_type: VirtType::Xen, ..Domain::default() };
-    identity(&root, &mut domain)?;
+    identity(root, &mut domain)?;
     let empty = Sexpr::List(Vec::new());
     let image = root.get("image").unwrap_or(&empty);
     let (kind, image) = match image.get("hvm") {
         Some(hvm) => (Kind::Hvm, hvm),
         None => (Kind::Pv, image.get("linux").unwrap_or(&empty)),
     };
-    boots(&root, kind, image, &mut domain);
-    amounts(&root, &mut domain)?;
-    lifecycle(&root, &mut domain)?;
+    boots(root, kind, image, &mut domain);
+    amounts(root, &mut domain)?;
+    lifecycle(root, &mut domain)?;
     if kind == Kind::Hvm {
         features(image, &mut domain)?;
         domain.devices.emulator = image.value("device_model").map(str::to_owned);
     }
-    let local = flag(&root, "localtime")?.or(flag(image, "localtime")?).unwrap_or(false);
+    let local = flag(root, "localtime")?.or(flag(image, "localtime")?).unwrap_or(false);
     set_clock(&mut domain, kind, local, number(image, "rtc_timeoffset")?.unwrap_or(0));
-    devices(&root, kind, image, &mut domain)?;
+    devices(root, kind, image, &mut domain)?;
     ports(kind, image, &mut domain)?;
     Ok(domain)
 }
 
-fn incomplete<T>(what: &str) -> Result<T> {
-    Err(Error::internal(Origin::Sexpr, format!("domain information incomplete, {what}")))
+fn incomplete<T>(what: &str, help: impl Into<String>) -> Result<T> {
+    let detail = format!("domain information incomplete, {what}");
+    Err(Error::internal(Origin::Sexpr, detail).with_hint(help))
+}
+
+/// What to write where a list is missing.
+fn missing(tree: &Sexpr, name: &str) -> String {
+    let inside = tree.name().unwrap_or_default();
+    match hint::missing(name, tree.items().iter().filter_map(Sexpr::name)) {
+        Some(near) => format!("in ({inside} ...): did you mean ({name} ...) by ({near} ...)?"),
+        None => format!("in ({inside} ...): expected ({name} ...)"),
+    }
 }
 
 /// A number; xend writes some of them with a fraction.
@@ -82,7 +115,9 @@ fn flag(tree: &Sexpr, name: &str) -> Result<Option<bool>> {
 
 fn identity(root: &Sexpr, domain: &mut Domain) -> Result<()> {
     domain.id = unsigned::<i32>(root, "domid")?;
-    let Some(name) = root.value("name") else { return incomplete("missing name") };
+    let Some(name) = root.value("name") else {
+        return incomplete("missing name", missing(root, "name"));
+    };
     domain.name = name.to_owned();
     if let Some(text) = root.value("uuid") {
         domain.uuid = Uuid::parse(text);
@@ -128,7 +163,9 @@ fn amounts(root: &Sexpr, domain: &mut Domain) -> Result<()> {
         Ok(mib.map(|mib| mib.saturating_mul(KIB_PER_MIB)))
     };
     let current = kib("memory")?;
-    let Some(most) = kib("maxmem")?.or(current) else { return incomplete("missing memory") };
+    let Some(most) = kib("maxmem")?.or(current) else {
+        return incomplete("missing memory", missing(root, "memory"));
+    };
     domain.memory.kib = most.max(current.unwrap_or(0));
     domain.current_memory_kib = current;
     domain.vcpu.count = unsigned(root, "vcpus")?.unwrap_or(1).max(1);
@@ -225,7 +262,9 @@ fn devices(root: &Sexpr, kind: Kind, image: &Sexpr, domain: &mut Domain) -> Resu
 }
 
 fn disk(body: &Sexpr, hvm: bool, domain: &mut Domain) -> Result<()> {
-    let Some(dev) = body.value("dev") else { return incomplete("vbd has no dev") };
+    let Some(dev) = body.value("dev") else {
+        return incomplete("vbd has no dev", missing(body, "dev"));
+    };
     let mut disk = xm_disk::build(body.value("uname"), dev, hvm)?;
     xm_disk::set_mode(&mut disk, body.value("mode").unwrap_or("w"));
     domain.devices.add(Device::Disk(Box::new(disk)));

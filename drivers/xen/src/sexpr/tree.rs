@@ -23,6 +23,12 @@ pub enum Sexpr {
     List(Vec<Sexpr>),
 }
 
+const EXPECTING: &str = "expecting an expression";
+const UNEXPECTED: &str = "unexpected )";
+const UNCLOSED: &str = "list is not closed with )";
+const UNTERMINATED: &str = "unterminated string";
+const ESCAPE: &str = "unknown escape";
+
 /// What is wrong with an S-expression, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {what}")]
@@ -30,6 +36,22 @@ pub struct SexprError {
     pub line: usize,
     pub column: usize,
     pub what: &'static str,
+}
+
+impl SexprError {
+    /// The place and what was expected there, for a person who reads along.
+    pub fn help(&self) -> String {
+        let Self { line, column, what } = self;
+        let expected = match *what {
+            UNEXPECTED => "this ) closes nothing",
+            UNCLOSED => "a list that starts before is not closed with )",
+            UNTERMINATED => "the text that starts here is not closed with its quote",
+            ESCAPE => "expected one of \\a \\b \\t \\n \\v \\f \\r \\\\ \\' \\\" \\xHH \\OOO",
+            EXPECTING => "expected ( and a name",
+            _ => "no host sends that much of a guest",
+        };
+        format!("line {line}, column {column}: {expected}")
+    }
 }
 
 impl Sexpr {
@@ -124,8 +146,8 @@ impl<'a> Reader<'a> {
             return Err(self.error("too many expressions"));
         }
         match self.peek() {
-            None => Err(self.error("expecting an expression")),
-            Some(')') => Err(self.error("unexpected )")),
+            None => Err(self.error(EXPECTING)),
+            Some(')') => Err(self.error(UNEXPECTED)),
             Some('(') if depth >= DEPTH_MAX => Err(self.error("nested too deep")),
             Some('(') => self.list(depth),
             Some(quote @ ('\'' | '"')) => self.string(quote).map(Sexpr::Atom),
@@ -141,7 +163,7 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 // Compat: xend's clients never missed the last of all; a half answer is short by more.
                 None if depth == 0 => return Ok(Sexpr::List(items)),
-                None => return Err(self.error("list is not closed with )")),
+                None => return Err(self.error(UNCLOSED)),
                 Some(')') => {
                     self.bump();
                     return Ok(Sexpr::List(items));
@@ -167,7 +189,7 @@ impl<'a> Reader<'a> {
         let mut text = String::new();
         loop {
             match self.bump() {
-                None => return Err(open.error("unterminated string")),
+                None => return Err(open.error(UNTERMINATED)),
                 Some(c) if c == quote => return Ok(text),
                 Some('\\') => text.push(self.escape()?),
                 Some(c) => text.push(c),
@@ -177,7 +199,7 @@ impl<'a> Reader<'a> {
 
     /// Python's escapes, as xend prints them.
     fn escape(&mut self) -> Result<char, SexprError> {
-        let bad = self.error("unknown escape");
+        let bad = self.error(ESCAPE);
         let Some(c) = self.bump() else { return Err(bad) };
         Ok(match c {
             'a' => '\u{7}',
