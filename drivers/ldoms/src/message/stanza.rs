@@ -38,6 +38,8 @@ pub enum StanzaError {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Text,
+    /// In a byte order mark, with which some managers begin a document; before this byte of it.
+    Mark(u8),
     /// After `<`.
     Less,
     /// In a start tag, perhaps between these quotes.
@@ -52,6 +54,11 @@ enum State {
     Cdata(u8),
     Instruction(u8),
 }
+
+/// The bytes of a byte order mark.
+const MARK_0: u8 = 0xef;
+const MARK_1: u8 = 0xbb;
+const MARK_2: u8 = 0xbf;
 
 /// The reader. Feed it with [`StanzaReader::push`], ask it with [`StanzaReader::next`].
 #[derive(Debug)]
@@ -112,10 +119,14 @@ impl StanzaReader {
                 self.tag_at = self.at - 1;
                 State::Less
             }
+            (State::Text, MARK_0) if self.depth == 0 => State::Mark(MARK_1),
             (State::Text, byte) => {
                 self.text(byte)?;
                 State::Text
             }
+            (State::Mark(MARK_1), MARK_1) => State::Mark(MARK_2),
+            (State::Mark(MARK_2), MARK_2) => self.between(),
+            (State::Mark(_), _) => return Err(StanzaError::StrayText),
             (State::Less, b'?') => State::Instruction(0),
             (State::Less, b'!') => State::Bang,
             (State::Less, b'/') => State::End,
@@ -150,9 +161,7 @@ impl StanzaReader {
         if self.depth > 0 {
             return Ok(());
         }
-        // A byte order mark before a document is the start of some managers' answers.
-        let mark = self.at <= 3 && [0xef, 0xbb, 0xbf].contains(&byte);
-        if !byte.is_ascii_whitespace() && !mark {
+        if !byte.is_ascii_whitespace() {
             return Err(StanzaError::StrayText);
         }
         self.forget();
@@ -262,8 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_the_byte_order_may_stand_before_each_document() {
+        let text = "\u{feff}<a/>\n \u{feff}<b>\u{feff}</b>".as_bytes();
+        for length in 1..text.len() {
+            let mut reader = StanzaReader::default();
+            let mut found = Vec::new();
+            for portion in text.chunks(length) {
+                reader.push(portion);
+                while let Some(stanza) = reader.next().unwrap() {
+                    found.push(stanza);
+                }
+            }
+            assert_eq!(found, [element("<a/>"), element("<b>\u{feff}</b>")], "{length}");
+        }
+    }
+
+    #[test]
     fn what_is_no_stream_is_refused() {
         for (text, error) in [
+            ("\u{feff}\u{feff}\u{fee0}", StanzaError::StrayText),
+            ("é", StanzaError::StrayText),
             ("HTTP/1.1 400", StanzaError::StrayText),
             ("<!DOCTYPE a>", StanzaError::DocumentType),
             ("<a><!ENTITY b 'c'></a>", StanzaError::DocumentType),
