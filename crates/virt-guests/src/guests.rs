@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use virt_driver::{Call, EventBus, Job, Table, Turn, domain_matches};
 use virt_error::{Code, Error, Origin, Result};
-use virt_model::domain::{Domain as Document, DomainRules};
+use virt_model::domain::{Device, Domain as Document, DomainRules, VirtType};
 use virt_model::{Flags, ParseFlags, PrintFlags};
 use virt_types::{DomainRef, Event, Uuid, api};
 
@@ -144,6 +144,12 @@ impl<L: Live> Guests<L> {
 
     pub fn publish_lifecycle(&self, dom: DomainRef, event: i32, detail: i32) {
         self.publish(&Event::DomainLifecycle { dom, event, detail });
+    }
+
+    /// Reads one device for a stored definition, by the driver's rules.
+    pub fn load_device(&self, xml: &str, virt_type: VirtType) -> Result<Device> {
+        let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+        Device::parse(xml, virt_type, flags, &*self.rules)
     }
 
     /// Reads a document by the driver's rules.

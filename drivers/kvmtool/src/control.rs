@@ -1,14 +1,16 @@
 //! Running guests told what to do: pause, go on, give memory back, reboot, and magic keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Result};
+use virt_guests::{Data, JOB_WAIT_MAX};
 use virt_model::domain::Domain as Document;
 use virt_types::{DomainRef, Event, api};
 
-use crate::core::{Core, Working, ipc_error};
-use crate::ipc::Ipc;
+use crate::core::{Core, Domain, Run, Working, ipc_error};
+use crate::ipc::{Ipc, IpcError};
 use crate::{ORIGIN, argv, invalid_arg, invalid_operation, lifecycle, operation_failed, vcpus};
 
 const KIB_IN_MIB: u64 = 1024;
@@ -24,14 +26,11 @@ pub(crate) fn suspend(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<(
         if turn.read(|data| data.is_paused()) {
             return Ok(());
         }
-        if !call.waiting(|| ipc.pause()).map_err(|error| ipc_error(&error))? {
-            return Err(operation_failed("the guest did not pause"));
+        match call.waiting(|| ipc.pause()) {
+            Ok(true) => is_now(core, guest, turn, true),
+            Ok(false) => Err(operation_failed("the guest did not pause")),
+            Err(error) => Err(unanswered(core, guest, turn, &error)),
         }
-        turn.change(|data| data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER));
-        lifecycle::record(core, turn)?;
-        let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
-        core.guests.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SUSPENDED, detail);
-        Ok(())
     })
 }
 
@@ -42,15 +41,62 @@ pub(crate) fn resume(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()
         if !turn.read(|data| data.is_paused()) {
             return Err(invalid_operation("domain is already running"));
         }
-        if call.waiting(|| ipc.resume()).map_err(|error| ipc_error(&error))? {
-            return Err(operation_failed("the guest did not go on"));
+        match call.waiting(|| ipc.resume()) {
+            Ok(false) => is_now(core, guest, turn, false),
+            Ok(true) => Err(operation_failed("the guest did not go on")),
+            Err(error) => Err(unanswered(core, guest, turn, &error)),
         }
-        turn.change(|data| data.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED));
-        lifecycle::record(core, turn)?;
-        let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
-        core.guests.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_RESUMED, detail);
-        Ok(())
     })
+}
+
+/// Writes down whether a guest is paused, and tells it.
+fn is_now(core: &Core, guest: &Domain, turn: &mut Working<'_>, paused: bool) -> Result<()> {
+    let (state, reason, event, detail) = match paused {
+        true => {
+            let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
+            (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER, api::DOMAIN_EVENT_SUSPENDED, detail)
+        }
+        false => {
+            let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
+            (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED, api::DOMAIN_EVENT_RESUMED, detail)
+        }
+    };
+    turn.change(|data| data.set_state(state, reason));
+    lifecycle::record(core, turn)?;
+    core.guests.publish_lifecycle(guest.to_ref(), event, detail);
+    Ok(())
+}
+
+/// Between two questions to a guest that does not answer.
+const SETTLE_STEP: Duration = Duration::from_secs(1);
+
+/// The error of a word that was not answered. The tool may hear it all the same, once whoever holds
+/// its socket has gone: so the guest is asked until it answers, and its state is then what it says.
+fn unanswered(core: &Core, guest: &Arc<Domain>, turn: &Working<'_>, error: &IpcError) -> Error {
+    let asked = turn.read(|data| data.live.as_ref().map(|live| (live.run, live.ipc.clone())));
+    if let (IpcError::Timeout, Some((run, ipc))) = (error, asked) {
+        let guest = Arc::clone(guest);
+        core.later(move |core| settle(&core, &guest, run, &ipc));
+    }
+    ipc_error(error)
+}
+
+fn settle(core: &Core, guest: &Arc<Domain>, run: u64, ipc: &Ipc) {
+    let runs = |data: &Data<Run>| data.live.as_ref().is_some_and(|live| live.run == run);
+    while guest.read(runs) {
+        // Order: first without the job, so that nobody waits for this one's answer.
+        if ipc.is_paused().is_ok()
+            && let Ok(mut turn) = guest.cell.begin(Job::Modify, "virDomainGetState", JOB_WAIT_MAX)
+            && let Ok(paused) = ipc.is_paused()
+        {
+            if turn.read(|data| runs(data) && data.is_paused() != paused) {
+                // What cannot be written down now is by the next change.
+                let _ = is_now(core, guest, &mut turn, paused);
+            }
+            return;
+        }
+        std::thread::sleep(SETTLE_STEP);
+    }
 }
 
 /// A running guest is told something that a paused one would not hear.
@@ -69,7 +115,10 @@ fn running(
     })
 }
 
-type Told = std::result::Result<(), crate::ipc::IpcError>;
+type Told = std::result::Result<(), IpcError>;
+
+/// Limit: how long a guest whose socket is gone may take to end.
+const REBOOT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// `virDomainReboot`: by the kernel's magic keys, over the first serial port. The tool ends when its
 /// guest resets, and is started again.
@@ -82,8 +131,13 @@ pub(crate) fn reboot(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()
         turn.change(|data| data.live.iter_mut().for_each(|live| live.rebooting = true));
         // Order: a new daemon must know what the coming end means.
         lifecycle::record(core, turn)?;
+        let process = turn.read(|data| data.running().map(|live| Arc::clone(&live.process)))?;
         let keys = |ipc: &Ipc| b"sub".iter().try_for_each(|key| ipc.sysrq(*key));
-        call.waiting(|| keys(&ipc)).map_err(|error| ipc_error(&error))
+        match call.waiting(|| keys(&ipc)) {
+            // The last key may be done before it is answered, and then it never is.
+            Err(IpcError::Closed(_) | IpcError::Odd(_)) if process.wait(REBOOT_WAIT_MAX) => Ok(()),
+            told => told.map_err(|error| ipc_error(&error)),
+        }
     })
 }
 

@@ -184,8 +184,8 @@ impl Ipc {
             if !client.wait(left.min(FORGOTTEN_AFTER)) {
                 if reply.is_empty() && reminders < REMINDERS_MAX {
                     reminders += 1;
-                    // Only its coming counts, and a guest that has ended is seen by the first one.
-                    drop(Client::connect(&self.path, deadline));
+                    // Only its coming counts: where the queue is full, somebody has come.
+                    drop(Client::connect(&self.path, Instant::now()));
                 }
                 continue;
             }

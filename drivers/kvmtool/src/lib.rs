@@ -11,6 +11,7 @@ mod config;
 mod console;
 mod control;
 mod core;
+mod devices;
 mod dirs;
 mod domains;
 mod files;
@@ -35,7 +36,8 @@ mod watch;
 use std::sync::Arc;
 
 use virt_driver::{
-    DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains, Driver, EventSource, Host,
+    DomainDevices, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains, Driver,
+    EventSource, Host,
 };
 use virt_error::{Code, Error, Origin};
 
@@ -76,6 +78,10 @@ impl Driver for KvmtoolDriver {
     }
 
     fn domain_stats(&self) -> Option<&dyn DomainStats> {
+        Some(self)
+    }
+
+    fn domain_devices(&self) -> Option<&dyn DomainDevices> {
         Some(self)
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use virt_driver::{Call, Job};
 use virt_error::Result;
-use virt_host::{Group, Version};
+use virt_host::{Cgroups, Group, Version};
 use virt_model::domain::Domain as Document;
 use virt_model::domain::memory::Memtune;
 use virt_model::domain::tune::Blkiotune;
@@ -134,10 +134,14 @@ pub(crate) struct Limits {
 impl Limits {
     /// Those of a guest by its id and name, whether they are there or not.
     pub(crate) fn of(id: i32, name: &str) -> Self {
+        Self::at(&virt_host::cgroups(), id, name)
+    }
+
+    fn at(cgroups: &Cgroups, id: i32, name: &str) -> Self {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         let short: String = name.chars().take(20).map(plain).collect();
         let path = format!("machine/kvmtool-{id}-{short}.libvirt-kvmtool");
-        Self { group: Group::at(&virt_host::cgroups(), Path::new(&path), &CONTROLLERS) }
+        Self { group: Group::at(cgroups, Path::new(&path), &CONTROLLERS) }
     }
 
     /// Makes the groups, moves a process that waits into them, and sets what its document says.
@@ -450,3 +454,106 @@ pub(crate) const SCHEDULER_TYPE: (&str, i32) = ("posix", SCHEDULER.len() as i32)
 /// What may be asked of limits.
 pub(crate) const FLAGS: u32 =
     api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG | api::TYPED_PARAM_STRING_OKAY;
+
+#[cfg(test)]
+mod tests {
+    use virt_model::ParseFlags;
+
+    use super::*;
+    use crate::rules::KvmtoolRules;
+
+    const LIMITED: &str = "<domain type='kvmtool'><name>one</name><memory unit='MiB'>64</memory>
+        <blkiotune><weight>300</weight></blkiotune>
+        <memtune><hard_limit unit='MiB'>256</hard_limit><soft_limit unit='MiB'>128</soft_limit>
+        <swap_hard_limit unit='MiB'>512</swap_hard_limit></memtune>
+        <vcpu>2</vcpu>
+        <cputune><shares>512</shares><global_period>20000</global_period>
+        <global_quota>30000</global_quota><period>50000</period><quota>25000</quota></cputune>
+        <os><type>hvm</type><kernel>/k</kernel></os></domain>";
+
+    fn document() -> Document {
+        let rules = KvmtoolRules {
+            tools: std::sync::Arc::default(),
+            config: crate::config::Config::default(),
+        };
+        let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+        Document::load(LIMITED, flags, &rules).unwrap()
+    }
+
+    /// Threads with the names that the tool gives its processors, until the test has ended.
+    fn processors(count: usize) -> Vec<std::sync::mpsc::Sender<()>> {
+        let each = (0..count).map(|number| {
+            let (end, ended) = std::sync::mpsc::channel::<()>();
+            let builder = std::thread::Builder::new().name(format!("kvm-vcpu-{number}"));
+            builder.spawn(move || ended.recv()).unwrap();
+            end
+        });
+        let all: Vec<_> = each.collect();
+        let me = std::process::id();
+        while vcpus::threads(me).len() < count {
+            std::thread::yield_now();
+        }
+        all
+    }
+
+    /// A host with version 2 alone, as far as files can show one.
+    #[test]
+    fn version_2_has_every_limit_in_files_of_its_own() {
+        let root = std::env::temp_dir().join(format!("fv-limits-{}", std::process::id()));
+        let controllers = ["cpu", "io", "memory"].map(str::to_owned).to_vec();
+        let cgroups = Cgroups { legacy: Vec::new(), unified: Some((root.clone(), controllers)) };
+        let limits = Limits::at(&cgroups, 7, "one");
+        let (me, document) = (std::process::id(), document());
+        let _processors = processors(2);
+        limits.enter(me, &document).unwrap();
+        limits.apply(me, &document).unwrap();
+        let group = root.join("machine/kvmtool-7-one.libvirt-kvmtool");
+        let read = |file: &str| std::fs::read_to_string(group.join(file)).unwrap_or_default();
+        for (file, text) in [
+            ("cgroup.procs", me.to_string().as_str()),
+            ("cpu.weight", "512"),
+            ("cpu.max", "30000 20000"),
+            ("memory.max", "268435456"),
+            ("memory.high", "134217728"),
+            ("memory.swap.max", "536870912"),
+            ("io.weight", "300"),
+            ("vcpu0/cgroup.type", "threaded"),
+            ("vcpu1/cpu.max", "25000 50000"),
+            ("cgroup.subtree_control", "+cpu"),
+        ] {
+            assert_eq!(read(file), text, "{file}");
+        }
+        let threads = ["vcpu0", "vcpu1"].map(|name| read(&format!("{name}/cgroup.threads")));
+        assert_eq!(
+            threads.to_vec(),
+            vcpus::threads(me).iter().map(u32::to_string).collect::<Vec<_>>()
+        );
+        for kind in [Kind::Scheduler, Kind::Memory, Kind::Blkio] {
+            for (limit, name) in kind.all() {
+                assert_eq!(limits.get(kind, *limit), of_document(&document, *limit), "{name}");
+            }
+        }
+        limits.set(Kind::Scheduler, Quota, -1, me).unwrap();
+        assert_eq!(read("vcpu0/cpu.max"), "max 50000");
+        assert_eq!(limits.get(Kind::Scheduler, Quota), Some(-1));
+        limits.set(Kind::Memory, Hard, i64::MAX, me).unwrap();
+        assert_eq!(limits.get(Kind::Memory, Hard), Some(UNLIMITED_KIB.cast_signed()));
+        std::fs::write(group.join("cpu.stat"), "usage_usec 1500\nuser_usec 1000\n").unwrap();
+        assert_eq!(limits.cpu_ns(), Some(1_500_000));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    /// Controllers that a host does not have are not there, whatever else is.
+    #[test]
+    fn a_host_that_lacks_a_controller_says_so() {
+        let root = std::env::temp_dir().join(format!("fv-lacks-{}", std::process::id()));
+        let unified = Some((root.clone(), vec!["memory".to_owned()]));
+        let limits = Limits::at(&Cgroups { legacy: Vec::new(), unified }, 8, "two");
+        let error = limits.enter(std::process::id(), &document()).unwrap_err();
+        assert!(error.message().contains("cgroup CPU controller is not mounted"), "{error:?}");
+        limits.set(Kind::Memory, Hard, 1024, 0).unwrap();
+        assert_eq!(limits.get(Kind::Memory, Hard), Some(1024));
+        assert_eq!(limits.cpu_ns(), None);
+        std::fs::remove_dir_all(root).unwrap();
+    }
+}

@@ -3,7 +3,8 @@
 
 mod support;
 
-use support::World;
+use support::{SOON, World};
+use test_support::wait_until;
 
 /// Limit, from below: what the driver was asked for.
 const COMMANDS_MIN: usize = 60;
@@ -69,7 +70,17 @@ const RUNNING: &[&str] = &[
     "send-key one KEY_LEFTALT KEY_SYSRQ KEY_H",
     "event --list",
     "reset one",
-    "reboot one",
+];
+
+/// After it has ended.
+const DEVICES: &[&str] = &[
+    "attach-disk one DISK vdb --config",
+    "detach-disk one vdb --config",
+    "attach-interface one bridge br0 --mac 52:54:00:00:00:0a --config",
+    "detach-interface one bridge --mac 52:54:00:00:00:0a --config",
+    "attach-device one DEVICE --config",
+    "update-device one DEVICE --config",
+    "detach-device one DEVICE --config",
 ];
 
 #[test]
@@ -85,6 +96,12 @@ fn sixty_commands_work() {
     let file = world.file(&world.domain("one", &devices));
     let other = world.folder.write("other.xml", world.plain("two"));
     let other = other.to_string_lossy().into_owned();
+    let more = disk.to_string_lossy().replace("disk", "more");
+    let device = world.folder.write(
+        "device.xml",
+        format!("<disk type='file'><source file='{more}'/><target dev='vdc' bus='virtio'/></disk>"),
+    );
+    let device = device.to_string_lossy().into_owned();
     let mut done: Vec<String> = Vec::new();
     let mut each = |all: &[&str]| {
         for line in all {
@@ -94,6 +111,8 @@ fn sixty_commands_work() {
                 .map(|word| match *word {
                     "FILE" => file.as_str(),
                     "OTHER" => other.as_str(),
+                    "DISK" => more.as_str(),
+                    "DEVICE" => device.as_str(),
                     word => word,
                 })
                 .collect();
@@ -106,11 +125,17 @@ fn sixty_commands_work() {
     };
     each(BEFORE);
     each(RUNNING);
+    let before = world.pid("one");
+    each(&["reboot one"]);
+    // The guest ends and is started over after the call.
+    assert!(wait_until(SOON, || world.pid("one").is_some_and(|pid| Some(pid) != before)));
     assert!(world.becomes("one", "running (booted)"));
     each(&["set-lifecycle-action one crash restart --config"]);
     let edited = world.shell().edited(&["edit", "one"]).code == Some(0);
     let opened = world.console("one").send("ping\r").is_ok();
-    each(&["create OTHER", "destroy two", "destroy one", "undefine one"]);
+    each(&["create OTHER", "destroy two", "destroy one"]);
+    each(DEVICES);
+    each(&["undefine one"]);
     for (name, works) in [("edit", edited), ("console", opened)] {
         assert!(works, "{name}");
         done.push(name.to_owned());

@@ -131,3 +131,74 @@ fn what_the_host_can_run_is_told() {
     assert!(world.ok(&["version"]).contains("Running hypervisor: kvmtool 3.18.0"));
     assert!(world.ok(&["nodeinfo"]).contains("CPU(s):"));
 }
+
+#[test]
+fn devices_come_and_go_with_the_definition_and_not_with_the_guest() {
+    let world = World::fake();
+    world.ok(&["define", &world.file(&world.plain("one"))]);
+    let device = |xml: &str| world.folder.write("device.xml", xml).to_string_lossy().into_owned();
+    let stored = || world.ok(&["dumpxml", "--inactive", "one"]);
+    let plain = stored();
+    let with = |more: &str| {
+        format!("<disk type='file'><source file='/{more}'/><target dev='vda' bus='virtio'/></disk>")
+    };
+    let folder = |dir: &str| {
+        format!("<filesystem type='mount'><source dir='{dir}'/><target dir='tag'/></filesystem>")
+    };
+    let nic = |bridge: &str| {
+        format!(
+            "<interface type='bridge'><mac address='52:54:00:00:00:0b'/>\
+             <source bridge='{bridge}'/></interface>"
+        )
+    };
+    for (first, second, seen, again) in [
+        (with("a"), with("b"), "file='/b'", "target vda already exists"),
+        (folder("/x"), folder("/y"), "dir='/y'", "Target already exists"),
+        (nic("br0"), nic("br1"), "bridge='br1'", "52:54:00:00:00:0b already exists"),
+    ] {
+        world.ok(&["attach-device", "one", &device(&first), "--config"]);
+        let error = world.refused(&["attach-device", "one", &device(&first), "--config"]);
+        assert!(error.contains(again), "{error}");
+        world.ok(&["update-device", "one", &device(&second), "--config"]);
+        assert!(stored().contains(seen), "{}", stored());
+        // The guest that runs keeps what it was started with.
+        if seen.starts_with("dir") {
+            world.ok(&["start", "one"]);
+            for verb in ["attach-device", "update-device", "detach-device"] {
+                let error = world.refused(&[verb, "one", &device(&first), "--live"]);
+                assert!(error.contains("those of a running guest cannot be changed"), "{error}");
+            }
+            world.ok(&["detach-device", "one", &device(&first), "--config"]);
+            assert!(world.ok(&["dumpxml", "one"]).contains(seen));
+            world.ok(&["destroy", "one"]);
+        } else {
+            world.ok(&["detach-device", "one", &device(&first), "--config"]);
+        }
+        assert_eq!(stored(), plain);
+        let error = world.refused(&["detach-device", "one", &device(&first), "--config"]);
+        assert!(error.starts_with("error: Failed to detach device"), "{error}");
+    }
+    // What comes must be what the tool can run, alone and with the rest.
+    let qcow = with("a").replace("<source", "<driver type='qcow2'/><source");
+    let error = world.refused(&["attach-device", "one", &device(&qcow), "--config"]);
+    assert!(error.contains("the tool would destroy such an image"), "{error}");
+    for name in ["vda", "vdb", "vdc", "vdd"] {
+        let disk = with(name).replace("'vda'", &format!("'{name}'"));
+        world.ok(&["attach-device", "one", &device(&disk), "--config"]);
+    }
+    let fifth = with("e").replace("'vda'", "'vde'");
+    let error = world.refused(&["attach-device", "one", &device(&fifth), "--config"]);
+    assert!(error.contains("at most 4 disks"), "{error}");
+    let error = world.refused(&[
+        "attach-device",
+        "one",
+        &device("<rng model='virtio'><backend model='random'/></rng>"),
+        "--config",
+    ]);
+    assert!(error.contains("persistent attach of device 'rng' is not supported"), "{error}");
+    let named =
+        with("z").replace("'vda'", "'vdd'").replace("<source", "<alias name='ua-z'/><source");
+    world.ok(&["update-device", "one", &device(&named), "--config"]);
+    world.ok(&["detach-device-alias", "one", "ua-z", "--config"]);
+    assert!(!stored().contains("vdd"), "{}", stored());
+}

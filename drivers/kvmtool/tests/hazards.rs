@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use support::{SOON, World};
-use test_support::{Signal, signal, wait_until};
+use test_support::{Signal, or_skip, signal, wait_until};
 
 fn socket(world: &World, name: &str) -> UnixStream {
     UnixStream::connect(world.lkvm.home.join(".lkvm").join(format!("{name}.sock")))
@@ -269,4 +269,65 @@ fn a_daemon_killed_at_any_point_of_a_start_leaves_all_or_nothing() {
         assert!(sockets, "{delay_ms}: {:?}", world.lkvm.sockets());
         assert!(world.status_files().is_empty(), "{delay_ms}");
     }
+}
+
+/// Limit: how long a call may take that waits in vain for the socket, and one that does not.
+const HELD_UP_MAX: Duration = Duration::from_secs(12);
+
+#[test]
+fn a_message_that_was_cut_off_holds_up_only_until_its_client_leaves() {
+    let world = World::fake();
+    world.start(&world.plain("one"), "one");
+    // The tool waits for the rest of a payload for as long as its client is there.
+    let mut client = socket(&world, "one");
+    client.write_all(&[2_u32.to_ne_bytes(), 12_u32.to_ne_bytes()].concat()).unwrap();
+    client.write_all(&[0; 5]).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let asked = Instant::now();
+    let error = world.refused(&["suspend", "one"]);
+    assert!(error.contains("did not answer in time"), "{error}");
+    assert!(asked.elapsed() < HELD_UP_MAX, "{:?}", asked.elapsed());
+    assert_eq!(world.state("one"), "running (booted)");
+    drop(client);
+    // What was asked for in vain may be heard after all: then it is seen.
+    assert!(world.becomes("one", "paused (user)"), "{}", world.state("one"));
+    world.ok(&["resume", "one"]);
+    // One that never leaves cannot keep the guest.
+    let mut client = socket(&world, "one");
+    client.write_all(&[2_u32.to_ne_bytes(), 12_u32.to_ne_bytes()].concat()).unwrap();
+    world.ok(&["destroy", "one"]);
+    drop(client);
+}
+
+/// Fills the console of a guest, which nobody reads.
+fn flooded(world: &World, line: &str, times: usize) {
+    world.start(&world.plain("one"), "one");
+    drop(world.first_console("one"));
+    let path = world.ok(&["ttyconsole", "one"]);
+    let mut console =
+        std::fs::File::options().read(true).write(true).open(path.trim()).expect("the terminal");
+    for _ in 0..times {
+        console.write_all(line.as_bytes()).unwrap();
+        // The serial port keeps no more than this.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked = Instant::now();
+    world.ok(&["suspend", "one"]);
+    world.ok(&["resume", "one"]);
+    world.ok(&["dommemstat", "one"]);
+    assert!(asked.elapsed() < HELD_UP_MAX, "{:?}", asked.elapsed());
+    // A processor that waits for its console would not hear it, and this never kills.
+    world.ok(&["destroy", "--graceful", "one"]);
+    assert_eq!(world.state("one"), "shut off (destroyed)");
+}
+
+#[test]
+fn a_console_that_nobody_reads_holds_nothing_up() {
+    flooded(&World::fake(), "flood\r", 1);
+}
+
+#[test]
+fn a_real_console_that_nobody_reads_holds_nothing_up() {
+    // Each answer has some 80 bytes; a terminal keeps 4 KiB or a little more.
+    flooded(&or_skip!(World::real()), "devs\r", 200);
 }

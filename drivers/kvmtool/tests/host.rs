@@ -10,24 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use support::{SOON, World};
+use support::{OWN_NETWORK, SOON, World, apart, groups, taps};
 use test_support::{
-    Lkvm, Scratch, Signal, fake_kernel, lkvm_domain, our_program, run, signal, skipped, virsh,
-    wait_until,
+    Lkvm, Scratch, Signal, fake_kernel, lkvm_domain, or_skip, our_program, reference_program, run,
+    signal, skipped, virsh, wait_until,
 };
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-/// The directories of a guest's control groups, of both versions.
-fn groups(part: &str) -> Vec<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let dirs = mounts.lines().filter(|line| line.contains(" cgroup")).filter_map(|line| {
-        line.split_whitespace().nth(1).map(|mount| Path::new(mount).join("machine"))
-    });
-    let inside = dirs.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
-    inside.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains(part)).collect()
 }
 
 /// Whether this host lets a test make groups for processors in the first version.
@@ -158,16 +148,41 @@ fn plugged(world: &mut World, bridge: &Bridge) {
     assert!(bridge.members().is_empty());
 }
 
+/// In a network of the test's own, where nobody else's devices are.
 #[test]
 fn taps_are_made_plugged_in_and_taken_away() {
-    let bridge = test_support::or_skip!(Bridge::new());
-    plugged(&mut World::fake(), &bridge);
+    if or_skip!(apart("taps_are_made_plugged_in_and_taken_away", OWN_NETWORK)) {
+        plugged(&mut World::fake(), &or_skip!(Bridge::new()));
+        assert_eq!(taps(), [""; 0]);
+    }
 }
 
 #[test]
 fn a_real_tool_takes_the_taps() {
-    let bridge = test_support::or_skip!(Bridge::new());
-    plugged(&mut test_support::or_skip!(World::real()), &bridge);
+    drop(or_skip!(World::real()));
+    if or_skip!(apart("a_real_tool_takes_the_taps", OWN_NETWORK)) {
+        plugged(&mut or_skip!(World::real()), &or_skip!(Bridge::new()));
+        assert_eq!(taps(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_host_without_control_groups_runs_what_needs_none() {
+    let setup = "umount -R /sys/fs/cgroup";
+    if !or_skip!(apart("a_host_without_control_groups_runs_what_needs_none", setup)) {
+        return;
+    }
+    let world = World::fake();
+    world.start(&world.plain("one"), "one");
+    let refused = world.refused(&["schedinfo", "one", "--live", "--set", "cpu_shares=512"]);
+    assert!(refused.contains("cgroup CPU controller is not mounted"), "{refused}");
+    assert!(world.ok(&["cpu-stats", "one", "--total"]).contains("cpu_time"));
+    world.ok(&["destroy", "one"]);
+    let limited = world.plain("two").replace("<os>", "<cputune><shares>512</shares></cputune><os>");
+    world.ok(&["define", &world.file(&limited)]);
+    let refused = world.refused(&["start", "two"]);
+    assert!(refused.contains("cgroup CPU controller is not mounted"), "{refused}");
+    assert!(world.lkvm.sockets().is_empty() && world.status_files().is_empty());
 }
 
 #[test]
@@ -191,40 +206,73 @@ fn display(world: &World) -> u16 {
     port.unwrap_or_else(|| panic!("{shown}")) + 5900
 }
 
-#[test]
-fn a_display_listens_where_it_is_told_and_only_there() {
-    if !is_root() {
-        return skipped("networks of one's own are root's");
-    }
-    let mut world = World::fake();
-    let devices = "<console type='pty'/><graphics type='vnc' port='-1' listen='127.0.0.1'/>";
-    world.start(&world.domain("one", devices), "one");
-    let shake = |port: u16| {
-        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut hello = [0; 12];
-        client.read_exact(&mut hello).unwrap();
-        assert_eq!(&hello, b"RFB 003.008\n");
+/// A client of the display: what it is greeted with, and an answer to a word.
+fn shake(world: &World, port: u16) {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut hello = [0; 12];
+    client.read_exact(&mut hello).unwrap();
+    assert_eq!(&hello, b"RFB 003.008\n");
+    let mut answer = [0; 4];
+    if world.lkvm.is_real() {
+        // The version back, and the kinds of security come: one, and it is none.
+        client.write_all(&hello).unwrap();
+        client.read_exact(&mut answer[..2]).unwrap();
+        assert_eq!(answer[..2], [1, 1]);
+    } else {
         client.write_all(b"echo").unwrap();
-        let mut echo = [0; 4];
-        client.read_exact(&mut echo).unwrap();
-        assert_eq!(&echo, b"echo");
-    };
-    let port = display(&world);
-    shake(port);
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"echo");
+    }
+}
+
+fn shown(world: &mut World) {
+    let devices = "<console type='pty'/><graphics type='vnc' port='-1' listen='127.0.0.1'/>";
+    let started = world.virsh(&["create", &world.file(&world.domain("one", devices))]);
+    if world.lkvm.is_real() && started.stderr.contains("built without VNC") {
+        return skipped("this lkvm is built without VNC");
+    }
+    assert_eq!((started.code, started.stderr.as_str()), (Some(0), ""));
+    let port = display(world);
+    shake(world, port);
     // Not on other addresses of this host, which the tool would have taken.
     assert!(TcpStream::connect(("127.0.0.2", port)).is_err());
+    // Another guest has a display of its own beside it.
+    world.ok(&["create", &world.file(&world.domain("two", devices))]);
+    let two = world.ok(&["domdisplay", "two"]);
+    assert!(!two.trim().ends_with(&format!(":{}", port - 5900)), "{two}");
+    world.ok(&["destroy", "two"]);
     world.virtd.kill();
     world.virtd.restart();
-    assert_eq!(display(&world), port);
-    shake(port);
+    assert_eq!(display(world), port);
+    shake(world, port);
     world.ok(&["destroy", "one"]);
     assert!(wait_until(SOON, || TcpStream::connect(("127.0.0.1", port)).is_err()));
 }
 
 #[test]
+fn a_display_listens_where_it_is_told_and_only_there() {
+    match is_root() {
+        true => shown(&mut World::fake()),
+        false => skipped("networks of one's own are root's"),
+    }
+}
+
+#[test]
+fn a_real_display_listens_where_it_is_told_and_only_there() {
+    match is_root() {
+        true => shown(&mut or_skip!(World::real())),
+        false => skipped("networks of one's own are root's"),
+    }
+}
+
+#[test]
 fn a_display_and_a_network_go_together() {
-    let bridge = test_support::or_skip!(Bridge::new());
+    let test = "a_display_and_a_network_go_together";
+    if !or_skip!(apart(test, OWN_NETWORK)) {
+        return;
+    }
+    let bridge = or_skip!(Bridge::new());
     let world = World::fake();
     let devices = format!(
         "<graphics type='vnc' port='-1'/>\
@@ -267,6 +315,34 @@ fn the_systems_daemon_runs_the_tool_as_somebody_else() {
     world.ok(&["destroy", "one"]);
     // It has its owner back.
     assert_eq!(owner(&disk), 0);
+}
+
+/// Where a shell looks for the system's daemon that is told no more than its driver.
+#[test]
+fn the_systems_daemon_is_found_by_its_short_names() {
+    let world = World::fake();
+    world.ok(&["define", &world.file(&world.plain("one"))]);
+    let socket = world.virtd.base().join("run/libvirt/libvirt-sock");
+    let setup = format!(
+        "mount -t tmpfs tmpfs /run && mkdir /run/libvirt && ln -s {} /run/libvirt/libvirt-sock",
+        socket.display()
+    );
+    let mut shells = vec![our_program("virsh")];
+    shells.extend(reference_program("virsh").ok());
+    if !is_root() {
+        return skipped("the system's daemon is root's");
+    }
+    for shell in shells {
+        for uri in ["kvmtool:///system", "kvmtool+unix:///system"] {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--", "/bin/sh", "-ec"]);
+            command.arg(format!("{setup}; exec \"$0\" \"$@\"")).arg(&shell);
+            command.args(["-c", uri, "list", "--all", "--name"]);
+            let listed = run(&mut command, Duration::from_secs(30));
+            let shown = (listed.code, listed.stdout.trim());
+            assert_eq!(shown, (Some(0), "one"), "{uri} {}: {listed:?}", shell.display());
+        }
+    }
 }
 
 /// A user's own daemon, ended with the test.
@@ -319,6 +395,17 @@ fn a_user_has_guests_of_ones_own() {
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&data), NOBODY);
     shell(&["suspend", "one"]).ok();
     assert!(lkvm.run(&["list"]).stdout.contains("paused"));
+    let runtime = folder.join("runtime");
+    std::fs::create_dir_all(runtime.join("libvirt")).unwrap();
+    std::os::unix::fs::symlink(&socket, runtime.join("libvirt/libvirt-sock")).unwrap();
+    for uri in ["kvmtool:///session", "kvmtool+unix:///session"] {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        command.arg(&program).args(["-c", uri, "list", "--name"]).current_dir("/");
+        command.env("XDG_RUNTIME_DIR", &runtime).env("HOME", &lkvm.home);
+        let listed = run(&mut command, Duration::from_secs(30));
+        assert_eq!((listed.code, listed.stdout.trim()), (Some(0), "one"), "{uri}: {listed:?}");
+    }
     shell(&["destroy", "one"]).ok();
     assert!(lkvm.sockets().is_empty());
     let xml = lkvm_domain("two", &kernel, "<graphics type='vnc' port='-1'/>");

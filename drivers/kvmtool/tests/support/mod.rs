@@ -44,6 +44,57 @@ impl Shell {
     }
 }
 
+/// Runs a test once more where root has a network and mounts of its own, prepared by `setup`; says
+/// whether this is in there.
+pub(crate) fn apart(test: &str, setup: &str) -> Result<bool, String> {
+    const INSIDE: &str = "FERROVIRT_APART";
+    if std::env::var_os(INSIDE).is_some() {
+        return Ok(true);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err("networks and mounts of one's own are root's".into());
+    }
+    let exe = std::env::current_exe().map_err(|error| error.to_string())?;
+    // What has to be built is, while the host's own files are there.
+    for program in ["virtd", "virsh", "fake-lkvm"] {
+        our_program(program);
+    }
+    let status = Command::new("unshare")
+        .args(["--net", "--mount", "--", "/bin/sh", "-ec"])
+        .arg(format!("{setup}\nexec \"$0\" \"$@\""))
+        .arg(exe)
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .status();
+    match status {
+        Ok(status) => assert!(status.success(), "{test}: {status}"),
+        Err(error) => return Err(format!("unshare: {error}")),
+    }
+    Ok(false)
+}
+
+/// For [`apart`]: what is known of devices is of the network one is in; control groups stay.
+pub(crate) const OWN_NETWORK: &str = "ip link set dev lo up\ngroups=$(mktemp -d)\n\
+     mount --rbind /sys/fs/cgroup $groups\nmount -t sysfs sysfs /sys\n\
+     mount --move $groups /sys/fs/cgroup\nrmdir $groups";
+
+/// The devices of the network one is in, as far as they are a guest's.
+pub(crate) fn taps() -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("vnet")).collect()
+}
+
+/// The directories of guests' control groups, of both versions, with this in their names.
+pub(crate) fn groups(part: &str) -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let dirs = mounts.lines().filter(|line| line.contains(" cgroup")).filter_map(|line| {
+        line.split_whitespace().nth(1).map(|mount| Path::new(mount).join("machine"))
+    });
+    let inside = dirs.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    inside.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains(part)).collect()
+}
+
 pub(crate) struct World {
     pub(crate) virtd: Virtd,
     pub(crate) lkvm: Lkvm,

@@ -3,10 +3,15 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::guest::{End, Guest};
 
 const KEY: u8 = 0x01;
+
+/// More than any terminal keeps.
+const FLOOD_LINES: usize = 10_000;
+const FLOOD_LINE: &str = "a line that nobody reads, and many of them\r\n";
 
 /// Writes to the console. It never waits: what does not fit is lost, as with the real one.
 pub(crate) fn say(text: &str) {
@@ -54,6 +59,11 @@ pub(crate) fn read(guest: &Arc<Guest>) {
 fn command(guest: &Guest, line: &str) {
     match line {
         "ping" => say("PONG\r\n"),
+        "flood" => {
+            guest.writing.store(true, Ordering::Release);
+            (0..FLOOD_LINES).for_each(|_| say(FLOOD_LINE));
+            guest.writing.store(false, Ordering::Release);
+        }
         "reset" => guest.end(End::Reset),
         "crash" => guest.end(End::Crash),
         "args" => {

@@ -16,6 +16,8 @@ pub(crate) struct Guest {
     pub(crate) socket: PathBuf,
     pub(crate) paused: AtomicBool,
     pub(crate) ready: AtomicBool,
+    /// A processor is at its console, and neither parks nor ends before that has taken its words.
+    pub(crate) writing: AtomicBool,
     pub(crate) inflated_mib: AtomicI64,
     /// The magic keys that came.
     pub(crate) keys: Mutex<Vec<u8>>,
@@ -70,6 +72,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
         socket,
         paused: AtomicBool::new(false),
         ready: AtomicBool::new(false),
+        writing: AtomicBool::new(false),
         inflated_mib: AtomicI64::new(0),
         keys: Mutex::default(),
         end: Mutex::new(None),
@@ -115,7 +118,18 @@ fn bind(socket: &Path) -> Result<UnixListener, String> {
         }
         drop(std::fs::remove_file(socket));
     }
-    UnixListener::bind(socket).map_err(|error| format!("{}: {error}", socket.display()))
+    listen(socket).map_err(|error| format!("{}: {error}", socket.display()))
+}
+
+/// The queue of clients is as short as the tool's.
+fn listen(socket: &Path) -> std::io::Result<UnixListener> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+    const WAITING_MAX: i32 = 5;
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let listener = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&listener, &SocketAddrUnix::new(socket)?)?;
+    rustix::net::listen(&listener, WAITING_MAX)?;
+    Ok(UnixListener::from(listener))
 }
 
 /// The threads of a guest that runs, with the names that the tool gives them.

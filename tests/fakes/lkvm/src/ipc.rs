@@ -96,11 +96,16 @@ fn answer(guest: &Arc<Guest>, kind: u32, payload: &[u8]) -> Vec<u8> {
         (3, []) if guest.has_balloon() && !faults::is("no-driver") => return stats(guest),
         // Before there are processors neither does anything useful.
         (4, []) if guest.ready.load(Ordering::Acquire) => {
-            guest.paused.store(true, Ordering::Release)
+            while guest.writing.load(Ordering::Acquire) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            guest.paused.store(true, Ordering::Release);
         }
         (5, []) => guest.paused.store(false, Ordering::Release),
         (6, []) => {
-            let heard = guest.ready.load(Ordering::Acquire) && !faults::is("ignore-stop");
+            let heard = guest.ready.load(Ordering::Acquire)
+                && !guest.writing.load(Ordering::Acquire)
+                && !faults::is("ignore-stop");
             if heard && !guest.paused.load(Ordering::Acquire) {
                 guest.end(End::Reset);
             }
