@@ -18,6 +18,9 @@ use crate::{store_error, words};
 /// Limit: definitions in one directory.
 const DEFINITIONS_MAX: usize = 100_000;
 
+/// The job on a guest.
+type Held<'a, L> = Turn<'a, Data<L>>;
+
 impl<L: Live> Guests<L> {
     fn path(&self, name: &str) -> PathBuf {
         self.config.join(format!("{name}.xml"))
@@ -29,7 +32,8 @@ impl<L: Live> Guests<L> {
 
     /// Reads a document that a caller gives.
     fn read_given(&self, xml: &str, validate: bool) -> Result<(Document, Uuid)> {
-        let flags = ParseFlags { inactive: true, validate, ..ParseFlags::default() };
+        let flags =
+            ParseFlags { inactive: true, validate, abi_update: true, ..ParseFlags::default() };
         let document = self.load(xml, flags)?;
         virt_store::check_name(&document.name).map_err(|_| {
             let detail = format!("name '{}' cannot be used for a file", document.name);
@@ -60,13 +64,15 @@ impl<L: Live> Guests<L> {
     }
 
     /// Does something with the guest that a document is about, which is in the table, with its job
-    /// held. A guest that has neither a definition nor a process afterwards is gone.
-    fn with_guest<R>(
+    /// held; the job is handed on, beside what `owner` is, and given back. A guest that has neither
+    /// a definition nor a process afterwards is gone.
+    fn with_guest<O, R>(
         &self,
+        owner: &O,
         call: &Call<'_>,
         document: &Document,
         uuid: Uuid,
-        act: impl FnOnce(&Arc<Guest<L>>, &mut Turn<'_, Data<L>>) -> Result<R>,
+        act: impl for<'a> FnOnce(&'a O, &'a Arc<Guest<L>>, Held<'a, L>) -> (Held<'a, L>, Result<R>),
     ) -> Result<R> {
         loop {
             // Somebody may take the name, or the guest away, between the look and the job.
@@ -76,7 +82,7 @@ impl<L: Live> Guests<L> {
                 Arc::new(Guest::new(document.name.as_str().into(), uuid, Data::default()))
             });
             // Order: the job first, so that nobody sees a new guest before it is whole.
-            let mut turn = match self.begin(&guest, Job::Modify, call) {
+            let turn = match self.begin(&guest, Job::Modify, call) {
                 Ok(turn) => turn,
                 Err(error) if error.is(Code::NoDomain) => continue,
                 Err(error) => return Err(error),
@@ -84,28 +90,52 @@ impl<L: Live> Guests<L> {
             if new && !self.insert(Arc::clone(&guest)) {
                 continue;
             }
-            let result = act(&guest, &mut turn);
+            let (mut turn, result) = act(owner, &guest, turn);
             if turn.read(|data| data.definition.is_none() && data.live.is_none()) {
                 turn.change(|data| data.gone = true);
                 self.table.remove(&guest);
             }
+            drop(turn);
+            self.freed(&guest);
             return result;
         }
+    }
+
+    /// Does something with a stored domain, with its job held.
+    fn with_stored<R>(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        refusal: &str,
+        act: impl FnOnce(&Arc<Guest<L>>, &mut Turn<'_, Data<L>>) -> Result<R>,
+    ) -> Result<R> {
+        let guest = self.find(dom)?;
+        let mut turn = self.begin(&guest, Job::Modify, call)?;
+        let result = match turn.read(|data| data.definition.is_none()) {
+            true => Err(self.invalid(refusal)),
+            false => act(&guest, &mut turn),
+        };
+        drop(turn);
+        self.freed(&guest);
+        result
     }
 
     /// `virDomainDefineXML`.
     pub fn define(&self, call: &Call<'_>, xml: &str, validate: bool) -> Result<DomainRef> {
         let (document, uuid) = self.read_given(xml, validate)?;
-        self.with_guest(call, &document, uuid, |guest, turn| {
+        self.with_guest(&(), call, &document, uuid, |(), guest, mut turn| {
             let updated = turn.read(|data| data.definition.is_some());
-            self.store(turn, Arc::new(document.clone()))?;
-            let dom = guest.to_ref();
-            let detail = match updated {
-                true => api::DOMAIN_EVENT_DEFINED_UPDATED,
-                false => api::DOMAIN_EVENT_DEFINED_ADDED,
-            };
-            self.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_DEFINED, detail);
-            Ok(dom)
+            let stored = self.store(&mut turn, Arc::new(document.clone()));
+            let defined = stored.map(|()| {
+                let dom = guest.to_ref();
+                let detail = match updated {
+                    true => api::DOMAIN_EVENT_DEFINED_UPDATED,
+                    false => api::DOMAIN_EVENT_DEFINED_ADDED,
+                };
+                self.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_DEFINED, detail);
+                dom
+            });
+            (turn, defined)
         })
     }
 
@@ -132,22 +162,29 @@ impl<L: Live> Guests<L> {
         self.store(turn, document)
     }
 
-    /// `virDomainCreateXML`: `start` starts the guest.
-    pub fn create(
+    /// `virDomainCreateXML`: `start` gets the driver's own part, starts the guest and gives the job
+    /// back.
+    pub fn create<O>(
         &self,
+        owner: &O,
         call: &Call<'_>,
         xml: &str,
         validate: bool,
-        start: impl FnOnce(&Arc<Guest<L>>, &mut Turn<'_, Data<L>>, &Document) -> Result<()>,
+        start: impl for<'a> FnOnce(
+            &'a O,
+            &'a Arc<Guest<L>>,
+            Held<'a, L>,
+            &Document,
+        ) -> (Held<'a, L>, Result<()>),
     ) -> Result<DomainRef> {
         let (document, uuid) = self.read_given(xml, validate)?;
-        self.with_guest(call, &document, uuid, |guest, turn| {
+        self.with_guest(owner, call, &document, uuid, |owner, guest, turn| {
             if turn.read(Data::active) {
                 let detail = format!("domain is already active as '{}'", document.name);
-                return Err(self.invalid(detail));
+                return (turn, Err(self.invalid(detail)));
             }
-            start(guest, turn, &document)?;
-            Ok(guest.to_ref())
+            let (turn, started) = start(owner, guest, turn, &document);
+            (turn, started.map(|()| guest.to_ref()))
         })
     }
 
@@ -159,12 +196,8 @@ impl<L: Live> Guests<L> {
         when: Autostart,
         on: bool,
     ) -> Result<()> {
-        let guest = self.find(dom)?;
-        let mut turn = self.begin(&guest, Job::Modify, call)?;
-        if turn.read(|data| data.definition.is_none()) {
-            return Err(self.invalid("cannot set autostart for transient domain"));
-        }
-        self.mark(&guest, &mut turn, when, on)
+        let refusal = "cannot set autostart for transient domain";
+        self.with_stored(call, dom, refusal, |guest, turn| self.mark(guest, turn, when, on))
     }
 
     /// Marks a guest to start by itself, or takes the mark away.
@@ -202,40 +235,44 @@ impl<L: Live> Guests<L> {
 
     /// `virDomainUndefine`: a running domain becomes a transient one.
     pub fn undefine(&self, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
-        let guest = self.find(dom)?;
-        let mut turn = self.begin(&guest, Job::Modify, call)?;
-        if turn.read(|data| data.definition.is_none()) {
-            return Err(self.invalid("cannot undefine transient domain"));
-        }
-        virt_store::remove(&self.path(&guest.name))
-            .map_err(|error| store_error(&error, self.origin))?;
-        self.mark(&guest, &mut turn, Autostart::EachBoot, false)?;
-        self.mark(&guest, &mut turn, Autostart::NextBoot, false)?;
-        let gone = turn.change(|data| {
-            data.definition = None;
-            data.gone = data.live.is_none();
-            data.gone
-        });
-        if gone {
-            self.table.remove(&guest);
-        }
-        let detail = api::DOMAIN_EVENT_UNDEFINED_REMOVED;
-        self.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_UNDEFINED, detail);
-        Ok(())
+        self.with_stored(call, dom, "cannot undefine transient domain", |guest, turn| {
+            virt_store::remove(&self.path(&guest.name))
+                .map_err(|error| store_error(&error, self.origin))?;
+            self.mark(guest, turn, Autostart::EachBoot, false)?;
+            self.mark(guest, turn, Autostart::NextBoot, false)?;
+            let gone = turn.change(|data| {
+                data.definition = None;
+                data.gone = data.live.is_none();
+                data.gone
+            });
+            if gone {
+                self.table.remove(guest);
+            }
+            let detail = api::DOMAIN_EVENT_UNDEFINED_REMOVED;
+            self.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_UNDEFINED, detail);
+            Ok(())
+        })
     }
 
     /// Loads what is stored.
     pub fn load_definitions(&self) -> Result<()> {
         let names = virt_store::list(&self.config, ".xml", DEFINITIONS_MAX);
         let names = names.map_err(|error| store_error(&error, self.origin))?;
-        let is_marked = |name: &str, when| virt_store::is_autostart(&self.config, name, when);
+        let marked = |when: Autostart| {
+            let dir = self.config.join("autostart");
+            (when, virt_store::list(&dir, when.suffix(), DEFINITIONS_MAX).unwrap_or_default())
+        };
+        let (each, next) = (marked(Autostart::EachBoot), marked(Autostart::NextBoot));
+        let is_marked = |(when, marks): &(Autostart, Vec<String>), name: &String| {
+            marks.binary_search(name).is_ok() && virt_store::is_autostart(&self.config, name, *when)
+        };
         for name in names {
             // Compat: a file that is no definition, or has another's name, is passed over.
             let Some((uuid, definition)) = self.definition(&name) else { continue };
             let data = Data {
                 definition: Some(definition),
-                autostart: is_marked(&name, Autostart::EachBoot),
-                autostart_once: is_marked(&name, Autostart::NextBoot),
+                autostart: is_marked(&each, &name),
+                autostart_once: is_marked(&next, &name),
                 ..Data::default()
             };
             // Of two files with one UUID the first is taken.

@@ -10,6 +10,9 @@ use virt_types::{DomainRef, Name, Uuid, api};
 
 /// A running guest, as its driver knows it.
 pub trait Live: Send + Sync + 'static {
+    /// What reaches a guest while its job is somebody else's, and waits for the job's end.
+    type Inbox: std::fmt::Debug + Default + Send + Sync;
+
     fn id(&self) -> i32;
 
     /// The definition it runs with.
@@ -21,10 +24,11 @@ pub trait Live: Send + Sync + 'static {
 
 /// One domain.
 #[derive(Debug)]
-pub struct Guest<L> {
+pub struct Guest<L: Live> {
     pub name: Name,
     pub uuid: Uuid,
     pub cell: Cell<Data<L>>,
+    pub inbox: L::Inbox,
 }
 
 /// What changes in a domain.
@@ -87,7 +91,7 @@ impl Definition {
 
 impl<L: Live> Guest<L> {
     pub fn new(name: Name, uuid: Uuid, data: Data<L>) -> Self {
-        Self { name, uuid, cell: Cell::new(data) }
+        Self { name, uuid, cell: Cell::new(data), inbox: L::Inbox::default() }
     }
 
     pub fn read<R>(&self, look: impl FnOnce(&Data<L>) -> R) -> R {
@@ -151,6 +155,7 @@ impl<L: Live> Data<L> {
     }
 }
 
-pub(crate) fn not_running() -> Error {
+/// The refusal of a call that needs a running guest.
+pub fn not_running() -> Error {
     Error::new(Code::OperationInvalid, Origin::Domain, "domain is not running")
 }

@@ -1,8 +1,8 @@
 //! The domains of a driver: found, listed, worked on one job at a time, and their documents.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use virt_driver::{Call, EventBus, Job, Table, Turn, domain_matches};
@@ -23,8 +23,11 @@ pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 /// What the driver brings to reading documents.
 pub type Rules = Arc<dyn DomainRules + Send + Sync>;
 
+/// What is done with a guest when a job on it has ended.
+type Freed<L> = Box<dyn Fn(&Arc<Guest<L>>) + Send + Sync>;
+
 /// All domains of one driver.
-pub struct Guests<L> {
+pub struct Guests<L: Live> {
     pub(crate) table: Table<Guest<L>>,
     pub events: EventBus,
     /// Where definitions lie.
@@ -32,6 +35,7 @@ pub struct Guests<L> {
     pub(crate) origin: Origin,
     rules: Rules,
     last_id: AtomicI32,
+    freed: OnceLock<Freed<L>>,
 }
 
 /// Which of the running guest and the stored definition a call is about.
@@ -51,6 +55,18 @@ impl<L: Live> Guests<L> {
             origin,
             rules,
             last_id: AtomicI32::new(0),
+            freed: OnceLock::new(),
+        }
+    }
+
+    /// What is done whenever a job of this table's own calls has ended; said once.
+    pub fn when_freed(&self, act: impl Fn(&Arc<Guest<L>>) + Send + Sync + 'static) {
+        let _ = self.freed.set(Box::new(act));
+    }
+
+    pub(crate) fn freed(&self, guest: &Arc<Guest<L>>) {
+        if let Some(act) = self.freed.get() {
+            act(guest);
         }
     }
 
@@ -116,6 +132,11 @@ impl<L: Live> Guests<L> {
     /// A domain by its UUID, where there is one.
     pub fn known(&self, uuid: &Uuid) -> Option<Arc<Guest<L>>> {
         self.table.by_uuid(uuid)
+    }
+
+    /// Takes a domain out, of which nothing is left.
+    pub fn remove(&self, guest: &Arc<Guest<L>>) {
+        self.table.remove(guest);
     }
 
     /// Adds a domain unless its name or UUID is taken.
@@ -243,7 +264,7 @@ impl<L: Live> Guests<L> {
     }
 }
 
-impl<L> std::fmt::Debug for Guests<L> {
+impl<L: Live> std::fmt::Debug for Guests<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guests").field("config", &self.config).finish_non_exhaustive()
     }

@@ -17,7 +17,7 @@ pub mod words;
 
 pub use accounts::Accounts;
 pub use console::{Consoles, terminal};
-pub use guest::{Data, Definition, Guest, Live};
+pub use guest::{Data, Definition, Guest, Live, not_running};
 pub use guests::{Guests, Impact, JOB_WAIT_MAX, Rules};
 pub use time::log_time;
 

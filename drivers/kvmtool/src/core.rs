@@ -63,6 +63,8 @@ pub(crate) struct Run {
 }
 
 impl Live for Run {
+    type Inbox = ();
+
     fn id(&self) -> i32 {
         self.id
     }

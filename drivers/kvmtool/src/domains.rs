@@ -93,11 +93,14 @@ impl Domains for KvmtoolDriver {
         not_paused(flags)?;
         let core = self.core();
         let validate = flags & api::DOMAIN_START_VALIDATE != 0;
-        core.guests.create(call, xml_desc, validate, |guest, turn, document| {
-            core.learn_networks(call, document)?;
-            call.waiting(|| lifecycle::start(core, guest, turn, document))?;
-            lifecycle::end_with(core, call, guest, turn, flags);
-            Ok(())
+        core.guests.create(core, call, xml_desc, validate, |core, guest, mut turn, document| {
+            let started = core
+                .learn_networks(call, document)
+                .and_then(|()| call.waiting(|| lifecycle::start(core, guest, &mut turn, document)));
+            if started.is_ok() {
+                lifecycle::end_with(core, call, guest, &turn, flags);
+            }
+            (turn, started)
         })
     }
 

@@ -12,7 +12,7 @@ const CHANNEL: &str = "org.qemu.guest_agent.0";
 
 /// The refusal of a call that needs the agent of a guest.
 pub(crate) fn refuse<T>(core: &Core, dom: &DomainRef) -> Result<T> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let configured = guest.read(|data| data.running().map(|live| has_channel(&live.document)))?;
     Err(match configured {
         true => {

@@ -45,8 +45,8 @@ pub(crate) fn info(
     dom: &DomainRef,
     path: &str,
 ) -> Result<DomainBlockInfo> {
-    let guest = core.find(dom)?;
-    let document = core.current(&guest)?;
+    let guest = core.guests.find(dom)?;
+    let document = core.guests.current(&guest)?;
     let disk = find_disk(&document, path).ok_or_else(|| {
         invalid_arg(Origin::Qemu, format!("invalid path {path} not assigned to domain"))
     })?;
@@ -85,7 +85,7 @@ pub(crate) fn counters(
     dom: &DomainRef,
     path: &str,
 ) -> Result<Counters> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let (document, monitor) = guest.read(live)?;
     if path.is_empty() {
         return stats::all_disks(call, &monitor, &document);
@@ -102,7 +102,7 @@ pub(crate) fn errors(
     dom: &DomainRef,
     max: u32,
 ) -> Result<DomainGetDiskErrors> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let (document, monitor) = guest.read(live)?;
     let count = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);
     if max == 0 {
@@ -135,7 +135,7 @@ pub(crate) fn interface(
     dom: &DomainRef,
     device: &str,
 ) -> Result<DomainInterfaceStats> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let document = guest.read(|data| data.running().map(|live| Arc::clone(&live.document)))?;
     let named = |interface: &virt_model::domain::interface::Interface| {
         let mac = interface.mac.as_ref().map(|mac| mac.address.to_string());

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Origin, Result};
+use virt_guests::not_running;
 use virt_model::domain::Domain as Document;
 use virt_types::{DomainRef, api};
 
 use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
-use crate::define;
-use crate::guest::{Data, invalid_operation, not_running};
+use crate::guest::{Data, invalid_operation};
 use crate::monitor::{Command, Monitor};
 use crate::{interview, lifecycle};
 
@@ -27,23 +27,23 @@ pub(crate) fn tell(work: &Work<'_>, call: &Call<'_>, command: Command) -> Result
 
 /// `virDomainSuspend`. A paused guest stays paused.
 pub(crate) fn suspend(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Suspend, call)?;
     work.read(|data| data.running().map(drop))?;
     if work.read(Data::is_paused) {
         return Ok(());
     }
     tell(&work, call, Command::new("stop"))?;
-    work.change(|data| data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER))?;
+    work.change(|data| data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER));
     lifecycle::record(&work)?;
     let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
-    core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SUSPENDED, detail);
+    core.guests.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SUSPENDED, detail);
     Ok(())
 }
 
 /// `virDomainResume`.
 pub(crate) fn resume(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
     work.read(|data| data.running().map(drop))?;
     match work.read(|data| data.state) {
@@ -52,10 +52,10 @@ pub(crate) fn resume(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()
         _ => return Err(invalid_operation("domain is in an unexpected state")),
     }
     tell(&work, call, Command::new("cont"))?;
-    work.change(|data| data.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED))?;
+    work.change(|data| data.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED));
     lifecycle::record(&work)?;
     let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
-    core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_RESUMED, detail);
+    core.guests.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_RESUMED, detail);
     Ok(())
 }
 
@@ -66,13 +66,13 @@ pub(crate) fn power_button(
     dom: &DomainRef,
     reboot: bool,
 ) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
     work.change(|data| {
         let live = data.live.as_mut().ok_or_else(not_running)?;
         live.rebooting = reboot;
         Ok::<_, Error>(())
-    })??;
+    })?;
     // Order: a new daemon must know what the coming shutdown means.
     lifecycle::record(&work)?;
     tell(&work, call, Command::new("system_powerdown")).map(drop)
@@ -80,19 +80,19 @@ pub(crate) fn power_button(
 
 /// `virDomainReset`.
 pub(crate) fn reset(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
     work.change(|data| {
         let live = data.live.as_mut().ok_or_else(not_running)?;
         live.rebooting = false;
         Ok::<_, Error>(())
-    })??;
+    })?;
     tell(&work, call, Command::new("system_reset")).map(drop)
 }
 
 /// `virDomainInjectNMI`.
 pub(crate) fn inject_nmi(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let work = core.work(&guest, Job::Modify, call)?;
     tell(&work, call, Command::new("inject-nmi")).map(drop)
 }
@@ -105,7 +105,7 @@ pub(crate) fn monitor_command(
     text: &str,
     human: bool,
 ) -> Result<String> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let work = core.work(&guest, Job::Query, call)?;
     let monitor = monitor_of(&work)?;
     if human {
@@ -129,32 +129,9 @@ pub(crate) fn monitor_command(
     Ok(reply.to_string())
 }
 
-/// Which of the running guest and the stored definition a call is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Impact {
-    pub(crate) live: bool,
-    pub(crate) config: bool,
-}
-
-/// Resolves "current", and refuses what is not there.
-pub(crate) fn impact(data: &Data, flags: u32) -> Result<Impact> {
-    let asked = flags & (api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG);
-    let live = asked & api::DOMAIN_AFFECT_LIVE != 0 || asked == 0 && data.active();
-    let config = asked & api::DOMAIN_AFFECT_CONFIG != 0 || asked == 0 && !data.active();
-    if live && !data.active() {
-        return Err(not_running());
-    }
-    if config && data.definition.is_none() {
-        return Err(invalid_operation("transient domains do not have any persistent config"));
-    }
-    Ok(Impact { live, config })
-}
-
 /// Changes the stored definition.
 pub(crate) fn edit(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -> Result<()> {
-    let Some(mut document) = work.core.stored(work.guest)? else { return Ok(()) };
-    edit(Arc::make_mut(&mut document));
-    define::store(work, document)
+    work.core.guests.edit(work.guest, &mut work.turn, edit)
 }
 
 /// Changes the running definition, whose status file follows.
@@ -163,7 +140,7 @@ pub(crate) fn edit_live(work: &mut Work<'_>, edit: impl FnOnce(&mut Document)) -
         if let Some(live) = &mut data.live {
             edit(Arc::make_mut(&mut live.document));
         }
-    })?;
+    });
     lifecycle::record(work)
 }
 
@@ -179,9 +156,9 @@ pub(crate) fn set_memory(
     kib: u64,
     flags: u32,
 ) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
-    let impact = work.read(|data| impact(data, flags))?;
+    let impact = work.read(|data| core.guests.impact(data, flags))?;
     if flags & api::DOMAIN_MEM_MAXIMUM != 0 {
         if impact.live {
             let detail = "cannot resize the maximum memory on an active domain";
@@ -194,7 +171,7 @@ pub(crate) fn set_memory(
         });
     }
     let too_much = || invalid_arg("cannot set memory higher than max memory");
-    let stored = if impact.config { core.stored(&guest)? } else { None };
+    let stored = if impact.config { core.guests.stored(&guest)? } else { None };
     if stored.is_some_and(|document| kib > document.memory.kib) {
         return Err(too_much());
     }
@@ -233,9 +210,9 @@ pub(crate) fn set_stats_period(
     period_s: i32,
     flags: u32,
 ) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
-    let impact = work.read(|data| impact(data, flags))?;
+    let impact = work.read(|data| core.guests.impact(data, flags))?;
     let period_s = u32::try_from(period_s).map_err(|_| invalid_arg("invalid value for period"))?;
     let set = |document: &mut Document| {
         if let Some(balloon) = &mut document.devices.memballoon {

@@ -1,35 +1,26 @@
 //! The driver's heart: all guests, their events, and who may change one when.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use virt_driver::{Call, EventBus, Job, Table, Turn};
+use virt_driver::{Call, Job, Turn};
 use virt_error::{Code, Error, Origin, Result};
-use virt_guests::Consoles;
-use virt_model::ParseFlags;
-use virt_model::domain::Domain as Document;
+use virt_guests::{Consoles, Guests};
 use virt_store::PidFile;
-use virt_types::{DomainRef, Event};
 
 use crate::capabilities::{Capabilities, Emulators};
 use crate::config::Config;
 use crate::dirs::{Dirs, store_error};
 use crate::events;
-use crate::guest::{Data, Definition, Guest, invalid_operation};
+use crate::guest::{Data, Guest, Live};
 use crate::monitor::{Happening, MonitorError, Sink, Watch};
 use crate::rules::{Lookup, QemuRules};
 use crate::security::{self, Security};
 
-/// Limit: how long a call waits for another one on the same guest; libvirt's own.
-pub(crate) const JOB_WAIT_MAX: Duration = Duration::from_secs(30);
-
 /// Limit: how long a guest may take to answer its monitor.
 pub(crate) const MONITOR_WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// Limit: a document larger than this is no definition of ours.
-pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 
 /// How the driver is set up.
 #[derive(Clone, Debug)]
@@ -45,18 +36,32 @@ pub struct Settings {
 
 pub(crate) struct Core {
     pub(crate) settings: Settings,
-    pub(crate) guests: Table<Guest>,
-    pub(crate) events: EventBus,
-    pub(crate) watch: Watch,
-    pub(crate) emulators: Emulators,
+    pub(crate) guests: Guests<Live>,
+    machines: Arc<Machines>,
     pub(crate) consoles: Consoles,
     pub(crate) config: Config,
     pub(crate) security: Security,
-    last_id: AtomicI32,
     last_run: AtomicU64,
     me: Weak<Self>,
     /// Nobody else works on these directories.
     _lock: PidFile,
+}
+
+/// The emulators of this host, asked when somebody wants to know; and the thread that reads from all.
+struct Machines {
+    emulators: Emulators,
+    watch: Watch,
+    nvram: PathBuf,
+}
+
+impl Lookup for Machines {
+    fn capabilities(&self, emulator: &Path) -> Result<Arc<Capabilities>> {
+        self.emulators.get(emulator, &self.watch)
+    }
+
+    fn nvram_dir(&self) -> PathBuf {
+        self.nvram.clone()
+    }
 }
 
 impl Core {
@@ -74,19 +79,31 @@ impl Core {
         }
         let watch = Watch::new()
             .map_err(|error| Error::io(Origin::Qemu, &error, "cannot watch emulators"))?;
-        Ok(Arc::new_cyclic(|me| Self {
+        let machines = Arc::new(Machines {
             emulators: Emulators::new(settings.dirs.cache.clone()),
-            settings,
-            config,
-            security,
-            consoles: Consoles::default(),
-            guests: Table::new(),
-            events: EventBus::new(),
             watch,
-            last_id: AtomicI32::new(0),
-            last_run: AtomicU64::new(0),
-            me: Weak::clone(me),
-            _lock: lock,
+            nvram: settings.dirs.nvram.clone(),
+        });
+        let rules = Arc::new(QemuRules(Arc::clone(&machines)));
+        Ok(Arc::new_cyclic(|me: &Weak<Self>| {
+            let guests = Guests::new(&settings.dirs.config, Origin::Qemu, rules);
+            let core = Weak::clone(me);
+            guests.when_freed(move |guest| {
+                if let Some(core) = core.upgrade() {
+                    core.pump(guest);
+                }
+            });
+            Self {
+                settings,
+                config,
+                security,
+                consoles: Consoles::default(),
+                guests,
+                machines,
+                last_run: AtomicU64::new(0),
+                me: Weak::clone(me),
+                _lock: lock,
+            }
         }))
     }
 
@@ -94,26 +111,8 @@ impl Core {
         &self.settings.dirs
     }
 
-    /// The next domain id: never one that was given before.
-    pub(crate) fn next_id(&self) -> i32 {
-        self.last_id.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-    }
-
-    /// An id that an earlier daemon gave.
-    pub(crate) fn saw_id(&self, id: i32) {
-        self.last_id.fetch_max(id, Ordering::Relaxed);
-    }
-
     pub(crate) fn next_run(&self) -> u64 {
         self.last_run.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-    }
-
-    /// The domain that a caller names.
-    pub(crate) fn find(&self, dom: &DomainRef) -> Result<Arc<Guest>> {
-        self.guests.by_uuid(&dom.uuid).ok_or_else(|| {
-            let detail = format!("no domain with matching uuid '{}' ({})", dom.uuid, dom.name);
-            Error::new(Code::NoDomain, Origin::Qemu, detail)
-        })
     }
 
     /// Takes the one job on a guest.
@@ -123,21 +122,24 @@ impl Core {
         job: Job,
         call: &Call<'_>,
     ) -> Result<Work<'a>> {
-        let api = call.api.name;
-        let turn = call.waiting(|| guest.cell.begin(job, api, JOB_WAIT_MAX))?;
-        let work = Work::new(self, guest, turn);
-        if guest.read(|data| data.gone) {
-            let detail = format!("no domain with matching uuid '{}' ({})", guest.uuid, guest.name);
-            return Err(Error::new(Code::NoDomain, Origin::Qemu, detail));
-        }
-        Ok(work)
+        Ok(Work::new(self, guest, self.guests.begin(guest, job, call)?))
+    }
+
+    /// What an emulator can do.
+    pub(crate) fn capabilities(&self, emulator: &Path) -> Result<Arc<Capabilities>> {
+        self.machines.capabilities(emulator)
+    }
+
+    /// The thread that reads what emulators say.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.machines.watch
     }
 
     /// Where a guest's happenings go.
     pub(crate) fn sink(&self, guest: &Arc<Guest>, run: u64) -> Sink {
         let (core, guest) = (Weak::clone(&self.me), Arc::clone(guest));
         Arc::new(move |happening| {
-            guest.post(run, happening);
+            guest.inbox.post(run, happening);
             if let Some(core) = core.upgrade() {
                 core.pump(&guest);
             }
@@ -146,11 +148,11 @@ impl Core {
 
     /// Deals with what happened, unless a job runs: then its end will. Never waits.
     pub(crate) fn pump(&self, guest: &Arc<Guest>) {
-        while guest.has_post() {
+        while !guest.inbox.is_empty() {
             let Ok(mut turn) = guest.cell.begin(Job::Modify, "event", Duration::ZERO) else {
                 return;
             };
-            while let Some((run, happening)) = guest.next_post() {
+            while let Some((run, happening)) = guest.inbox.next() {
                 events::happened(self, guest, &mut turn, run, happening);
             }
         }
@@ -162,53 +164,6 @@ impl Core {
         let thread = std::thread::Builder::new().name("qemu-later".into());
         // Without a thread the guest stays as it is, which its next call tells.
         let _ = thread.spawn(move || work(core));
-    }
-
-    pub(crate) fn publish(&self, event: &Event) {
-        self.events.publish(event);
-    }
-
-    pub(crate) fn publish_lifecycle(&self, dom: DomainRef, event: i32, detail: i32) {
-        self.events.publish(&Event::DomainLifecycle { dom, event, detail });
-    }
-
-    /// Reads a document by this driver's rules.
-    pub(crate) fn load(&self, xml: &str, flags: ParseFlags) -> Result<Document> {
-        Document::load(xml, flags, &QemuRules(self))
-    }
-
-    /// The document of a stored definition.
-    pub(crate) fn document(&self, definition: &Definition) -> Result<Arc<Document>> {
-        definition.document(|path| {
-            let text = virt_store::read_text(path, DOCUMENT_BYTES_MAX)
-                .map_err(|error| store_error(&error))?;
-            self.load(&text, ParseFlags { inactive: true, ..ParseFlags::default() })
-        })
-    }
-
-    /// The stored definition of a domain; a transient one has none.
-    pub(crate) fn stored(&self, guest: &Guest) -> Result<Option<Arc<Document>>> {
-        let definition = guest.read(|data| data.definition.clone());
-        definition.map(|definition| self.document(&definition)).transpose()
-    }
-
-    /// The definition in force: the running one, else the stored one.
-    pub(crate) fn current(&self, guest: &Guest) -> Result<Arc<Document>> {
-        let live = guest.read(|data| data.live.as_ref().map(|live| Arc::clone(&live.document)));
-        match live {
-            Some(document) => Ok(document),
-            None => self.stored(guest)?.ok_or_else(|| invalid_operation("domain is gone")),
-        }
-    }
-}
-
-impl Lookup for Core {
-    fn capabilities(&self, emulator: &Path) -> Result<Arc<Capabilities>> {
-        self.emulators.get(emulator, &self.watch)
-    }
-
-    fn nvram_dir(&self) -> PathBuf {
-        self.dirs().nvram.clone()
     }
 }
 
@@ -224,13 +179,29 @@ impl std::fmt::Debug for Core {
 pub(crate) struct Work<'a> {
     pub(crate) core: &'a Core,
     pub(crate) guest: &'a Arc<Guest>,
-    turn: Option<Turn<'a, Data>>,
+    /// Order: ends before what is dropped after it.
+    pub(crate) turn: Turn<'a, Data>,
+    _after: After<'a>,
+}
+
+#[derive(Debug)]
+struct After<'a>(&'a Core, &'a Arc<Guest>);
+
+impl Drop for After<'_> {
+    fn drop(&mut self) {
+        self.0.pump(self.1);
+    }
 }
 
 impl<'a> Work<'a> {
     /// A job whose turn was taken already.
     pub(crate) fn new(core: &'a Core, guest: &'a Arc<Guest>, turn: Turn<'a, Data>) -> Self {
-        Self { core, guest, turn: Some(turn) }
+        Self { core, guest, turn, _after: After(core, guest) }
+    }
+
+    /// Gives the turn back to whom it was taken from: the job goes on there.
+    pub(crate) fn into_turn(self) -> Turn<'a, Data> {
+        self.turn
     }
 }
 
@@ -240,27 +211,12 @@ impl Work<'_> {
     }
 
     /// Deals with a happening within this job.
-    pub(crate) fn handle(&mut self, run: u64, happening: Happening) -> Result<()> {
-        let (core, guest) = (self.core, self.guest);
-        match &mut self.turn {
-            Some(turn) => events::happened(core, guest, turn, run, happening),
-            None => return Err(Error::internal(Origin::Qemu, "the job has ended")),
-        }
-        Ok(())
+    pub(crate) fn handle(&mut self, run: u64, happening: Happening) {
+        events::happened(self.core, self.guest, &mut self.turn, run, happening);
     }
 
-    pub(crate) fn change<R>(&mut self, edit: impl FnOnce(&mut Data) -> R) -> Result<R> {
-        match &mut self.turn {
-            Some(turn) => Ok(turn.change(edit)),
-            None => Err(Error::internal(Origin::Qemu, "the job has ended")),
-        }
-    }
-}
-
-impl Drop for Work<'_> {
-    fn drop(&mut self) {
-        self.turn = None;
-        self.core.pump(self.guest);
+    pub(crate) fn change<R>(&mut self, edit: impl FnOnce(&mut Data) -> R) -> R {
+        self.turn.change(edit)
     }
 }
 

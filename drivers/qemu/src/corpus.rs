@@ -42,7 +42,7 @@ impl Lookup for Recorded {
 }
 
 /// The rules with the corpus's random numbers.
-struct Rules<'a>(QemuRules<'a>);
+struct Rules<'a>(QemuRules<&'a Recorded>);
 
 impl DomainRules for Rules<'_> {
     fn guest(&self, domain: &mut Domain) -> Result<()> {

@@ -59,10 +59,6 @@ impl Dirs {
         }
     }
 
-    pub(crate) fn definition(&self, name: &str) -> PathBuf {
-        self.config.join(format!("{name}.xml"))
-    }
-
     pub(crate) fn status(&self, name: &str) -> PathBuf {
         self.run.join(format!("{name}.xml"))
     }

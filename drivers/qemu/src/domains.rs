@@ -7,8 +7,9 @@ mod jobs;
 mod stats;
 mod tuning;
 
-use virt_driver::{Call, Domains, Job, check_flags as check, domain_matches};
-use virt_error::{Code, Error, Origin, Result};
+use virt_driver::{Call, Domains, Job, check_flags as check};
+use virt_error::{Origin, Result};
+use virt_guests::not_running;
 use virt_host::Process;
 use virt_store::Autostart;
 use virt_types::{
@@ -16,9 +17,8 @@ use virt_types::{
 };
 
 use crate::QemuDriver;
-use crate::core::Core;
-use crate::define;
-use crate::guest::{Data, Guest, invalid_operation, not_running};
+use crate::core::{Core, Work};
+use crate::guest::{Data, invalid_operation};
 use crate::{agent, control, lifecycle};
 
 /// The filters of `virConnectListAllDomains`.
@@ -36,10 +36,6 @@ pub(crate) fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> 
     check(flags, known, function).map_err(|error| error.or_from(Origin::Qemu))
 }
 
-fn no_domain(detail: String) -> Error {
-    Error::new(Code::NoDomain, Origin::Qemu, detail)
-}
-
 impl QemuDriver {
     pub(crate) fn core(&self) -> &Core {
         &self.0
@@ -54,7 +50,7 @@ impl QemuDriver {
     }
 
     fn seen<R>(&self, dom: &DomainRef, look: impl FnOnce(&Data) -> R) -> Result<R> {
-        Ok(self.core().find(dom)?.read(look))
+        Ok(self.core().guests.find(dom)?.read(look))
     }
 }
 
@@ -68,42 +64,37 @@ fn cpu_time(data: &Data) -> u64 {
 impl Domains for QemuDriver {
     fn list_all(&self, _: &Call<'_>, flags: u32) -> Result<Vec<DomainRef>> {
         check_flags(flags, LIST_FILTERS, "qemuConnectListAllDomains")?;
-        let matching = |guest: &Guest| {
-            guest.read(|data| {
-                let listed = !data.gone && domain_matches(flags, &data.facts());
-                listed.then(|| guest.ref_with(data.id()))
-            })
-        };
-        Ok(self.core().guests.collect(matching))
+        Ok(self.core().guests.list(flags))
     }
 
     fn lookup_by_id(&self, _: &Call<'_>, id: i32) -> Result<DomainRef> {
-        let found = self.core().guests.collect(|guest| {
-            guest.read(|data| (data.active() && data.id() == id).then(|| guest.ref_with(id)))
-        });
-        let found = found.into_iter().next();
-        found.ok_or_else(|| no_domain(format!("no domain with matching id {id}")))
+        self.core().guests.by_id(id)
     }
 
     fn lookup_by_name(&self, _: &Call<'_>, name: &str) -> Result<DomainRef> {
-        let found = self.core().guests.by_name(name).map(|guest| guest.to_ref());
-        found.ok_or_else(|| no_domain(format!("no domain with matching name '{name}'")))
+        self.core().guests.by_name(name)
     }
 
     fn lookup_by_uuid(&self, _: &Call<'_>, uuid: &Uuid) -> Result<DomainRef> {
-        let found = self.core().guests.by_uuid(uuid).map(|guest| guest.to_ref());
-        found.ok_or_else(|| no_domain(format!("no domain with matching uuid '{uuid}'")))
+        self.core().guests.by_uuid(uuid)
     }
 
     fn define_xml(&self, call: &Call<'_>, xml: &str, flags: u32) -> Result<DomainRef> {
         check_flags(flags, api::DOMAIN_DEFINE_VALIDATE, "qemuDomainDefineXMLFlags")?;
-        define::define(self.core(), call, xml, flags & api::DOMAIN_DEFINE_VALIDATE != 0)
+        self.core().guests.define(call, xml, flags & api::DOMAIN_DEFINE_VALIDATE != 0)
     }
 
     fn create_xml(&self, call: &Call<'_>, xml_desc: &str, flags: u32) -> Result<DomainRef> {
         let known = api::DOMAIN_START_PAUSED | api::DOMAIN_START_VALIDATE;
         check_flags(flags, known, "qemuDomainCreateXML")?;
-        define::create(self.core(), call, xml_desc, flags)
+        let validate = flags & api::DOMAIN_START_VALIDATE != 0;
+        let paused = flags & api::DOMAIN_START_PAUSED != 0;
+        let core = self.core();
+        core.guests.create(core, call, xml_desc, validate, |core, guest, turn, document| {
+            let mut work = Work::new(core, guest, turn);
+            let started = lifecycle::start(&mut work, document, paused);
+            (work.into_turn(), started)
+        })
     }
 
     fn create_xml_with_files(
@@ -124,7 +115,7 @@ impl Domains for QemuDriver {
             | api::DOMAIN_UNDEFINE_TPM
             | api::DOMAIN_UNDEFINE_KEEP_TPM;
         check_flags(flags, known, "qemuDomainUndefineFlags")?;
-        define::undefine(self.core(), call, dom)
+        self.core().guests.undefine(call, dom)
     }
 
     fn create(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
@@ -133,12 +124,12 @@ impl Domains for QemuDriver {
             | api::DOMAIN_START_FORCE_BOOT;
         check_flags(flags, known, "qemuDomainCreateWithFlags")?;
         let core = self.core();
-        let guest = core.find(dom)?;
+        let guest = core.guests.find(dom)?;
         let mut work = core.work(&guest, Job::Modify, call)?;
         if work.read(Data::active) {
             return Err(invalid_operation("domain is already running"));
         }
-        let document = core.stored(&guest)?.ok_or_else(not_running)?;
+        let document = core.guests.stored(&guest)?.ok_or_else(not_running)?;
         lifecycle::start(&mut work, &document, flags & api::DOMAIN_START_PAUSED != 0)?;
         Ok(guest.to_ref())
     }
@@ -150,7 +141,7 @@ impl Domains for QemuDriver {
     fn destroy(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         check_flags(flags, api::DOMAIN_DESTROY_GRACEFUL, "qemuDomainDestroyFlags")?;
         let core = self.core();
-        let guest = core.find(dom)?;
+        let guest = core.guests.find(dom)?;
         lifecycle::hasten(&guest);
         let mut work = core.work(&guest, Job::Destroy, call)?;
         let graceful = flags & api::DOMAIN_DESTROY_GRACEFUL != 0;
@@ -191,7 +182,7 @@ impl Domains for QemuDriver {
 
     fn get_xml_desc(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<String> {
         check_flags(flags, XML_FLAGS, "qemuDomainGetXMLDesc")?;
-        define::text(self.core(), dom, flags)
+        self.core().guests.text(dom, flags)
     }
 
     fn get_autostart(&self, _: &Call<'_>, dom: &DomainRef) -> Result<bool> {
@@ -199,13 +190,13 @@ impl Domains for QemuDriver {
     }
 
     fn set_autostart(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
-        define::set_autostart(self.core(), call, dom, Autostart::EachBoot, autostart != 0)
+        self.core().guests.set_autostart(call, dom, Autostart::EachBoot, autostart != 0)
     }
 
     fn get_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainInfo> {
         let core = self.core();
-        let guest = core.find(dom)?;
-        let document = core.current(&guest)?;
+        let guest = core.guests.find(dom)?;
+        let document = core.guests.current(&guest)?;
         let vcpus = document.vcpu.current.unwrap_or(document.vcpu.count);
         let mut info = guest.read(|data| DomainInfo {
             state: u8::try_from(data.state).unwrap_or(0),
@@ -243,7 +234,7 @@ impl Domains for QemuDriver {
     }
 
     fn set_autostart_once(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
-        define::set_autostart(self.core(), call, dom, Autostart::NextBoot, autostart != 0)
+        self.core().guests.set_autostart(call, dom, Autostart::NextBoot, autostart != 0)
     }
 
     /// No label: nothing but the user's own rights confines the guest.
@@ -269,7 +260,7 @@ impl Domains for QemuDriver {
 
     fn get_os_type(&self, _: &Call<'_>, dom: &DomainRef) -> Result<String> {
         let core = self.core();
-        let document = core.current(&*core.find(dom)?)?;
+        let document = core.guests.current(&*core.guests.find(dom)?)?;
         Ok(document.os.kind.kind.map_or("hvm", |kind| kind.as_str()).to_owned())
     }
 }

@@ -80,7 +80,7 @@ fn one_event(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, event: 
             if changed {
                 lifecycle::save_status(core, guest);
                 let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
-                core.publish_lifecycle(dom, api::DOMAIN_EVENT_SUSPENDED, detail);
+                core.guests.publish_lifecycle(dom, api::DOMAIN_EVENT_SUSPENDED, detail);
             }
         }
         "RESUME" => {
@@ -94,11 +94,11 @@ fn one_event(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, event: 
             if changed {
                 lifecycle::save_status(core, guest);
                 let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
-                core.publish_lifecycle(dom, api::DOMAIN_EVENT_RESUMED, detail);
+                core.guests.publish_lifecycle(dom, api::DOMAIN_EVENT_RESUMED, detail);
             }
         }
         "SHUTDOWN" => shutdown(core, guest, turn, &event.data),
-        "RESET" => core.publish(&Event::DomainReboot { dom }),
+        "RESET" => core.guests.publish(&Event::DomainReboot { dom }),
         "GUEST_PANICKED" => panicked(core, guest, turn),
         "BALLOON_CHANGE" => {
             let actual_kib = event.data.get("actual").and_then(Value::as_u64).map(|b| b / 1024);
@@ -108,13 +108,13 @@ fn one_event(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, event: 
                         live.balloon_kib = actual;
                     }
                 });
-                core.publish(&Event::DomainBalloonChange { dom, actual });
+                core.guests.publish(&Event::DomainBalloonChange { dom, actual });
             }
         }
         "RTC_CHANGE" => {
             let offset = event.data.get("offset").and_then(Value::as_i64);
             if let Some(offset) = offset {
-                core.publish(&Event::DomainRtcChange { dom, offset });
+                core.guests.publish(&Event::DomainRtcChange { dom, offset });
             }
         }
         "VSERPORT_CHANGE" => channel(core, guest, turn, &event.data),
@@ -147,7 +147,7 @@ fn shutdown(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &V
         true => api::DOMAIN_EVENT_SHUTDOWN_GUEST,
         false => api::DOMAIN_EVENT_SHUTDOWN_HOST,
     };
-    core.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SHUTDOWN, detail);
+    core.guests.publish_lifecycle(guest.to_ref(), api::DOMAIN_EVENT_SHUTDOWN, detail);
     let action = turn.read(|data| data.live.as_ref().and_then(|live| live.document.on_poweroff));
     match action {
         Some(LifecycleAction::Restart | LifecycleAction::RenameRestart) if !reset => {
@@ -164,7 +164,7 @@ fn shutdown(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &V
 fn reboot(core: &Core, guest: &Arc<Guest>) {
     let done: Result<()> = (|| {
         let mut turn =
-            guest.cell.begin(Job::Modify, "virDomainReboot", crate::core::JOB_WAIT_MAX)?;
+            guest.cell.begin(Job::Modify, "virDomainReboot", virt_guests::JOB_WAIT_MAX)?;
         let monitor = turn.read(|data| data.running().map(|live| Arc::clone(&live.monitor)))?;
         let commands = [Command::new("system_reset"), Command::new("cont")];
         let answers = monitor.run_all(&commands, MONITOR_WAIT_MAX);
@@ -191,7 +191,7 @@ fn reboot(core: &Core, guest: &Arc<Guest>) {
 fn panicked(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
     turn.change(|data| data.set_state(api::DOMAIN_CRASHED, api::DOMAIN_CRASHED_PANICKED));
     let (event, detail) = (api::DOMAIN_EVENT_CRASHED, api::DOMAIN_EVENT_CRASHED_PANICKED);
-    core.publish_lifecycle(guest.to_ref(), event, detail);
+    core.guests.publish_lifecycle(guest.to_ref(), event, detail);
     let action = turn.read(|data| data.live.as_ref().and_then(|live| live.document.on_crash));
     match action {
         Some(LifecycleAction::Preserve) => lifecycle::save_status(core, guest),
@@ -230,6 +230,6 @@ fn channel(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &Va
     if agent {
         let state = if open { 1 } else { 2 };
         let reason = api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL;
-        core.publish(&Event::DomainAgentLifecycle { dom: guest.to_ref(), state, reason });
+        core.guests.publish(&Event::DomainAgentLifecycle { dom: guest.to_ref(), state, reason });
     }
 }

@@ -131,7 +131,7 @@ pub(crate) fn learn(work: &mut Work<'_>, answers: &Replies) -> Result<()> {
             (Some(words), Some(missing)) if asked => cpu::learn(document, words, missing),
             _ => Ok(()),
         }
-    })?
+    })
 }
 
 fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {

@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::guest::invalid_operation;
 
 fn need_running(core: &Core, dom: &DomainRef) -> Result<()> {
-    core.find(dom)?.read(|data| data.running().map(drop))
+    core.guests.find(dom)?.read(|data| data.running().map(drop))
 }
 
 /// `virDomainGetJobInfo`.
@@ -32,7 +32,7 @@ pub(crate) fn info(core: &Core, dom: &DomainRef) -> Result<DomainJobInfo> {
 /// `virDomainGetJobStats`: what has ended can be asked of any domain.
 pub(crate) fn stats(core: &Core, dom: &DomainRef, completed: bool) -> Result<DomainGetJobStats> {
     match completed {
-        true => core.find(dom).map(drop)?,
+        true => core.guests.find(dom).map(drop)?,
         false => need_running(core, dom)?,
     }
     Ok(DomainGetJobStats { kind: api::DOMAIN_JOB_NONE, params: Vec::new() })

@@ -14,7 +14,6 @@ mod core;
 #[cfg(feature = "corpus")]
 pub mod corpus;
 mod cpu;
-mod define;
 mod dirs;
 mod domains;
 mod events;
@@ -71,7 +70,7 @@ impl Driver for QemuDriver {
     }
 
     fn events(&self) -> Option<&dyn EventSource> {
-        Some(&self.0.events)
+        Some(&self.0.guests.events)
     }
 
     fn answers_at_once(&self, function: &str) -> bool {

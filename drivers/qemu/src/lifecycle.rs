@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use virt_driver::Turn;
 use virt_error::{Error, Origin, Result};
 use virt_host::{Ended, Pidfd, Process, Signal, Spawn};
+use virt_model::YesNo;
 use virt_model::domain::Domain as Document;
 use virt_model::domain::chardev::{ChannelState, ChardevType};
 use virt_model::domain::graphics::{GraphicsType, ListenType};
-use virt_model::{PrintFlags, YesNo};
 use virt_store::Durability;
 use virt_types::api;
 
@@ -31,7 +31,6 @@ use crate::dirs::{host_error, store_error};
 use crate::guest::{Data, Guest, Live, operation_failed};
 use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
-use crate::rules::Lookup;
 use crate::security::{self, Claim, Identity, give};
 use crate::status::{self, Notes, Status};
 use crate::{argv, cpu, image, vcpus};
@@ -51,7 +50,7 @@ const VNC_PORTS: std::ops::RangeInclusive<i32> = 5900..=65535;
 /// Starts a guest from its definition.
 pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) -> Result<()> {
     let (core, guest) = (work.core, work.guest);
-    let id = core.next_id();
+    let id = core.guests.next_id();
     let mut document = definition.clone();
     document.id = Some(id);
     let whom = core.security.label(&mut document)?;
@@ -77,13 +76,13 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
     let dom = guest.to_ref();
     if !paused {
         let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
-        core.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_RESUMED, detail);
+        core.guests.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_RESUMED, detail);
     }
     let detail = api::DOMAIN_EVENT_STARTED_BOOTED;
-    core.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, detail);
+    core.guests.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, detail);
     if paused {
         let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
-        core.publish_lifecycle(dom, api::DOMAIN_EVENT_SUSPENDED, detail);
+        core.guests.publish_lifecycle(dom, api::DOMAIN_EVENT_SUSPENDED, detail);
     }
     Ok(())
 }
@@ -211,7 +210,7 @@ fn launch<'a, 'work: 'a>(
     }
     work.change(|data| {
         data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_STARTING_UP);
-    })?;
+    });
     status.write(core.dirs())?;
     let pid = status.pid.to_string();
     virt_store::write(&core.dirs().pid(&guest.name), pid.as_bytes(), 0o644, Durability::Process)
@@ -241,9 +240,9 @@ pub(crate) fn adopt(work: &mut Work<'_>, status: &Status, process: &Arc<Pidfd>) 
         ending: None,
         shut_down: false,
     };
-    work.change(|data| data.live = Some(live))?;
+    work.change(|data| data.live = Some(live));
     let sink = core.sink(guest, run);
-    core.watch.add(monitor, Arc::clone(process), sink).map_err(at)
+    core.watch().add(monitor, Arc::clone(process), sink).map_err(at)
 }
 
 /// The key under which secrets are handed to this emulator.
@@ -352,7 +351,7 @@ fn run(work: &mut Work<'_>, paused: bool) -> Result<()> {
     } else {
         (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_BOOTED)
     };
-    work.change(|data| data.set_state(state, reason))?;
+    work.change(|data| data.set_state(state, reason));
     write_status(work.core, work.guest)?;
     if paused {
         return Ok(());
@@ -368,7 +367,7 @@ fn fail(work: &mut Work<'_>, dir: &Path) {
         data.set_state(api::DOMAIN_SHUTOFF, api::DOMAIN_SHUTOFF_FAILED);
         data.live.take()
     });
-    if let Ok(Some(live)) = live {
+    if let Some(live) = live {
         // It may have ended by itself; the watching thread reaps it.
         let _ = live.process.signal(Signal::KILL);
         live.process.wait(KILL_WAIT_MAX);
@@ -421,18 +420,18 @@ pub(crate) fn hasten(guest: &Guest) {
 /// Ends a guest at once; gracefully means that it is never killed.
 pub(crate) fn destroy(work: &mut Work<'_>, graceful: bool) -> Result<()> {
     let (process, quick) = work.change(|data| {
-        let live = data.live.as_mut().ok_or_else(crate::guest::not_running)?;
+        let live = data.live.as_mut().ok_or_else(virt_guests::not_running)?;
         live.ending = Some(api::DOMAIN_SHUTOFF_DESTROYED);
         let quick = !graceful && !live.shut_down && !holds_data(&live.document);
         live.shut_down |= quick;
         Ok::<_, Error>((Arc::clone(&live.process), quick))
-    })??;
+    })?;
     let pid = process.pid();
     let failed = |error| host_error(&error);
     if quick {
         // Compat: what the emulator itself would have told, had it been asked to end.
         let detail = api::DOMAIN_EVENT_SHUTDOWN_HOST;
-        work.core.publish_lifecycle(work.guest.to_ref(), api::DOMAIN_EVENT_SHUTDOWN, detail);
+        work.core.guests.publish_lifecycle(work.guest.to_ref(), api::DOMAIN_EVENT_SHUTDOWN, detail);
         process.signal(Signal::KILL).map_err(failed)?;
     } else {
         process.signal(Signal::TERM).map_err(failed)?;
@@ -442,7 +441,7 @@ pub(crate) fn destroy(work: &mut Work<'_>, graceful: bool) -> Result<()> {
     let patience = if stopped { Duration::ZERO } else { TERM_WAIT_MAX };
     if !process.wait(patience) {
         if graceful {
-            work.change(|data| data.live.iter_mut().for_each(|live| live.ending = None))?;
+            work.change(|data| data.live.iter_mut().for_each(|live| live.ending = None));
             let detail =
                 format!("Failed to terminate process {pid} with SIGTERM: Device or resource busy");
             return Err(operation_failed(detail));
@@ -472,8 +471,8 @@ pub(crate) fn finish(work: &mut Work<'_>) -> Result<()> {
     let deadline = Instant::now() + KILL_WAIT_MAX;
     let run = work.read(|data| data.live.as_ref().map(|live| live.run));
     while work.read(|data| data.live.is_some()) && Instant::now() < deadline {
-        match work.guest.wait_post(deadline.saturating_duration_since(Instant::now())) {
-            Some((of, happening)) if Some(of) == run => work.handle(of, happening)?,
+        match work.guest.inbox.wait(deadline.saturating_duration_since(Instant::now())) {
+            Some((of, happening)) if Some(of) == run => work.handle(of, happening),
             _ => {}
         }
     }
@@ -511,7 +510,7 @@ pub(crate) fn stopped(
         api::DOMAIN_SHUTOFF_CRASHED => api::DOMAIN_EVENT_STOPPED_FAILED,
         _ => api::DOMAIN_EVENT_STOPPED_FAILED,
     };
-    core.publish_lifecycle(dom, api::DOMAIN_EVENT_STOPPED, detail);
+    core.guests.publish_lifecycle(dom, api::DOMAIN_EVENT_STOPPED, detail);
 }
 
 fn log_end(core: &Core, name: &str, reason: i32, how: Ended) {
@@ -532,10 +531,4 @@ fn log_end(core: &Core, name: &str, reason: i32, how: Ended) {
         // A log that is full loses a line.
         let _ = log.write_all(line.as_bytes());
     }
-}
-
-/// A document as its file holds it.
-pub(crate) fn definition_text(document: &Document) -> String {
-    let flags = PrintFlags { inactive: true, secure: true, ..PrintFlags::default() };
-    format!("{}{}", virt_guests::words::header(&document.name), document.to_xml(flags))
 }

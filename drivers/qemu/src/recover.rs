@@ -11,76 +11,27 @@ use std::sync::mpsc::{Sender, channel};
 use serde_json::Value;
 use virt_driver::Job;
 use virt_error::Result;
+use virt_guests::JOB_WAIT_MAX;
 use virt_host::{Pidfd, Process, Signal};
 use virt_model::domain::Domain as Document;
 use virt_store::Autostart;
 use virt_types::{Uuid, api};
-use virt_xml::peek;
 
-use crate::core::{Core, DOCUMENT_BYTES_MAX, JOB_WAIT_MAX, MONITOR_WAIT_MAX, Work, monitor_error};
-use crate::dirs::store_error;
-use crate::guest::{Data, Definition, Guest};
+use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
+use crate::guest::{Data, Guest};
+use crate::lifecycle;
 use crate::monitor::Command;
 use crate::status::{self, Status};
-use crate::{define, lifecycle};
-
-/// Limit: definitions in one directory.
-const DEFINITIONS_MAX: usize = 100_000;
 
 /// Loads everything.
 pub(crate) fn load(core: &Arc<Core>) -> Result<()> {
-    definitions(core)?;
+    core.guests.load_definitions()?;
     guests(core)
 }
 
-fn definitions(core: &Core) -> Result<()> {
-    let config = &core.dirs().config;
-    let names = virt_store::list(config, ".xml", DEFINITIONS_MAX);
-    let names = names.map_err(|error| store_error(&error))?;
-    let marked = |when: Autostart| {
-        let marks = virt_store::list(&config.join("autostart"), when.suffix(), DEFINITIONS_MAX);
-        (when, marks.unwrap_or_default())
-    };
-    let (each, next) = (marked(Autostart::EachBoot), marked(Autostart::NextBoot));
-    let is_marked = |(when, marks): &(Autostart, Vec<String>), name: &String| {
-        marks.binary_search(name).is_ok() && virt_store::is_autostart(config, name, *when)
-    };
-    for name in names {
-        // Compat: a file that is no definition, or has another's name, is passed over.
-        let Some((uuid, definition)) = definition(core, &name) else { continue };
-        let mut data = Data {
-            definition: Some(definition),
-            autostart: is_marked(&each, &name),
-            autostart_once: is_marked(&next, &name),
-            ..Data::default()
-        };
-        data.set_state(api::DOMAIN_SHUTOFF, api::DOMAIN_SHUTOFF_UNKNOWN);
-        // Of two files with one UUID the first is taken.
-        let _ = core.guests.insert(Arc::new(Guest::new(name.into(), uuid, data)));
-    }
-    Ok(())
-}
-
-/// Identity and place of a definition; the document itself is read when somebody wants it.
-fn definition(core: &Core, name: &str) -> Option<(Uuid, Arc<Definition>)> {
-    let path = core.dirs().definition(name);
-    let text = virt_store::read_text(&path, DOCUMENT_BYTES_MAX).ok()?;
-    if let Some(head) = peek(&text)
-        && let (Some(found), Some(uuid)) = (head.name, head.uuid)
-    {
-        let uuid = Uuid::parse(&uuid)?;
-        let fits = head.root == "domain" && found == name;
-        return fits.then(|| (uuid, Definition::stored(path)));
-    }
-    let flags = virt_model::ParseFlags { inactive: true, ..virt_model::ParseFlags::default() };
-    let document = core.load(&text, flags).ok().filter(|document| document.name == name)?;
-    Some((document.uuid?, Definition::known(path, Arc::new(document))))
-}
-
 fn guests(core: &Arc<Core>) -> Result<()> {
-    let names = virt_store::list(&core.dirs().run, ".xml", DEFINITIONS_MAX);
     let (ready, wait) = channel();
-    for name in names.map_err(|error| store_error(&error))? {
+    for name in core.guests.names(&core.dirs().run)? {
         match Status::read(&core.dirs().status(&name), core.dirs()) {
             Ok(status) if status.document.name == name => found(core, status, ready.clone()),
             // Nothing can be known of such a guest: the file is left for a person to look at.
@@ -97,7 +48,7 @@ fn guests(core: &Arc<Core>) -> Result<()> {
 fn found(core: &Arc<Core>, status: Status, ready: Sender<()>) {
     let name = status.document.name.clone();
     let Some(uuid) = status.document.uuid else { return };
-    core.saw_id(status.document.id.unwrap_or(0));
+    core.guests.saw_id(status.document.id.unwrap_or(0));
     let dir = core.dirs().guest(status.document.id.unwrap_or(-1), &name);
     let process = match status.pid {
         0 => unfinished(&name, uuid),
@@ -113,12 +64,12 @@ fn found(core: &Arc<Core>, status: Status, ready: Sender<()>) {
         let _ = process.signal(Signal::KILL);
         return vanished(core, &status.document, &dir, uuid, starting);
     }
-    let known = core.guests.by_uuid(&uuid).filter(|guest| *guest.name == *name);
+    let known = core.guests.known(&uuid).filter(|guest| *guest.name == *name);
     let guest = match known {
         Some(guest) => guest,
         None => {
             let guest = Arc::new(Guest::new(name.into(), uuid, Data::default()));
-            if core.guests.insert(Arc::clone(&guest)).is_err() {
+            if !core.guests.insert(Arc::clone(&guest)) {
                 return;
             }
             guest
@@ -130,7 +81,7 @@ fn found(core: &Arc<Core>, status: Status, ready: Sender<()>) {
         let Ok(turn) = turn else { return };
         let mut work = Work::new(&core, &guest, turn);
         let adopted = lifecycle::adopt(&mut work, &status, &process);
-        let _ = work.change(|data| {
+        work.change(|data| {
             data.set_state(status.state, status.reason);
         });
         drop(ready);
@@ -177,13 +128,13 @@ fn vanished(core: &Core, document: &Document, dir: &PathBuf, uuid: Uuid, startin
     status::remove(core.dirs(), &document.name);
     // What is left there is found again by nobody.
     let _ = std::fs::remove_dir_all(dir);
-    let Some(guest) = core.guests.by_uuid(&uuid) else { return };
+    let Some(guest) = core.guests.known(&uuid) else { return };
     let Ok(mut turn) = guest.cell.begin(Job::Modify, "reconnect", JOB_WAIT_MAX) else { return };
     let reason = if starting { api::DOMAIN_SHUTOFF_FAILED } else { api::DOMAIN_SHUTOFF_CRASHED };
     turn.change(|data| data.set_state(api::DOMAIN_SHUTOFF, reason));
     if !starting {
         let (event, detail) = (api::DOMAIN_EVENT_STOPPED, api::DOMAIN_EVENT_STOPPED_FAILED);
-        core.publish_lifecycle(guest.to_ref(), event, detail);
+        core.guests.publish_lifecycle(guest.to_ref(), event, detail);
     }
 }
 
@@ -216,7 +167,7 @@ fn reconnect(work: &mut Work<'_>, status: &Status) -> Result<()> {
             live.balloon_kib = balloon_kib.unwrap_or(live.balloon_kib);
             live.vcpu_threads = threads;
         }
-    })?;
+    });
     let state = match (run_state, status.state) {
         (Some("running"), api::DOMAIN_RUNNING) => return Ok(()),
         (Some("running"), _) => (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNKNOWN),
@@ -233,14 +184,14 @@ fn reconnect(work: &mut Work<'_>, status: &Status) -> Result<()> {
                     // An emulator that cannot be signalled has ended.
                     let _ = live.process.signal(Signal::TERM);
                 }
-            })?;
+            });
             (api::DOMAIN_SHUTDOWN, api::DOMAIN_SHUTDOWN_UNKNOWN)
         }
         (Some("guest-panicked"), _) => (api::DOMAIN_CRASHED, api::DOMAIN_CRASHED_PANICKED),
         (Some("paused"), _) => (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER),
         _ => return Ok(()),
     };
-    work.change(|data| data.set_state(state.0, state.1))?;
+    work.change(|data| data.set_state(state.0, state.1));
     lifecycle::save_status(work.core, work.guest);
     Ok(())
 }
@@ -254,17 +205,16 @@ pub(crate) fn autostart(core: &Arc<Core>) {
     // Without the mark the guests are started again at the next start, which does nothing to those
     // that run.
     let _ = virt_store::write(&mark, b"", 0o600, virt_store::Durability::Process);
-    for guest in core.guests.all() {
-        if !guest.read(|data| (data.autostart || data.autostart_once) && !data.active()) {
-            continue;
-        }
+    for guest in core.guests.marked() {
         core.later(move |core| {
             let begun = guest.cell.begin(Job::Modify, "virDomainCreate", JOB_WAIT_MAX);
             let Ok(turn) = begun else { return };
             let mut work = Work::new(&core, &guest, turn);
             // It is this boot that was meant, whether the start succeeds or not.
-            let _ = define::mark(&mut work, Autostart::NextBoot, false);
-            if let (false, Ok(Some(document))) = (work.read(Data::active), core.stored(&guest)) {
+            let _ = core.guests.mark(&guest, &mut work.turn, Autostart::NextBoot, false);
+            if let (false, Ok(Some(document))) =
+                (work.read(Data::active), core.guests.stored(&guest))
+            {
                 // Told in the guest's own log.
                 let _ = lifecycle::start(&mut work, &document, false);
             }

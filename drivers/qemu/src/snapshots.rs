@@ -28,7 +28,7 @@ const CHECKPOINT_FILTERS: u32 = api::DOMAIN_CHECKPOINT_LIST_ROOTS
 
 impl QemuDriver {
     fn no_snapshot<T>(&self, dom: &DomainRef, detail: impl Into<String>) -> Result<T> {
-        self.0.find(dom)?;
+        self.0.guests.find(dom)?;
         Err(Error::new(Code::NoDomainSnapshot, Origin::Qemu, detail))
     }
 }
@@ -41,13 +41,13 @@ impl Snapshots for QemuDriver {
         flags: u32,
     ) -> Result<Vec<DomainSnapshotRef>> {
         check_flags(flags, SNAPSHOT_FILTERS, "qemuDomainListAllSnapshots")?;
-        self.0.find(dom)?;
+        self.0.guests.find(dom)?;
         Ok(Vec::new())
     }
 
     fn has_current(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<bool> {
         check_flags(flags, 0, "qemuDomainHasCurrentSnapshot")?;
-        self.0.find(dom).map(|_| false)
+        self.0.guests.find(dom).map(|_| false)
     }
 
     fn current(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainSnapshotRef> {
@@ -75,7 +75,7 @@ impl Checkpoints for QemuDriver {
         flags: u32,
     ) -> Result<Vec<DomainCheckpointRef>> {
         check_flags(flags, CHECKPOINT_FILTERS, "qemuDomainListAllCheckpoints")?;
-        self.0.find(dom)?;
+        self.0.guests.find(dom)?;
         Ok(Vec::new())
     }
 
@@ -87,7 +87,7 @@ impl Checkpoints for QemuDriver {
         flags: u32,
     ) -> Result<DomainCheckpointRef> {
         check_flags(flags, 0, "qemuDomainCheckpointLookupByName")?;
-        self.0.find(dom)?;
+        self.0.guests.find(dom)?;
         let detail = format!("no domain checkpoint with matching name '{name}'");
         Err(Error::new(Code::NoDomainCheckpoint, Origin::Qemu, detail))
     }

@@ -60,7 +60,7 @@ fn moment(core: &Core, guest: &Guest) -> Moment {
     });
     if moment.document.is_none() {
         // A definition that cannot be read has no figures.
-        moment.document = core.stored(guest).ok().flatten();
+        moment.document = core.guests.stored(guest).ok().flatten();
     }
     moment
 }
@@ -100,7 +100,7 @@ pub(crate) fn all(
     let wanted = virt_guests::stats_filters(filters);
     let mut guests = match doms {
         [] => core.guests.all(),
-        some => some.iter().filter_map(|dom| core.find(dom).ok()).collect(),
+        some => some.iter().filter_map(|dom| core.guests.find(dom).ok()).collect(),
     };
     guests.retain(|guest| guest.read(|data| !data.gone && domain_matches(wanted, &data.facts())));
     bulk(core, call, &guests, kinds & ALL)

@@ -13,7 +13,7 @@ use virt_model::{NumberSet, Text, YesNo};
 use virt_types::{DomainGetVcpuPinInfo, DomainRef, DomainVcpus, VcpuInfo, api};
 
 use crate::agent;
-use crate::control::{edit, edit_live, impact, tell};
+use crate::control::{edit, edit_live, tell};
 use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
 use crate::guest::{Guest, invalid_operation};
 use crate::monitor::Command;
@@ -57,9 +57,9 @@ pub(crate) fn pinned(
     maplen: i32,
     flags: u32,
 ) -> Result<DomainGetVcpuPinInfo> {
-    let impact = guest.read(|data| impact(data, flags))?;
-    let stored = if impact.config { core.stored(guest)? } else { None };
-    let document = stored.map_or_else(|| core.current(guest), Ok)?;
+    let impact = guest.read(|data| core.guests.impact(data, flags))?;
+    let stored = if impact.config { core.guests.stored(guest)? } else { None };
+    let document = stored.map_or_else(|| core.guests.current(guest), Ok)?;
     let all: Vec<usize> = match &document.vcpu.cpuset {
         Some(set) => set.iter().collect(),
         None => virt_host::Topology::host().online.iter().map(|cpu| cpu.id).collect(),
@@ -106,9 +106,9 @@ pub(crate) fn set_count(
     count: u32,
     flags: u32,
 ) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
-    let impact = work.read(|data| impact(data, flags))?;
+    let impact = work.read(|data| core.guests.impact(data, flags))?;
     if flags & api::DOMAIN_VCPU_GUEST != 0 {
         drop(work);
         return agent::refuse(core, dom);
@@ -126,12 +126,12 @@ pub(crate) fn set_count(
         let detail = "requested vcpus is greater than max allowable vcpus for the";
         invalid_arg(format!("{detail} {kind} domain: {count} > {max}"))
     };
-    let stored = if impact.config { core.stored(&guest)? } else { None };
+    let stored = if impact.config { core.guests.stored(&guest)? } else { None };
     if let Some(max) = stored.map(|document| document.vcpu.count).filter(|max| count > *max) {
         return Err(over("persistent", max));
     }
     if impact.live {
-        let document = core.current(&guest)?;
+        let document = core.guests.current(&guest)?;
         if count > document.vcpu.count {
             return Err(over("live", document.vcpu.count));
         }
@@ -208,16 +208,16 @@ pub(crate) fn set_one(
     on: bool,
     flags: u32,
 ) -> Result<()> {
-    let guest = core.find(dom)?;
+    let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
-    let impact = work.read(|data| impact(data, flags))?;
+    let impact = work.read(|data| core.guests.impact(data, flags))?;
     let set = NumberSet::parse(list).filter(|set| !set.is_empty());
     let set = set.ok_or_else(|| invalid_arg(format!("Failed to parse bitmap '{list}'")))?;
     let ids: Vec<u32> = set.iter().filter_map(|id| u32::try_from(id).ok()).collect();
     let last = ids.last().copied().unwrap_or(0);
     let absent = |kind: &str| invalid_arg(format!("vcpu {last} is not present in {kind} config"));
     if impact.live {
-        let document = core.current(&guest)?;
+        let document = core.guests.current(&guest)?;
         if last >= document.vcpu.count {
             return Err(absent("live"));
         }
@@ -228,7 +228,7 @@ pub(crate) fn set_one(
         switch(&mut work, call, *id, on)?;
     }
     if impact.config {
-        let stored = core.stored(&guest)?;
+        let stored = core.guests.stored(&guest)?;
         if stored.is_some_and(|document| last >= document.vcpu.count) {
             return Err(absent("persistent"));
         }
@@ -318,7 +318,8 @@ pub(crate) fn add_at_start(work: &mut Work<'_>) -> Result<()> {
             live.vcpu_threads = threads;
             number(&mut Arc::make_mut(&mut live.document).vcpus);
         }
-    })
+    });
+    Ok(())
 }
 
 /// Adds or takes one virtual CPU of a running guest.
@@ -381,5 +382,6 @@ fn learn_threads(work: &mut Work<'_>, call: &Call<'_>) -> Result<()> {
         if let Some(live) = &mut data.live {
             live.vcpu_threads = threads;
         }
-    })
+    });
+    Ok(())
 }

@@ -41,7 +41,7 @@ const TESTS: &[Need] = &[
     Need { what: "7-Zip", is_there: || has("7zz"), package: "7zip" },
     Need { what: "libvmdk", is_there: || imports("pyvmdk"), package: "python3-libvmdk" },
     Need { what: "libvhdi", is_there: || imports("pyvhdi"), package: "python3-libvhdi" },
-    Need { what: "vmdkstream", is_there: || has("vmdkstream"), package: "python3-vmdkstream" },
+    Need { what: "vmdkstream", is_there: || imports("VMDKstream"), package: "python3-vmdkstream" },
     Need { what: "a C compiler", is_there: || has("gcc"), package: "gcc" },
     Need {
         what: "the C library's headers",

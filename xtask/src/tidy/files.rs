@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::source;
 use crate::workspace::{self, File};
 
-const FILE_LINES_MAX: usize = 800;
+const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// The places where `unsafe` may stand: the host's system calls, the hypercalls, the C interface.

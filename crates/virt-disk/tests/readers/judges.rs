@@ -47,6 +47,24 @@ pub(crate) fn seven_zip(path: &Path, kind: &str) -> Result<Vec<u8>, String> {
     Ok(content)
 }
 
+/// Debian's Python, where it has this module.
+fn python_with(module: &str, package: &str) -> Result<PathBuf, String> {
+    let python = debian_program("python3")?;
+    let probe = run(Command::new(&python).args(["-c", &format!("import {module}")]), LIMIT);
+    match probe.code {
+        Some(0) => Ok(python),
+        _ => Err(format!("{package} is not installed (cargo xtask setup)")),
+    }
+}
+
+/// A raw image as a compressed stream, by another writer than qemu.
+pub(crate) fn vmdkstream(raw: &Path, stream: &Path) -> Result<(), String> {
+    let python = python_with("VMDKstream", "python3-vmdkstream")?;
+    let outcome = run(Command::new(python).args(["-m", "VMDKstream"]).arg(raw).arg(stream), LIMIT);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    Ok(())
+}
+
 /// libvhdi or libvmdk through Debian's Python; `paths` are the images, oldest first.
 pub(crate) fn libyal(module: &str, paths: &[PathBuf]) -> Result<Vec<u8>, String> {
     const SCRIPT: &str = "
@@ -75,11 +93,7 @@ with open(out, 'wb') as file:
         file.write(part)
         at += len(part)
 ";
-    let python = debian_program("python3")?;
-    let probe = run(Command::new(&python).args(["-c", &format!("import {module}")]), LIMIT);
-    if probe.code != Some(0) {
-        return Err(format!("python3-lib{} is not installed (cargo xtask setup)", &module[2..]));
-    }
+    let python = python_with(module, &format!("python3-lib{}", &module[2..]))?;
     let out = paths[paths.len() - 1].with_extension("yal-raw");
     let outcome =
         run(Command::new(python).args(["-c", SCRIPT, module]).arg(&out).args(paths), LIMIT);

@@ -20,7 +20,7 @@ impl DomainStats for QemuDriver {
         flags: u32,
     ) -> Result<DomainControlInfo> {
         check_flags(flags, 0, "qemuDomainGetControlInfo")?;
-        let guest = self.core().find(dom)?;
+        let guest = self.core().guests.find(dom)?;
         guest.read(|data| data.running().map(drop))?;
         // 0 is "ok", 2 is "occupied": somebody waits for the guest.
         let state = if guest.cell.busy_with().is_some() { 2 } else { 0 };

@@ -5,14 +5,14 @@ use virt_error::Result;
 use virt_types::{DomainGetVcpuPinInfo, DomainRef, DomainVcpus, api};
 
 use super::{AFFECT, check_flags};
-use crate::control::{self, impact};
+use crate::control;
 use crate::guest::Data;
 use crate::{QemuDriver, agent, vcpus};
 
 impl DomainTuning for QemuDriver {
     fn get_max_memory(&self, _: &Call<'_>, dom: &DomainRef) -> Result<u64> {
         let core = self.core();
-        Ok(core.current(&*core.find(dom)?)?.memory.kib)
+        Ok(core.guests.current(&*core.guests.find(dom)?)?.memory.kib)
     }
 
     fn set_max_memory(&self, call: &Call<'_>, dom: &DomainRef, memory: u64) -> Result<()> {
@@ -70,10 +70,10 @@ impl DomainTuning for QemuDriver {
             return agent::refuse(self.core(), dom);
         }
         let core = self.core();
-        let guest = core.find(dom)?;
-        let impact = guest.read(|data| impact(data, flags))?;
-        let stored = if impact.config { core.stored(&guest)? } else { None };
-        let vcpu = stored.map_or_else(|| core.current(&guest), Ok)?.vcpu.clone();
+        let guest = core.guests.find(dom)?;
+        let impact = guest.read(|data| core.guests.impact(data, flags))?;
+        let stored = if impact.config { core.guests.stored(&guest)? } else { None };
+        let vcpu = stored.map_or_else(|| core.guests.current(&guest), Ok)?.vcpu.clone();
         let maximum = flags & api::DOMAIN_VCPU_MAXIMUM != 0;
         let count = if maximum { vcpu.count } else { vcpu.current.unwrap_or(vcpu.count) };
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
@@ -86,7 +86,7 @@ impl DomainTuning for QemuDriver {
         maxinfo: i32,
         maplen: i32,
     ) -> Result<DomainVcpus> {
-        vcpus::running(&*self.core().find(dom)?, maxinfo, maplen)
+        vcpus::running(&*self.core().guests.find(dom)?, maxinfo, maplen)
     }
 
     fn get_vcpu_pin_info(
@@ -98,6 +98,6 @@ impl DomainTuning for QemuDriver {
         flags: u32,
     ) -> Result<DomainGetVcpuPinInfo> {
         check_flags(flags, AFFECT, "qemuDomainGetVcpuPinInfo")?;
-        vcpus::pinned(self.core(), &*self.core().find(dom)?, ncpumaps, maplen, flags)
+        vcpus::pinned(self.core(), &*self.core().guests.find(dom)?, ncpumaps, maplen, flags)
     }
 }

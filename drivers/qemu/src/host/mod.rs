@@ -12,7 +12,7 @@ use virt_guests::node;
 use virt_types::{NodeCpuStat, NodeGetCpuMap, NodeGetSecurityModel, NodeInfo, NodeMemoryStat, api};
 
 use crate::capabilities::Capabilities;
-use crate::rules::{Lookup, default_emulator};
+use crate::rules::default_emulator;
 use crate::{QemuDriver, cpu};
 
 fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {

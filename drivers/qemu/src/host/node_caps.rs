@@ -6,7 +6,6 @@ use virt_xml::Writer;
 use super::installed;
 use crate::capabilities::Capabilities;
 use crate::core::Core;
-use crate::rules::Lookup;
 use crate::security::{Identity, MODEL};
 
 /// Prints the document.

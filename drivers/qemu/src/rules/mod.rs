@@ -7,6 +7,7 @@ mod pci;
 mod usb;
 mod validate;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,7 +80,7 @@ pub(crate) trait Lookup {
 }
 
 /// The rules, with what they need to know of the host.
-pub(crate) struct QemuRules<'a>(pub(crate) &'a dyn Lookup);
+pub(crate) struct QemuRules<L>(pub(crate) L);
 
 /// The emulator for an architecture, where distributions put it.
 pub(crate) fn default_emulator(arch: &str) -> PathBuf {
@@ -91,13 +92,13 @@ fn unsupported<T>(detail: impl Into<String>) -> Result<T> {
     Err(Error::new(Code::ConfigUnsupported, Origin::None, detail))
 }
 
-impl QemuRules<'_> {
+impl<L: Deref<Target: Lookup>> QemuRules<L> {
     fn of(&self, domain: &Domain) -> Result<Arc<Capabilities>> {
         self.0.capabilities(Path::new(domain.devices.emulator.as_deref().unwrap_or_default()))
     }
 }
 
-impl DomainRules for QemuRules<'_> {
+impl<L: Deref<Target: Lookup>> DomainRules for QemuRules<L> {
     fn guest(&self, domain: &mut Domain) -> Result<()> {
         let kind = &mut domain.os.kind;
         let arch = kind.arch.get_or_insert_with(virt_host::architecture).clone();
