@@ -113,19 +113,28 @@ fn start(args: &Args) -> Result<(), String> {
     if args.daemon {
         daemonize::detach()?;
     }
-    let (doors, made) = doors(args, &settings)?;
-    let result = serve(args, settings, doors);
-    made.iter().for_each(|path| drop(std::fs::remove_file(path)));
-    drop(held);
-    result
-}
-
-fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|error| format!("cannot start the I/O loop: {error}"))?;
+    // Order: signals are ours before anybody can knock; what is made here is then taken away.
+    let signals =
+        server::Signals::take(&runtime).map_err(|error| format!("cannot take signals: {error}"))?;
+    let (doors, made) = doors(args, &settings)?;
+    let result = serve(args, settings, &runtime, signals, doors);
+    made.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    drop(held);
+    result
+}
+
+fn serve(
+    args: &Args,
+    settings: Settings,
+    runtime: &tokio::runtime::Runtime,
+    signals: server::Signals,
+    doors: Vec<Door>,
+) -> Result<(), String> {
     let tls = match args.listen && settings.entries.listen_tls {
         true => Some(settings.entries.server_tls().map_err(|error| error.to_string())?),
         false => None,
@@ -142,7 +151,7 @@ fn serve(args: &Args, settings: Settings, doors: Vec<Door>) -> Result<(), String
         }
     };
     let idle_max = args.timeout_s.map(Duration::from_secs);
-    let result = server::run(&runtime, &server, doors, idle_max, ready)
+    let result = server::run(runtime, &server, signals, doors, idle_max, ready)
         .map_err(|error| format!("the I/O loop failed: {error}"));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     result

@@ -41,19 +41,35 @@ pub(crate) enum Socket {
     Tcp(std::net::TcpListener),
 }
 
+/// The signals that end the daemon, and the one that has it read its settings again.
+pub(crate) struct Signals {
+    ends: [Signal; 2],
+    reload: Signal,
+}
+
+impl Signals {
+    /// Takes them over from the system, which would just kill the daemon.
+    pub(crate) fn take(runtime: &tokio::runtime::Runtime) -> io::Result<Self> {
+        let _entered = runtime.enter();
+        Ok(Self {
+            ends: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Serves until a signal says to end, or nobody came for `idle_max`.
 pub(crate) fn run(
     runtime: &tokio::runtime::Runtime,
     server: &Arc<Server>,
+    signals: Signals,
     doors: Vec<Door>,
     idle_max: Option<Duration>,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let local = LocalSet::new();
     let result = local.block_on(runtime, async {
-        // Order: signals are ours before anyone is told that we run.
-        let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-        let mut reload = signal(SignalKind::hangup())?;
+        let Signals { mut ends, mut reload } = signals;
         for door in doors {
             let entrance = Entrance::open(door)?;
             tokio::task::spawn_local(accept(Arc::clone(server), entrance));
