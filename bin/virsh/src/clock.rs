@@ -60,11 +60,6 @@ fn local(seconds: i64) -> jiff::Zoned {
     moment.to_zoned(jiff::tz::TimeZone::system())
 }
 
-/// The stamp of a line in the log file.
-pub(crate) fn log_stamp() -> String {
-    local(now_seconds()).strftime("%Y.%m.%d %H:%M:%S").to_string()
-}
-
 /// The stamp in the name of a file.
 pub(crate) fn file_stamp() -> String {
     local(now_seconds()).strftime("%Y-%m-%d-%H:%M:%S").to_string()

@@ -1,13 +1,12 @@
 //! The options before the command.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
-
-use virt_cli::{Format, GlobalOption, GlobalTyped, Takes, options_overview, scan_globals};
+use virt_cli::{
+    Format, GlobalOption, GlobalTyped, Takes, complain, options_overview, scan_globals,
+};
 
 use crate::commands::host::VERSION;
 use crate::escape::Escape;
-use crate::shell::{LEVEL_DEBUG, LEVEL_ERROR, Settings, complain};
+use crate::shell::Settings;
 use crate::table::TABLE;
 
 const fn option(letter: char, short: bool, long: &'static str, takes: Takes) -> GlobalOption {
@@ -74,7 +73,7 @@ fn from_environment() -> Settings {
         ..Settings::default()
     };
     if let Some(level) = named("VIRSH_DEBUG").and_then(|text| text.parse().ok()) {
-        settings.debug = level;
+        settings.session.debug = level;
     }
     settings
 }
@@ -89,19 +88,9 @@ fn obey(settings: &mut Settings, typed: &GlobalTyped) -> Result<Next, String> {
     match typed.option {
         'c' => {
             settings.uri = (!value.is_empty()).then(|| value.to_owned());
-            settings.uri_given = true;
+            settings.session.connects_first = true;
         }
-        'd' => {
-            let level: i32 = value
-                .parse()
-                .map_err(|_| format!("option {} takes a numeric argument", typed.spelling))?;
-            if (LEVEL_DEBUG..=LEVEL_ERROR).contains(&level) {
-                settings.debug = level;
-            } else {
-                let why = format_args!("error: ignoring debug level {level} out of range [0-4]");
-                complain(why);
-            }
-        }
+        'd' => settings.session.set_debug(typed)?,
         'e' => {
             settings.escape = Escape::parse(value)
                 .ok_or_else(|| format!("Invalid string '{value}' for escape sequence"))?;
@@ -112,15 +101,11 @@ fn obey(settings: &mut Settings, typed: &GlobalTyped) -> Result<Next, String> {
         }
         'k' => settings.keepalive.0 = Some(count(typed, value)?),
         'K' => settings.keepalive.1 = Some(count(typed, value)?),
-        'l' => {
-            let log = OpenOptions::new().append(true).create(true).mode(0o600).open(value);
-            let log = log.map_err(|_| "failed to open the log file. check the log file path")?;
-            settings.log = Some(log);
-        }
+        'l' => settings.session.set_log(value)?,
         OUTPUT => settings.output = Some(Format::parse(value)?),
-        'q' => settings.quiet = true,
+        'q' => settings.session.quiet = true,
         'r' => settings.read_only = true,
-        't' => settings.timing = true,
+        't' => settings.session.timing = true,
         'V' => {
             print_long_version();
             return Ok(Next::Stop);

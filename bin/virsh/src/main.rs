@@ -34,6 +34,8 @@ mod xpath;
 
 use std::process::ExitCode;
 
+use virt_cli::Shell as _;
+
 use globals::Start;
 use shell::Shell;
 
@@ -46,19 +48,11 @@ fn main() -> ExitCode {
     };
     let mut shell = Shell::new(settings);
     if rest.is_empty() {
-        return exit_code(interactive::run(shell));
+        return exit_code(virt_cli::converse(shell));
     }
-    exit_code(run_once(&mut shell, &rest))
+    exit_code(shell.run_once(&rest))
 }
 
 fn exit_code(succeeded: bool) -> ExitCode {
     if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn run_once(shell: &mut Shell, words: &[String]) -> bool {
-    match words {
-        [line] if line.is_empty() => false,
-        [line] => shell.run_line(line),
-        words => shell.run_words(words),
-    }
 }

@@ -1,6 +1,5 @@
 //! Which drivers this shell opens itself, and which it leaves to a daemon.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use virt_driver::{Connection, Registry};
@@ -18,7 +17,7 @@ pub(crate) fn open(
     read_only: bool,
     keepalive: (Option<i32>, Option<i32>),
 ) -> Result<Connection> {
-    let conf = ClientConf::load(&conf_path())?;
+    let conf = ClientConf::load(&ClientConf::usual_path("libvirt.conf"))?;
     let uri = match uri {
         Some(uri) => Some(conf.resolve(uri)),
         None => conf.uri_default.as_deref(),
@@ -41,15 +40,3 @@ pub(crate) fn open(
 /// Compat: what a daemon's clients see of this shell unless other numbers are asked for.
 const KEEPALIVE_INTERVAL_S: u32 = 5;
 const KEEPALIVE_COUNT: u32 = 6;
-
-/// Where clients are configured: the whole host for its administrator, else the person's own.
-fn conf_path() -> PathBuf {
-    const FILE: &str = "libvirt/libvirt.conf";
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/etc").join(FILE);
-    }
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let own = folder("XDG_CONFIG_HOME").map(PathBuf::from);
-    let own = own.or_else(|| folder("HOME").map(|home| PathBuf::from(home).join(".config")));
-    own.unwrap_or_default().join(FILE)
-}

@@ -3,12 +3,14 @@
 //! A command says its facts once, through [`Shell::field`], [`Shell::answer`] or a list; whether they
 //! become lines or records is decided here. What facts a command has is described in `facts.tbl`.
 
-use virt_cli::{Cell, Column, Facts, Format, Listing, Parsed, render, render_next, unsupported};
+use virt_cli::{
+    Cell, Column, Facts, Format, Listing, Parsed, charset, render, render_next, unsupported,
+};
 use virt_json::Value;
 use virt_types::{TypedParam, TypedValue};
 
 use crate::failure::Failure;
-use crate::shell::{Run, Shell, charset};
+use crate::shell::{Run, Shell};
 
 /// What commands print, in lines of our own.
 pub(crate) const FACTS: &str = include_str!("facts.tbl");
@@ -107,7 +109,7 @@ impl Shell {
         match &mut self.report {
             Some(report) => report.found = Some(listing.records()),
             None => {
-                let text = listing.grid(charset()).text(!self.settings.quiet);
+                let text = listing.grid(charset()).text(!self.settings.session.quiet);
                 self.print(format_args!("{text}"));
             }
         }

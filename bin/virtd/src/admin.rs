@@ -5,9 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use virt_error::{Code, Error, Origin, Result};
-use virt_types::{ClientRef, ServerRef, TypedParam, TypedValue};
+use virt_types::{
+    ClientRef, ConnectGetLoggingFilters, ConnectGetLoggingOutputs, ServerRef, TypedParam,
+    TypedValue,
+};
 use virt_wire::{Codec, Reader, Writer, XdrError, admin, limits};
 
 use crate::calls::Server;
@@ -16,9 +20,10 @@ use crate::crowd::Crowd;
 use crate::entry::Way;
 use crate::session::{LIB_VERSION, read};
 
-/// Compat: the daemon's two servers, by libvirt's names.
-const MAIN: &str = "libvirtd";
+/// Compat: the daemon has two servers, its own and this one.
 const ADMIN: &str = "admin";
+/// `VIR_DAEMON_SHUTDOWN_PRESERVE`: guests outlive the daemon anyway.
+const SHUTDOWN_PRESERVE: u32 = 1;
 
 /// Serves one call.
 pub(crate) fn serve(
@@ -44,7 +49,9 @@ pub(crate) fn serve(
         }
         admin::CONNECT_LIST_SERVERS => {
             let args: admin::ConnectListServersArgs = decode(r)?;
-            let servers = [MAIN, ADMIN].map(named);
+            let mut servers = [ADMIN, &server.settings.daemon].map(named);
+            // Compat: by name.
+            servers.sort_by(|one, other| one.name.cmp(&other.name));
             list(reply, &servers, args.need_results != 0, limits::SERVER_LIST_MAX)
         }
         admin::CONNECT_LOOKUP_SERVER => {
@@ -54,8 +61,8 @@ pub(crate) fn serve(
         }
         admin::SERVER_GET_THREADPOOL_PARAMETERS => {
             let args: admin::ServerGetThreadpoolParametersArgs = decode(r)?;
-            crowd(server, &args.srv.name)?;
-            params(reply, &threads(server), limits::SERVER_THREADPOOL_PARAMETERS_MAX)
+            let threads = threads(server, &args.srv.name)?;
+            params(reply, &threads, limits::SERVER_THREADPOOL_PARAMETERS_MAX)
         }
         admin::SERVER_LIST_CLIENTS => {
             let args: admin::ServerListClientsArgs = decode(r)?;
@@ -79,8 +86,29 @@ pub(crate) fn serve(
             let crowd = crowd(server, &args.srv.name)?;
             params(reply, &crowd_params(crowd), limits::SERVER_CLIENT_LIMITS_MAX)
         }
+        admin::CONNECT_GET_LOGGING_FILTERS | admin::CONNECT_GET_LOGGING_OUTPUTS => {
+            logging(number, r, reply)
+        }
         _ => change(server, number, r),
     }
+}
+
+/// What is logged, and where.
+fn logging(number: u32, r: &mut Reader<'_>, reply: &mut Writer) -> Result<()> {
+    let length = |all: &[String]| u32::try_from(all.len()).unwrap_or(u32::MAX);
+    // The arguments of both are flags alone.
+    let args: admin::ConnectGetLoggingFiltersArgs = decode(r)?;
+    if number == admin::CONNECT_GET_LOGGING_OUTPUTS {
+        no_flags(args.flags, "adminConnectGetLoggingOutputs")?;
+        let all = virt_log::outputs();
+        let (outputs, noutputs) = (all.join(" "), length(&all));
+        return put(ConnectGetLoggingOutputs { outputs, noutputs }.encode(reply));
+    }
+    no_flags(args.flags, "adminConnectGetLoggingFilters")?;
+    let all = virt_log::filters();
+    // Compat: a blank stands behind each.
+    let filters = Some(all.iter().map(|filter| format!("{filter} ")).collect());
+    put(ConnectGetLoggingFilters { filters, nfilters: length(&all) }.encode(reply))
 }
 
 /// Serves one call that changes something.
@@ -91,6 +119,7 @@ fn change(server: &Server, number: u32, r: &mut Reader<'_>) -> Result<()> {
             find(server, &args.clnt.srv.name, args.clnt.id)?.close();
             Ok(())
         }
+        admin::SERVER_SET_THREADPOOL_PARAMETERS => set_threads(server, &decode(r)?),
         admin::SERVER_SET_CLIENT_LIMITS => set_limits(server, &decode(r)?),
         admin::SERVER_UPDATE_TLS_FILES => {
             let args: admin::ServerUpdateTlsFilesArgs = decode(r)?;
@@ -105,13 +134,23 @@ fn change(server: &Server, number: u32, r: &mut Reader<'_>) -> Result<()> {
         }
         admin::CONNECT_SET_LOGGING_OUTPUTS => {
             let args: admin::ConnectSetLoggingOutputsArgs = decode(r)?;
-            let outputs = virt_log::parse_outputs(&args.outputs.unwrap_or_default());
+            let asked = args.outputs.filter(|outputs| !outputs.trim().is_empty());
+            let outputs = asked.as_ref().unwrap_or(&server.settings.log_outputs_usual);
+            let outputs = virt_log::parse_outputs(outputs);
             virt_log::set_outputs(outputs.map_err(|error| invalid(error.to_string()))?);
+            Ok(())
+        }
+        admin::CONNECT_SET_DAEMON_TIMEOUT => {
+            let args: admin::ConnectSetDaemonTimeoutArgs = decode(r)?;
+            no_flags(args.flags, "adminConnectSetDaemonTimeout")?;
+            let seconds = Some(args.timeout).filter(|&seconds| seconds > 0);
+            *lock(&server.idle_max) = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            server.crowd.changed.notify_waiters();
             Ok(())
         }
         admin::CONNECT_DAEMON_SHUTDOWN => {
             let args: admin::ConnectDaemonShutdownArgs = decode(r)?;
-            no_flags(args.flags, "adminConnectDaemonShutdown")?;
+            no_flags(args.flags & !SHUTDOWN_PRESERVE, "adminConnectDaemonShutdown")?;
             server.ending.notify_one();
             Ok(())
         }
@@ -144,8 +183,8 @@ fn named(name: &str) -> ServerRef {
 
 fn crowd<'a>(server: &'a Server, name: &str) -> Result<&'a Arc<Crowd>> {
     match name {
-        MAIN => Ok(&server.crowd),
         ADMIN => Ok(&server.admin_crowd),
+        name if name == server.settings.daemon => Ok(&server.crowd),
         other => {
             let detail = format!("No server named '{other}'");
             Err(Error::new(Code::NoServer, Origin::Admin, detail))
@@ -188,16 +227,49 @@ fn words(field: &str, value: impl Into<String>) -> TypedParam {
     param(field, TypedValue::String(value.into()))
 }
 
-fn threads(server: &Server) -> [TypedParam; 6] {
-    let (settings, load) = (&server.settings, server.pool.load());
-    [
-        count("minWorkers", settings.workers_min),
-        count("maxWorkers", settings.workers_max),
+fn threads(server: &Server, name: &str) -> Result<[TypedParam; 6]> {
+    crowd(server, name)?;
+    // Who administers is answered on the loop, so that no worker need be free for it.
+    let (limits, load) = match name {
+        ADMIN => Default::default(),
+        _ => (server.pool.limits(), server.pool.load()),
+    };
+    Ok([
+        count("minWorkers", limits.normal_min),
+        count("maxWorkers", limits.normal_max),
         count("nWorkers", load.workers),
         count("freeWorkers", load.idle),
-        count("prioWorkers", settings.workers_priority),
+        count("prioWorkers", limits.priority_max),
         count("jobQueueDepth", load.queued),
-    ]
+    ])
+}
+
+fn set_threads(server: &Server, args: &admin::ServerSetThreadpoolParametersArgs) -> Result<()> {
+    crowd(server, &args.srv.name)?;
+    no_flags(args.flags, "adminServerSetThreadPoolParameters")?;
+    if args.srv.name.as_str() == ADMIN {
+        let detail = "the server 'admin' has no workers: it is answered before them";
+        return Err(Error::new(Code::ArgumentUnsupported, Origin::Admin, detail));
+    }
+    let mut limits = server.pool.limits();
+    for param in &args.params {
+        match (param.field.as_str(), &param.value) {
+            ("minWorkers", TypedValue::Uint(number)) => limits.normal_min = *number as usize,
+            ("maxWorkers", TypedValue::Uint(number)) => limits.normal_max = *number as usize,
+            ("prioWorkers", TypedValue::Uint(number)) => limits.priority_max = *number as usize,
+            (other, _) => return Err(invalid(format!("parameter '{other}' not supported"))),
+        }
+    }
+    if limits.normal_max == 0 {
+        return Err(invalid(
+            "maxWorkers must not be switched from zero to non-zero and vice versa",
+        ));
+    }
+    if limits.normal_min > limits.normal_max {
+        return Err(invalid("minWorkers cannot be larger than maxWorkers"));
+    }
+    server.pool.set_limits(limits);
+    Ok(())
 }
 
 fn crowd_params(crowd: &Crowd) -> [TypedParam; 4] {

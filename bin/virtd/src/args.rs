@@ -12,6 +12,8 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) base_dir: Option<PathBuf>,
+    /// The daemon whose sockets and files these are, where it is not `libvirtd`.
+    pub(crate) serve_as: Option<String>,
 }
 
 /// What the command line comes to.
@@ -69,6 +71,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, Str
                     break;
                 }
                 "sasl-password" => return Ok(Asked::SaslPassword(value()?)),
+                "serve-as" => {
+                    asked.serve_as = Some(daemon_name(value()?)?);
+                    break;
+                }
                 "base-dir" => {
                     asked.base_dir = Some(value()?.into());
                     break;
@@ -85,6 +91,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, Str
         }
     }
     Ok(Asked::Run(asked))
+}
+
+/// The name of one of libvirt's daemons: the one for everything, or one for each driver.
+fn daemon_name(name: String) -> Result<String, String> {
+    let modular = name.strip_prefix("virt").and_then(|rest| rest.strip_suffix('d'));
+    let good = modular.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_lowercase()));
+    if name == "libvirtd" || good { Ok(name) } else { Err(format!("no daemon is called '{name}'")) }
 }
 
 enum Piece<'a> {
@@ -124,6 +137,7 @@ Options:
   -V | --version         Display version information
   -p | --pid-file <file> Change name of PID file
        --base-dir <dir>  Keep configuration, state, sockets, logs and cache under one directory
+       --serve-as <name> Have the sockets and files of that daemon, as virtqemud
        --sasl-password <user>  Read a password, print its line for the file of SASL users
 "
     )
@@ -145,12 +159,13 @@ mod tests {
             timeout_s: Some(30),
             config: Some("/x".into()),
             base_dir: Some("/b".into()),
+            serve_as: Some("virtqemud".into()),
             ..Args::default()
         };
         for line in [
-            "-dvt30 -f /x --base-dir /b",
-            "--daemon --verbose --timeout=30 --config=/x --base-dir=/b",
-            "-d -v -t 30 -f/x --base-dir /b",
+            "-dvt30 -f /x --base-dir /b --serve-as virtqemud",
+            "--daemon --verbose --timeout=30 --config=/x --base-dir=/b --serve-as=virtqemud",
+            "-d -v -t 30 -f/x --base-dir /b --serve-as virtqemud",
         ] {
             assert_eq!(parsed(line), Ok(Asked::Run(expected.clone())), "{line}");
         }
@@ -166,6 +181,7 @@ mod tests {
             ("extra", "unexpected, non-option, command line arguments"),
             ("-t", "option '-t' requires an argument"),
             ("-t x", "Invalid value for timeout"),
+            ("--serve-as ../x", "no daemon is called '../x'"),
             ("--daemon=1", "option '--daemon' doesn't allow an argument"),
         ] {
             assert_eq!(parsed(line), Err(message.to_owned()), "{line}");

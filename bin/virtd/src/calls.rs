@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use virt_driver::{CallContext, Stream};
 use virt_error::{Code, Error, Origin, Result};
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     /// Where clients come by TLS; can be read anew while we run.
     pub(crate) tls: Mutex<Option<ServerTls>>,
     pub(crate) passwords: Passwords,
+    /// How long the daemon stays when nobody is there; for ever where it is none.
+    pub(crate) idle_max: Mutex<Option<Duration>>,
     pub(crate) pool: Pool,
     /// The loop, for pumps that workers start.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -56,6 +59,7 @@ impl Server {
             crowd: Crowd::new(settings.clients_max, settings.clients_anonymous_max),
             admin_crowd: Crowd::new(settings.admin_clients_max, 0),
             tls: Mutex::new(tls),
+            idle_max: Mutex::new(settings.idle_max),
             passwords: Passwords::at(&settings.password_file()),
             settings,
             pool: Pool::new(limits),

@@ -29,10 +29,9 @@ mod streams;
 
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use virt_transport::sasl::Secret;
 use virt_transport::{Listen, tcp};
@@ -135,7 +134,7 @@ fn serve(
     signals: server::Signals,
     doors: Vec<Door>,
 ) -> Result<(), String> {
-    let tls = match args.listen && settings.entries.listen_tls {
+    let tls = match doors.iter().any(|door| door.way == Way::Tls) {
         true => Some(settings.entries.server_tls().map_err(|error| error.to_string())?),
         false => None,
     };
@@ -150,8 +149,7 @@ fn serve(
             virt_log::warning!("daemon", "cannot notify the service manager: {error}");
         }
     };
-    let idle_max = args.timeout_s.map(Duration::from_secs);
-    let result = server::run(runtime, &server, signals, doors, idle_max, ready)
+    let result = server::run(runtime, &server, signals, doors, ready)
         .map_err(|error| format!("the I/O loop failed: {error}"));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     result
@@ -190,26 +188,20 @@ fn configure_log(
     if !env.outputs {
         match &settings.log_outputs {
             Some(outputs) => virt_log::set_outputs(virt_log::parse_outputs(outputs)?),
-            None if args.daemon => virt_log::set_outputs(daemon_outputs(&settings.dirs.log)?),
-            None => {}
+            None => virt_log::set_outputs(virt_log::parse_outputs(&settings.log_outputs_usual)?),
         }
     }
     Ok(())
 }
 
-fn daemon_outputs(log_dir: &Path) -> Result<Vec<virt_log::Output>, virt_log::SettingError> {
-    if Path::new("/run/systemd/journal/socket").exists() {
-        return virt_log::parse_outputs("1:journald");
-    }
-    virt_log::parse_outputs(&format!("1:file:{}", log_dir.join("virtd.log").display()))
-}
-
-/// Compat: the file is libvirtd's, so that the two never serve the same folders at once.
+/// Compat: the file is that daemon's of libvirt, so that the two never serve the same folders at once.
 fn pid_file(args: &Args, settings: &Settings) -> PathBuf {
     match &args.pid_file {
         Some(path) => path.clone(),
-        None if settings.system && args.base_dir.is_none() => "/run/libvirtd.pid".into(),
-        None => settings.dirs.run.join("libvirtd.pid"),
+        None if settings.system && args.base_dir.is_none() => {
+            format!("/run/{}.pid", settings.daemon).into()
+        }
+        None => settings.dirs.run.join(format!("{}.pid", settings.daemon)),
     }
 }
 

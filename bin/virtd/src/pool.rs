@@ -27,7 +27,7 @@ pub(crate) enum Lane {
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// How many workers there may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
     pub(crate) normal_min: usize,
     pub(crate) normal_max: usize,
@@ -35,6 +35,7 @@ pub(crate) struct Limits {
 }
 
 /// What the workers are at.
+#[derive(Default)]
 pub(crate) struct Load {
     pub(crate) workers: usize,
     pub(crate) idle: usize,
@@ -46,15 +47,14 @@ pub(crate) struct Load {
 pub(crate) struct Pool(Arc<Shared>);
 
 struct Shared {
-    limits: Limits,
     state: Mutex<State>,
     /// For normal and for priority workers.
     work: [Condvar; 2],
     ended: Condvar,
 }
 
-#[derive(Default)]
 struct State {
+    limits: Limits,
     /// Of normal and of priority jobs.
     queues: [VecDeque<Job>; 2],
     /// Of normal and of priority workers.
@@ -62,6 +62,25 @@ struct State {
     workers: Vec<Worker>,
     worker_last: u64,
     closing: bool,
+}
+
+impl State {
+    fn of(&self, lane: Lane) -> impl Iterator<Item = &Worker> {
+        self.workers.iter().filter(move |worker| worker.lane == lane)
+    }
+
+    /// Workers of a lane that are not stuck.
+    fn active(&self, lane: Lane) -> usize {
+        let now = Instant::now();
+        self.of(lane).filter(|worker| !worker.stuck(now)).count()
+    }
+
+    fn max(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Normal => self.limits.normal_max,
+            Lane::Priority => self.limits.priority_max,
+        }
+    }
 }
 
 struct Worker {
@@ -88,8 +107,15 @@ thread_local! {
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
         let work = [Condvar::new(), Condvar::new()];
-        let state = Mutex::new(State::default());
-        Self(Arc::new(Shared { limits, state, work, ended: Condvar::new() }))
+        let state = Mutex::new(State {
+            limits,
+            queues: Default::default(),
+            idle: [0; 2],
+            workers: Vec::new(),
+            worker_last: 0,
+            closing: false,
+        });
+        Self(Arc::new(Shared { state, work, ended: Condvar::new() }))
     }
 
     /// Queues a job. False when no worker is there for it yet: then [`Pool::relieve`] is to be
@@ -108,12 +134,30 @@ impl Pool {
         self.0.staff(self.0.lock())
     }
 
-    /// How many workers there are, how many have nothing to do, and what waits for them.
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.lock().limits
+    }
+
+    /// Sets how many workers there may be. Those that are too many end as soon as they are idle;
+    /// those that are to be kept are made at once.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let mut state = self.0.lock();
+        state.limits = limits;
+        while !state.closing && state.of(Lane::Normal).count() < limits.normal_min {
+            if !self.0.spawn(&mut state, Lane::Normal) {
+                break;
+            }
+        }
+        self.0.work.iter().for_each(Condvar::notify_all);
+        self.0.staff(state);
+    }
+
+    /// How many normal workers there are, how many have nothing to do, and what waits for them.
     pub(crate) fn load(&self) -> Load {
         let state = self.0.lock();
         Load {
-            workers: state.workers.len(),
-            idle: state.idle.iter().sum(),
+            workers: state.of(Lane::Normal).count(),
+            idle: state.idle[Lane::Normal as usize],
             queued: state.queues.iter().map(VecDeque::len).sum(),
         }
     }
@@ -186,14 +230,10 @@ impl Shared {
         if state.workers.len() >= THREADS_MAX {
             return None;
         }
-        let now = Instant::now();
-        let active = |lane| {
-            let of_lane = state.workers.iter().filter(|worker| worker.lane == lane);
-            of_lane.filter(|worker| !worker.stuck(now)).count()
-        };
-        if active(Lane::Normal) < self.limits.normal_max {
+        let room = |lane| state.active(lane) < state.max(lane);
+        if room(Lane::Normal) {
             Some(Lane::Normal)
-        } else if for_priority && active(Lane::Priority) < self.limits.priority_max {
+        } else if for_priority && room(Lane::Priority) {
             Some(Lane::Priority)
         } else {
             None
@@ -229,11 +269,12 @@ impl Shared {
                     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                     state = self.lock();
                     mark(&mut state, id, None);
-                    if self.surplus(&state, lane) {
+                    if state.active(lane) > state.max(lane) {
                         break;
                     }
                 }
-                None if state.closing => break,
+                // One that was stuck came back, or fewer are wanted now.
+                None if state.closing || state.active(lane) > state.max(lane) => break,
                 None => {
                     state.idle[lane as usize] += 1;
                     let waited = self.work[lane as usize].wait_timeout(state, IDLE_MAX);
@@ -260,21 +301,9 @@ impl Shared {
         }
     }
 
-    /// Whether there are more workers than configured: one that was stuck came back.
-    fn surplus(&self, state: &State, lane: Lane) -> bool {
-        let max = match lane {
-            Lane::Normal => self.limits.normal_max,
-            Lane::Priority => self.limits.priority_max,
-        };
-        let now = Instant::now();
-        let of_lane = state.workers.iter().filter(|worker| worker.lane == lane);
-        of_lane.filter(|worker| !worker.stuck(now)).count() > max
-    }
-
     fn idle_surplus(&self, state: &State, lane: Lane) -> bool {
         let queued = state.queues.iter().any(|queue| !queue.is_empty());
-        let of_lane = state.workers.iter().filter(|worker| worker.lane == lane).count();
-        !queued && (lane == Lane::Priority || of_lane > self.limits.normal_min)
+        !queued && (lane == Lane::Priority || state.of(lane).count() > state.limits.normal_min)
     }
 }
 
@@ -339,6 +368,21 @@ mod tests {
             pool.relieve();
         }
         drop(release);
+        pool.close(PATIENCE);
+    }
+
+    #[test]
+    fn limits_hold_from_when_they_are_set() {
+        let pool = pool(8, 1);
+        let workers = || pool.load().workers;
+        pool.set_limits(Limits { normal_min: 6, normal_max: 8, priority_max: 1 });
+        assert_eq!(workers(), 6);
+        pool.set_limits(Limits { normal_min: 1, normal_max: 2, priority_max: 1 });
+        let until = Instant::now() + PATIENCE;
+        while workers() > 2 && Instant::now() < until {
+            std::thread::sleep(STUCK_AFTER / 5);
+        }
+        assert_eq!(workers(), 2);
         pool.close(PATIENCE);
     }
 

@@ -58,13 +58,12 @@ impl Signals {
     }
 }
 
-/// Serves until a signal says to end, or nobody came for `idle_max`.
+/// Serves until a signal says to end, or nobody came for so long as is allowed.
 pub(crate) fn run(
     runtime: &tokio::runtime::Runtime,
     server: &Arc<Server>,
     signals: Signals,
     doors: Vec<Door>,
-    idle_max: Option<Duration>,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let local = LocalSet::new();
@@ -76,7 +75,7 @@ pub(crate) fn run(
         }
         tokio::task::spawn_local(relieve(Arc::clone(server)));
         ready();
-        let mut left_alone = pin!(left_alone(server, idle_max));
+        let mut left_alone = pin!(left_alone(server));
         let mut told = pin!(server.ending.notified());
         poll_fn(|cx| {
             while poll_signal(&mut reload, cx) {
@@ -238,24 +237,27 @@ pub(crate) async fn relieve(server: Arc<Server>) {
     }
 }
 
-/// Ends when nobody was there for so long and nothing needs the daemon.
-async fn left_alone(server: &Server, idle_max: Option<Duration>) {
-    let crowd = &server.crowd;
-    let Some(idle_max) = idle_max else { return std::future::pending().await };
+/// Ends when nobody was there for so long and nothing needs the daemon. Who administers it counts.
+async fn left_alone(server: &Server) {
+    let crowds = [&server.crowd, &server.admin_crowd];
+    let is_alone = || crowds.iter().all(|crowd| crowd.count() == 0);
     loop {
-        while crowd.count() > 0 {
-            crowd.changed.notified().await;
-        }
-        let mut alone = pin!(sleep(idle_max));
-        let mut changed = pin!(crowd.changed.notified());
+        let mut changed = crowds.map(|crowd| Box::pin(crowd.changed.notified()));
+        let idle_max = *lock(&server.idle_max);
+        let mut alone = pin!(async {
+            match idle_max.filter(|_| is_alone()) {
+                Some(idle_max) => sleep(idle_max).await,
+                None => std::future::pending().await,
+            }
+        });
         let timed_out = poll_fn(|cx| {
-            if changed.as_mut().poll(cx).is_ready() {
+            if changed.iter_mut().any(|changed| changed.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(false);
             }
             alone.as_mut().poll(cx).map(|()| true)
         })
         .await;
-        if timed_out && crowd.count() == 0 && !server.drivers.busy() {
+        if timed_out && is_alone() && !server.drivers.busy() {
             return;
         }
     }

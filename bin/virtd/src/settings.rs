@@ -1,6 +1,7 @@
 //! `libvirtd.conf`: what it may say and what holds when it says nothing.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use virt_conf::{Conf, ConfError};
 
@@ -31,6 +32,10 @@ pub(crate) enum Layout {
 pub(crate) struct Settings {
     /// Root's daemon, for all users, as against a user's own.
     pub(crate) system: bool,
+    /// The name that clients and administrators know this daemon by.
+    pub(crate) daemon: String,
+    /// How long it stays when nobody is there; for ever where it is none.
+    pub(crate) idle_max: Option<Duration>,
     pub(crate) dirs: Dirs,
     pub(crate) layout: Layout,
     pub(crate) socket_dir: PathBuf,
@@ -53,9 +58,12 @@ pub(crate) struct Settings {
     pub(crate) log_level: Option<u32>,
     pub(crate) log_filters: Option<String>,
     pub(crate) log_outputs: Option<String>,
+    /// Where logs go when nobody says where; empty for standard error.
+    pub(crate) log_outputs_usual: String,
 }
 
-const FILE: &str = "libvirtd.conf";
+/// The daemon for everything.
+const WHOLE: &str = "libvirtd";
 
 impl Settings {
     /// Folders by the command line, then the file in them, then the folders the file names.
@@ -66,7 +74,9 @@ impl Settings {
             None if system => (Dirs::system(), Layout::System),
             None => (Dirs::session(), Layout::Session),
         };
-        let path = args.config.clone().unwrap_or_else(|| dirs.config.join(FILE));
+        let daemon = args.serve_as.as_deref().unwrap_or(WHOLE);
+        let usual = || dirs.config.join(format!("{daemon}.conf"));
+        let path = args.config.clone().unwrap_or_else(usual);
         let shown = path.display().to_string();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -80,8 +90,21 @@ impl Settings {
                 ));
             }
         };
-        Self::parse(&text, &shown, system, dirs, layout)
-            .map_err(|text| format!("Can't load config file: {text}: {shown}"))
+        let mut settings = Self::parse(&text, &shown, system, dirs, layout)
+            .map_err(|text| format!("Can't load config file: {text}: {shown}"))?;
+        daemon.clone_into(&mut settings.daemon);
+        settings.idle_max = args.timeout_s.map(Duration::from_secs);
+        if args.daemon {
+            settings.log_outputs_usual = settings.outputs_of_service();
+        }
+        Ok(settings)
+    }
+
+    fn outputs_of_service(&self) -> String {
+        if Path::new("/run/systemd/journal/socket").exists() {
+            return "1:journald".to_owned();
+        }
+        format!("1:file:{}", self.dirs.log.join("virtd.log").display())
     }
 
     /// What a text says, with all folders below `base`.
@@ -135,6 +158,8 @@ impl Settings {
         };
         Ok(Self {
             system,
+            daemon: WHOLE.to_owned(),
+            idle_max: None,
             layout,
             entries,
             socket_dir: dir("unix_sock_dir", dirs.run.clone())?,
@@ -158,6 +183,7 @@ impl Settings {
             log_level: conf.unsigned32("log_level")?,
             log_filters: text("log_filters")?,
             log_outputs: text("log_outputs")?,
+            log_outputs_usual: String::new(),
             dirs,
         })
     }
@@ -188,17 +214,27 @@ impl Settings {
         }
     }
 
+    /// Compat: the daemon for everything, and the one that stands for it, have their sockets under
+    /// the library's name.
+    fn socket_stem(&self) -> &str {
+        match self.daemon.as_str() {
+            WHOLE | "virtproxyd" => "libvirt",
+            other => other,
+        }
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
-        self.socket_dir.join("libvirt-sock")
+        self.socket_dir.join(format!("{}-sock", self.socket_stem()))
     }
 
     pub(crate) fn socket_admin(&self) -> PathBuf {
-        self.socket_dir.join("libvirt-admin-sock")
+        let stem = if self.daemon == WHOLE { "libvirt" } else { &self.daemon };
+        self.socket_dir.join(format!("{stem}-admin-sock"))
     }
 
     /// Compat: a user's own daemon has no read-only socket.
     pub(crate) fn socket_ro(&self) -> Option<PathBuf> {
-        self.system.then(|| self.socket_dir.join("libvirt-sock-ro"))
+        self.system.then(|| self.socket_dir.join(format!("{}-sock-ro", self.socket_stem())))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which source may log from which level on: `1:qemu 3:util.json`.
 
+use std::fmt;
+
 use virt_types::glob;
 
 use crate::{Level, SettingError};
@@ -16,6 +18,13 @@ impl Filter {
     pub fn matches(&self, source: &str, file: &str) -> bool {
         let pattern = format!("*{}*", self.pattern);
         [source, file].iter().any(|text| glob(&pattern, text))
+    }
+}
+
+impl fmt::Display for Filter {
+    /// Compat: as it is matched, which is more than was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:*{}*", self.level as u8, self.pattern)
     }
 }
 

@@ -116,6 +116,21 @@ pub fn set_outputs(outputs: Vec<Output>) {
     change(|logger| logger.outputs = outputs);
 }
 
+/// The filters in force, as they are matched.
+pub fn filters() -> Vec<String> {
+    let logger = LOGGER.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    logger.filters.iter().map(Filter::to_string).collect()
+}
+
+/// The outputs in force.
+pub fn outputs() -> Vec<String> {
+    let logger = LOGGER.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if logger.outputs.is_empty() {
+        return vec![format!("{}:stderr", logger.level as u8)];
+    }
+    logger.outputs.iter().map(Output::to_string).collect()
+}
+
 /// Takes level, filters and outputs from `LIBVIRT_DEBUG`, `LIBVIRT_LOG_FILTERS` and
 /// `LIBVIRT_LOG_OUTPUTS`. Returns which of the three were set.
 pub fn configure_from_env() -> Result<FromEnv, SettingError> {
@@ -249,9 +264,12 @@ mod tests {
         debug!("qemu.monitor", "seen {}", 1);
         warning!("util.json", "unseen");
         info!("rpc.server", "unseen");
+        assert_eq!(filters(), ["1:*qemu*", "4:*util.json*"]);
+        assert_eq!(outputs(), [spec.as_str()]);
         warning!("rpc.server", "seen 2");
         set_outputs(Vec::new());
         set_filters(Vec::new());
+        assert_eq!(outputs(), ["3:stderr"]);
         let text = std::fs::read_to_string(&path).expect("log");
         std::fs::remove_file(&path).expect("remove");
         let lines: Vec<_> = text.lines().collect();

@@ -1,5 +1,6 @@
 //! Where messages go: `1:file:PATH`, `3:stderr`, `3:syslog:ID`, `1:journald`.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,6 +19,8 @@ const SYSLOG_FACILITY: u8 = 3 << 3;
 #[derive(Debug)]
 pub struct Output {
     pub level: Level,
+    /// As it was written, without the level.
+    name: String,
     destination: Destination,
 }
 
@@ -64,7 +67,7 @@ fn parse_output(text: &str) -> Result<Output, SettingError> {
             });
         }
     };
-    Ok(Output { level, destination })
+    Ok(Output { level, name: rest.to_owned(), destination })
 }
 
 fn open(path: &str) -> Result<File, SettingError> {
@@ -84,6 +87,12 @@ fn datagram(path: &str) -> Result<UnixDatagram, SettingError> {
 
 fn open_error(path: &str, error: &std::io::Error) -> SettingError {
     SettingError::OutputOpen { path: path.to_owned(), reason: error.to_string() }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.level as u8, self.name)
+    }
 }
 
 impl Output {

@@ -1,6 +1,6 @@
 //! The client's `libvirt.conf`: the default URI and names for URIs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use virt_conf::{Conf, FILE_BYTES_MAX};
 use virt_error::{Code, Error, Origin, Result};
@@ -13,6 +13,17 @@ pub struct ClientConf {
 }
 
 impl ClientConf {
+    /// Where a file of clients is: the host's for its administrator, else the person's own.
+    pub fn usual_path(file: &str) -> PathBuf {
+        if rustix::process::geteuid().is_root() {
+            return Path::new("/etc/libvirt").join(file);
+        }
+        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let own = folder("XDG_CONFIG_HOME").map(PathBuf::from);
+        let own = own.or_else(|| folder("HOME").map(|home| PathBuf::from(home).join(".config")));
+        own.unwrap_or_default().join("libvirt").join(file)
+    }
+
     /// Reads a file; one that is not there says nothing.
     pub fn load(path: &Path) -> Result<Self> {
         let shown = path.display();

@@ -142,14 +142,20 @@ impl Target {
         }
         let own = uri.path == "/session" || (driver == "test" && uri.transport().is_some());
         let own = own && !user.root;
+        let place = |daemon: &str| match own {
+            true => user.run_dir.join(socket_name(daemon, false)),
+            false => Path::new(SYSTEM_RUN_DIR).join(socket_name(daemon, read_only)),
+        };
+        let direct = format!("virt{driver}d");
         let daemon = match mode {
+            Mode::Direct => direct,
+            // Compat: a driver's own daemon is preferred where it is there.
+            Mode::Auto if transport == Transport::Unix && place(&direct).exists() => direct,
             Mode::Auto | Mode::Legacy => "libvirtd".to_owned(),
-            Mode::Direct => format!("virt{driver}d"),
         };
         let (socket, spawn) = match uri.params.get("socket") {
             Some(socket) => (PathBuf::from(socket), None),
-            None if own => (user.run_dir.join(socket_name(&daemon, false)), Some(daemon)),
-            None => (Path::new(SYSTEM_RUN_DIR).join(socket_name(&daemon, read_only)), None),
+            None => (place(&daemon), own.then_some(daemon)),
         };
         Ok(Self {
             transport,

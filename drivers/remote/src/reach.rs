@@ -36,10 +36,10 @@ pub(crate) fn reach(target: &Target) -> Result<Channel> {
 
 /// The socket of a daemon on this host; a user's own daemon is started where it does not run.
 pub fn reach_local(target: &Target) -> Result<UnixStream> {
-    match virt_transport::connect(&target.socket) {
-        Err(error) if target.spawn.is_some() => spawn_daemon(&target.socket)
+    match (virt_transport::connect(&target.socket), &target.spawn) {
+        (Err(error), Some(daemon)) => spawn_daemon(&target.socket, daemon)
             .map_err(|why| error.with_hint(format!("no session daemon could be started: {why}"))),
-        reached => reached,
+        (reached, _) => reached,
     }
 }
 
@@ -54,10 +54,14 @@ fn daemon_program() -> PathBuf {
 
 /// Starts a session daemon and waits until it listens. Two clients may do so at the same time: the
 /// daemon's own pid file lets only one of them live, and both end up with it.
-fn spawn_daemon(socket: &Path) -> std::result::Result<UnixStream, String> {
+fn spawn_daemon(socket: &Path, daemon: &str) -> std::result::Result<UnixStream, String> {
     let program = daemon_program();
-    Command::new(&program)
-        .args(["--daemon", "--timeout", SESSION_TIMEOUT_S])
+    let mut command = Command::new(&program);
+    command.args(["--daemon", "--timeout", SESSION_TIMEOUT_S]);
+    if daemon != "libvirtd" {
+        command.args(["--serve-as", daemon]);
+    }
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

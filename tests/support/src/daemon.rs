@@ -128,6 +128,13 @@ impl Virtd {
         terminate(&mut child)
     }
 
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()))
+    }
+
     /// What it wrote to its standard error so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.base.join("stderr")).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! What snapshots and checkpoints share: commands, facts from their documents, disk descriptions.
 
-use virt_cli::{Args, Cell};
+use virt_cli::{Args, Cell, split_commas};
 use virt_driver::Connection;
 use virt_error::{Code, Result as Answer};
 use virt_types::{DomainRef, api};
@@ -210,20 +210,6 @@ pub(crate) fn facts(text: &str) -> Result<Facts, Failure> {
     })
 }
 
-/// Splits at commas; two commas in a row stand for one.
-pub(crate) fn split_commas(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        if c == ',' && rest.next_if_eq(&',').is_none() {
-            parts.push(String::new());
-        } else if let Some(part) = parts.last_mut() {
-            part.push(c);
-        }
-    }
-    parts
-}
-
 /// The value of `key=` among the parts; every part must be of one of the keys.
 pub(crate) fn keyed(parts: &[String], keys: &[&str]) -> Option<Vec<Option<String>>> {
     let mut values = vec![None; keys.len()];
@@ -313,12 +299,6 @@ fn described(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_commas_are_one() {
-        assert_eq!(split_commas("a,b,,c,,,d"), ["a", "b,c,", "d"]);
-        assert_eq!(split_commas(""), [""]);
-    }
 
     #[test]
     fn disks() {

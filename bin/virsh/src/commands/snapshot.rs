@@ -1,12 +1,12 @@
 //! Snapshots of domains.
 
-use virt_cli::{Args, Cell};
+use virt_cli::{Args, Cell, split_commas};
 use virt_driver::Connection;
 use virt_error::{Code, Result as Answer};
 use virt_types::{DomainRef, DomainSnapshotRef, api};
 use virt_xml::Element;
 
-use super::moment::{self, Facts, Moment, check_list, facts, keyed, snapshot_disk, split_commas};
+use super::moment::{self, Facts, Moment, check_list, facts, keyed, snapshot_disk};
 use crate::document::print_document;
 use crate::failure::{Done, Failure, fail};
 use crate::lookup::domain;

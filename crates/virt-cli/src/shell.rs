@@ -1,0 +1,130 @@
+//! Running what was typed: lines and words to commands, commands to their functions.
+
+use std::time::Instant;
+
+use crate::args::Args;
+use crate::failure::Done;
+use crate::help::command_help;
+use crate::parse::{Parsed, parse_line, parse_words};
+use crate::session::{LEVEL_INFO, Session};
+use crate::table::{Kind, Table, Values};
+
+/// What a command is: a function of the shell and the typed options.
+pub type Run<S> = fn(&mut S, &Args) -> Done;
+
+/// A program that runs commands of a table.
+pub trait Shell: Sized + 'static {
+    fn table() -> &'static Table<Run<Self>>;
+
+    fn session(&mut self) -> &mut Session;
+
+    /// Opens the connection, if it is not open.
+    fn connect(&mut self) -> Done;
+
+    /// Names of the wanted kind that begin with what was typed; none where they cannot be had.
+    fn names(&mut self, _values: Values, _typed: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// A command is about to run.
+    fn begin(&mut self, _parsed: &Parsed<Run<Self>>) -> Done {
+        Ok(())
+    }
+
+    /// A command has run. True when nothing more is to be said.
+    fn end(&mut self, _outcome: &Done) -> bool {
+        false
+    }
+
+    /// Runs what stands behind the program's own options: a line in one word, or a command.
+    fn run_once(&mut self, words: &[String]) -> bool {
+        match words {
+            [line] if line.is_empty() => false,
+            [line] => self.run_line(line),
+            words => self.run(parse_words(Self::table(), words)),
+        }
+    }
+
+    /// Runs a line of commands; the outcome is the last one's.
+    fn run_line(&mut self, line: &str) -> bool {
+        self.session().note(LEVEL_INFO, format_args!("commands: \"{line}\""));
+        self.run(parse_line(Self::table(), line))
+    }
+
+    fn run(&mut self, parsed: Result<Vec<Parsed<Run<Self>>>, String>) -> bool {
+        let commands = match parsed {
+            Ok(commands) => commands,
+            Err(message) => {
+                self.session().error(&message);
+                return false;
+            }
+        };
+        if self.session().debug <= LEVEL_INFO {
+            commands.iter().for_each(|command| note_options(self.session(), &command.args));
+        }
+        // Compat: a connection that was asked for is opened even if no command needs it.
+        if self.session().connects_first
+            && !self.session().interactive
+            && let Err(failure) = self.connect()
+        {
+            self.session().report(&failure);
+            return false;
+        }
+        let mut succeeded = true;
+        for command in &commands {
+            succeeded = self.run_one(command);
+            if self.session().quitting {
+                break;
+            }
+        }
+        self.session().flush();
+        succeeded
+    }
+
+    fn run_one(&mut self, parsed: &Parsed<Run<Self>>) -> bool {
+        let started = Instant::now();
+        let outcome = self.obey(parsed);
+        if let Err(failure) = &outcome {
+            self.session().report(failure);
+        }
+        let ended = self.end(&outcome);
+        let session = self.session();
+        if ended || session.quitting {
+            return outcome.is_ok();
+        }
+        if session.timing {
+            let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+            session.print(format_args!("\n(Time: {milliseconds:.3} ms)\n\n"));
+        } else {
+            session.print_extra(format_args!("\n"));
+        }
+        outcome.is_ok()
+    }
+
+    fn obey(&mut self, parsed: &Parsed<Run<Self>>) -> Done {
+        if parsed.help {
+            self.session().print(format_args!("{}", command_help(parsed.command)));
+            return Ok(());
+        }
+        self.begin(parsed)?;
+        if !parsed.command.offline {
+            self.connect()?;
+        }
+        (parsed.command.run)(self, &parsed.args)
+    }
+}
+
+fn note_options(session: &mut Session, args: &Args) {
+    let (command, mut words) = (args.command(), 0);
+    for (option, value) in args.typed() {
+        let name = option.name;
+        match option.kind {
+            Kind::Bool => session.note(LEVEL_INFO, format_args!("{command}: {name}(bool)")),
+            Kind::Argv => {
+                session.note(LEVEL_INFO, format_args!("{command}: {name}(argv: {words}): {value}"));
+                words += 1;
+            }
+            _ => session.note(LEVEL_INFO, format_args!("{command}: {name}(optdata): {value}")),
+        }
+    }
+}
