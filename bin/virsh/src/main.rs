@@ -15,6 +15,8 @@ mod escape;
 mod failure;
 mod files;
 mod globals;
+mod hints;
+mod host;
 mod interactive;
 mod interrupt;
 mod json;

@@ -13,7 +13,8 @@ pub(crate) const POOL: Opt =
     Opt::string("pool", "the pool: name or UUID").needed().of(Values::Object("pool"));
 pub(crate) const POOL_AT: Opt =
     Opt::string("pool", "the pool to look in: name or UUID").at().of(Values::Object("pool"));
-pub(crate) const VOL: Opt = Opt::string("vol", "the volume: name, key or path").needed();
+pub(crate) const VOL: Opt =
+    Opt::string("vol", "the volume: name, key or path").needed().of(Values::Object("volume"));
 pub(crate) const INTERFACE: Opt = Opt::string("interface", "the interface: name or MAC address")
     .needed()
     .of(Values::Object("interface"));

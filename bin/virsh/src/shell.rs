@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use virt_cli::{Format, Parsed, Session, Table, Values};
+use virt_cli::{Ask, Format, Parsed, Session, Table};
 pub(crate) use virt_cli::{LEVEL_DEBUG, LEVEL_INFO};
 use virt_driver::Connection;
 use virt_types::feature;
@@ -11,7 +11,7 @@ use virt_types::feature;
 use crate::escape::Escape;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::report::Report;
-use crate::{completion, openers, table};
+use crate::{completion, hints, openers, table};
 
 /// What a command is: a function of the shell and the typed options.
 pub(crate) type Run = virt_cli::Run<Shell>;
@@ -65,8 +65,8 @@ impl virt_cli::Shell for Shell {
         self.connection().map(drop)
     }
 
-    fn names(&mut self, values: Values, typed: &str) -> Vec<String> {
-        completion::objects(self, values, typed)
+    fn names(&mut self, ask: &Ask) -> Option<Vec<String>> {
+        completion::objects(self, ask)
     }
 
     fn begin(&mut self, parsed: &Parsed<Run>) -> Done {
@@ -134,7 +134,9 @@ impl Shell {
 
     fn open(&mut self, uri: Option<&str>, read_only: bool) -> Result<Connection, Failure> {
         const FAILED: &str = "failed to connect to the hypervisor";
-        let opened = openers::open(uri, read_only, self.settings.keepalive).during(|| FAILED)?;
+        let opened = openers::open(uri, read_only, self.settings.keepalive);
+        let opened = opened.map_err(|error| hints::unreachable(uri, read_only, error));
+        let opened = opened.during(|| FAILED)?;
         let wanted = self.settings.keepalive.0.is_some_and(|interval| interval > 0);
         if wanted && !opened.supports_feature(feature::PROGRAM_KEEPALIVE) {
             self.error("Cannot setup keepalive on connection as requested, disconnecting");

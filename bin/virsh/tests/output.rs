@@ -29,6 +29,7 @@ const MORE: &[(&str, &str)] = &[
     ("", "dumpxml test --xpath //disk"),
     ("", "net-list --uuid"),
     ("", "pool-list --details"),
+    ("", "doctor versions"),
 ];
 
 /// Commands that the test driver refuses or has nothing for; their answers are checked on QEMU's.

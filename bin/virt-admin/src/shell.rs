@@ -1,6 +1,6 @@
 //! The shell: which daemon it talks to, and what it says when it cannot.
 
-use virt_cli::{Done, Failure, Interactive, Session, Table, Values};
+use virt_cli::{Ask, Done, Failure, Interactive, Session, Table, Values};
 use virt_transport::ClientConf;
 
 use crate::admin::Admin;
@@ -31,11 +31,11 @@ impl virt_cli::Shell for Shell {
         self.reach().map(drop)
     }
 
-    fn names(&mut self, values: Values, typed: &str) -> Vec<String> {
-        let Values::Object(_) = values else { return Vec::new() };
-        let servers = self.reach().ok().and_then(|admin| admin.servers().ok()).unwrap_or_default();
+    fn names(&mut self, ask: &Ask) -> Option<Vec<String>> {
+        let Values::Object(_) = ask.values else { return None };
+        let servers = self.reach().ok()?.servers().ok()?;
         let names = servers.iter().map(|server| server.name.to_string());
-        names.filter(|name| name.starts_with(typed)).collect()
+        Some(names.filter(|name| name.starts_with(&ask.typed)).collect())
     }
 }
 

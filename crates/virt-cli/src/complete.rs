@@ -1,16 +1,31 @@
 //! What may stand where the cursor is, from the same table that the parser reads.
 
+use crate::facts::Facts;
+use crate::output::Format;
 use crate::parse::Line;
 use crate::table::{Opt, Table, Values};
 use crate::words::{SplitWords, Token, Words as _};
+
+/// The option for programs.
+const OUTPUT: &str = "--output";
 
 /// Candidates for the last word of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Completion {
     /// Whole words that fit what was typed.
     pub words: Vec<String>,
-    /// Values the table cannot know: files, or objects of the shell's own, with what was typed.
-    pub ask: Option<(Values, String)>,
+    /// Values the table cannot know.
+    pub ask: Option<Ask>,
+}
+
+/// Values that the shell is asked for: files, or objects of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ask {
+    pub values: Values,
+    /// What they begin with.
+    pub typed: String,
+    /// The other options: a volume is one of a pool that may be named already.
+    pub others: Vec<(&'static str, String)>,
 }
 
 impl Completion {
@@ -19,23 +34,40 @@ impl Completion {
     }
 }
 
+/// What is offered where nothing is typed yet and both may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Options. Compat: so programs expect it that ask through `complete`.
+    Options,
+    /// What the command is about, as a person expects; options once a dash is typed.
+    Objects,
+}
+
 /// Completes the last of these words, which may be empty.
-pub fn complete<H>(table: &Table<H>, words: &[String]) -> Completion {
+pub fn complete<H>(table: &Table<H>, words: &[String], offer: Offer) -> Completion {
     let Some((last, before)) = words.split_last() else { return starting(visible(table), "") };
     let Some((name, typed)) = before.split_first() else { return starting(visible(table), last) };
     let Some(command) = table.find(name) else { return Completion::of([].into_iter()) };
     let mut line = Line::new(command.name, command.options, table.facts);
     let valued = read_typed(&mut line, typed);
     if let Some(option) = valued {
-        return values(table, option, last);
+        return values(table, &line, option, last);
     }
-    if last.is_empty() || last.starts_with('-') {
+    let has_facts = || Facts::find(table.facts, command.name).is_some();
+    if typed.last().is_some_and(|word| word == OUTPUT) && has_facts() {
+        return starting(Format::WORDS.iter().copied(), last);
+    }
+    let next = line.args.next_positional();
+    if last.starts_with('-') || (last.is_empty() && (offer == Offer::Options || next.is_none())) {
         let typed = last.as_str();
         let names = line.args.open_options().map(|option| format!("--{}", option.name));
-        return Completion::of(names.filter(|name| name.starts_with(typed)));
+        // Compat: the one option that libvirt's commands lack is offered where it is begun.
+        let ours = typed.len() > 2 && OUTPUT.starts_with(typed) && has_facts();
+        let ours = ours.then(|| OUTPUT.to_owned());
+        return Completion::of(names.chain(ours).filter(|name| name.starts_with(typed)));
     }
-    match line.args.next_positional() {
-        Some(at) => values(table, line.args.option(at), last),
+    match next {
+        Some(at) => values(table, &line, line.args.option(at), last),
         None => Completion::of([].into_iter()),
     }
 }
@@ -62,7 +94,7 @@ fn read_typed(line: &mut Line, typed: &[String]) -> Option<&'static Opt> {
     None
 }
 
-fn values<H>(table: &Table<H>, option: &Opt, typed: &str) -> Completion {
+fn values<H>(table: &Table<H>, line: &Line, option: &Opt, typed: &str) -> Completion {
     match option.values {
         Values::Unknown => Completion::of([].into_iter()),
         Values::Words(words) => starting(words.iter().copied(), typed),
@@ -77,7 +109,12 @@ fn values<H>(table: &Table<H>, option: &Opt, typed: &str) -> Completion {
         }
         Values::Command => starting(visible(table), typed),
         Values::File | Values::Object(_) => {
-            Completion { words: Vec::new(), ask: Some((option.values, typed.to_owned())) }
+            let others = line.args.typed().map(|(option, value)| (option.name, value.to_owned()));
+            let (values, typed) = (option.values, typed.to_owned());
+            Completion {
+                words: Vec::new(),
+                ask: Some(Ask { values, typed, others: others.collect() }),
+            }
         }
     }
 }
@@ -93,7 +130,7 @@ fn starting(words: impl Iterator<Item = &'static str>, typed: &str) -> Completio
 
 #[cfg(test)]
 mod tests {
-    use super::complete;
+    use super::{Ask, Completion, Offer, complete};
     use crate::table::{Command, Group, Opt, Table, Values};
 
     static TABLE: Table<()> = Table {
@@ -117,16 +154,36 @@ mod tests {
                 Command::new("steal", (), "", "", &[]).hidden(),
             ]],
         }],
-        facts: "",
+        facts: "stats rows\n  a any\n",
     };
 
     fn read(line: &str) -> String {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let found = complete(&TABLE, &words);
+        said(complete(&TABLE, &words, Offer::Options))
+    }
+
+    fn said(found: Completion) -> String {
         match found.ask {
-            Some((values, typed)) => format!("{values:?} {typed}"),
+            Some(Ask { values, typed, .. }) => format!("{values:?} {typed}"),
             None => found.words.join(" "),
         }
+    }
+
+    #[test]
+    fn a_person_is_offered_objects_first() {
+        let offered = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            said(complete(&TABLE, &words, Offer::Objects))
+        };
+        assert_eq!(offered("stats "), "Object(\"domain\") ");
+        assert_eq!(offered("stats -"), "--raw --mode --domain");
+        assert_eq!(offered("stop "), "");
+        assert_eq!(offered("stop --out"), "");
+        assert_eq!(offered("stats --out"), "--output");
+        assert_eq!(offered("stats --output "), "json yaml table name");
+        let words = ["stats", "--mode", "acpi", ""].map(str::to_owned);
+        let ask = complete(&TABLE, &words, Offer::Objects).ask.unwrap();
+        assert_eq!(ask.others, [("mode", "acpi".to_owned())]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
-use crate::complete::complete;
+use crate::complete::{Offer, complete};
 use crate::shell::Shell;
 
 /// A shell that a person can talk to.
@@ -96,12 +96,12 @@ impl<S: Shell> Completer for Assistant<'_, S> {
         if words.is_empty() || before.ends_with([' ', '\t']) {
             words.push(String::new());
         }
-        let found = complete(S::table(), &words);
+        let found = complete(S::table(), &words, Offer::Objects);
         let mut candidates = found.words;
-        if let Some((values, typed)) = found.ask
+        if let Some(ask) = found.ask
             && let Ok(mut shell) = self.shell.try_borrow_mut()
         {
-            candidates.extend(shell.names(values, &typed));
+            candidates.extend(shell.names(&ask).unwrap_or_default());
         }
         let pairs = candidates
             .into_iter()

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use virt_error::errno_text;
 
 use crate::args::Args;
-use crate::complete::complete;
+use crate::complete::{Offer, complete};
 use crate::failure::{Done, Failure, fail};
 use crate::help::{command_help, group_help, options_overview};
+use crate::hints::meant;
+use crate::parse::Unknown;
 use crate::shell::{Run, Shell};
 use crate::table::{Command, Kind, Opt, Values};
 
@@ -25,7 +27,10 @@ const ECHO: &[Opt] = &[
     Opt::alias("hi", "string=hello"),
 ];
 const HELP: &[Opt] = &[Opt::string("command", "a command or a group").at().of(Values::Command)];
-const COMPLETE: &[Opt] = &[Opt::argv("string", "what was typed").at()];
+const COMPLETE: &[Opt] = &[
+    Opt::flag("objects", "names of objects before options"),
+    Opt::argv("string", "what was typed").at(),
+];
 const SELF_TEST: &[Opt] = &[
     Opt::flag("completers-missing", "list options whose values cannot be completed"),
     Opt::flag("dump-help", "print the help of every command"),
@@ -130,7 +135,9 @@ fn cmd_help<S: Shell>(shell: &mut S, args: &Args) -> Done {
     } else if let Some(group) = S::table().group(name) {
         shell.session().print(format_args!("{}", group_help(group, true)));
     } else {
-        return fail(format!("command or command group '{name}' doesn't exist"));
+        let mut failure = Failure::new(format!("command or command group '{name}' doesn't exist"));
+        failure.hint = meant(S::table(), &Unknown::Command(name.to_owned()));
+        return Err(failure);
     }
     Ok(())
 }
@@ -198,11 +205,12 @@ fn cmd_echo<S: Shell>(shell: &mut S, args: &Args) -> Done {
 /// For the calling shell's completion: the words that fit, one a line.
 fn cmd_complete<S: Shell>(shell: &mut S, args: &Args) -> Done {
     let words: Vec<String> = args.words("string").map(str::to_owned).collect();
-    let found = complete(S::table(), &words);
+    let offer = if args.flag("objects") { Offer::Objects } else { Offer::Options };
+    let found = complete(S::table(), &words, offer);
     let mut candidates = found.words;
-    if let Some((values, typed)) = found.ask {
+    if let Some(ask) = found.ask {
         // Completion is silent about a host it cannot reach.
-        candidates.extend(shell.names(values, &typed));
+        candidates.extend(shell.names(&ask).unwrap_or_default());
     }
     for candidate in &candidates {
         shell.session().print(format_args!("{candidate}\n"));

@@ -19,17 +19,38 @@ pub struct Parsed<H: 'static> {
     pub output: Option<Format>,
 }
 
+/// Why a line was not understood, and the word that the table does not have.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub message: String,
+    pub unknown: Option<Unknown>,
+}
+
+/// A word that the table does not have.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unknown {
+    Command(String),
+    /// The command is one, the option is none of its own.
+    Option(&'static str, String),
+}
+
+impl<T: Into<String>> From<T> for Mistake {
+    fn from(message: T) -> Self {
+        Self { message: message.into(), unknown: None }
+    }
+}
+
 /// Reads a line of commands separated by `;` or line ends.
-pub fn parse_line<H>(table: &Table<H>, line: &str) -> Result<Vec<Parsed<H>>, String> {
+pub fn parse_line<H>(table: &Table<H>, line: &str) -> Result<Vec<Parsed<H>>, Mistake> {
     parse_all(table, &mut QuotedWords::new(line))
 }
 
 /// Reads one command whose words were split by the calling shell.
-pub fn parse_words<H>(table: &Table<H>, words: &[String]) -> Result<Vec<Parsed<H>>, String> {
+pub fn parse_words<H>(table: &Table<H>, words: &[String]) -> Result<Vec<Parsed<H>>, Mistake> {
     parse_all(table, &mut SplitWords(words.iter()))
 }
 
-fn parse_all<H>(table: &Table<H>, words: &mut dyn Words) -> Result<Vec<Parsed<H>>, String> {
+fn parse_all<H>(table: &Table<H>, words: &mut dyn Words) -> Result<Vec<Parsed<H>>, Mistake> {
     let mut found = Vec::new();
     loop {
         match words.next_token()? {
@@ -40,8 +61,10 @@ fn parse_all<H>(table: &Table<H>, words: &mut dyn Words) -> Result<Vec<Parsed<H>
                 while let Token::Word(_) = words.next_token()? {}
             }
             Token::Word(name) => {
-                let command =
-                    table.find(&name).ok_or_else(|| format!("unknown command: '{name}'"))?;
+                let Some(command) = table.find(&name) else {
+                    let message = format!("unknown command: '{name}'");
+                    return Err(Mistake { message, unknown: Some(Unknown::Command(name)) });
+                };
                 let mut line = Line::new(command.name, command.options, table.facts);
                 let more = line.read(words)?;
                 line.check_required()?;
@@ -73,7 +96,7 @@ impl Line {
     }
 
     /// Reads to the end of the command; says whether another may follow.
-    fn read(&mut self, words: &mut dyn Words) -> Result<bool, String> {
+    fn read(&mut self, words: &mut dyn Words) -> Result<bool, Mistake> {
         loop {
             match words.next_token()? {
                 Token::End => return Ok(false),
@@ -84,9 +107,9 @@ impl Line {
     }
 
     /// Takes one word, and the next one too where it is an option's value.
-    pub(crate) fn take(&mut self, word: String, words: &mut dyn Words) -> Result<(), String> {
+    pub(crate) fn take(&mut self, word: String, words: &mut dyn Words) -> Result<(), Mistake> {
         if self.only_data {
-            return self.take_data(word);
+            return Ok(self.take_data(word)?);
         }
         match word.strip_prefix("--") {
             Some("") => {
@@ -97,7 +120,7 @@ impl Line {
                 Some((name, value)) => self.take_option(name, Some(value), words),
                 None => self.take_option(option, None, words),
             },
-            None => self.take_data(word),
+            None => Ok(self.take_data(word)?),
         }
     }
 
@@ -112,7 +135,7 @@ impl Line {
         typed: &str,
         value: Option<&str>,
         words: &mut dyn Words,
-    ) -> Result<(), String> {
+    ) -> Result<(), Mistake> {
         if typed == "help" {
             self.help = true;
             return Ok(());
@@ -123,13 +146,13 @@ impl Line {
         let option = self.args.option(at);
         let misplaced = || format!("invalid '=' after option --{typed}");
         if value.is_some() && preset.is_some() {
-            return Err(misplaced());
+            return Err(misplaced().into());
         }
         if option.kind != Kind::Argv && self.args.has(at) {
-            return Err(format!("option --{} already seen", option.name));
+            return Err(format!("option --{} already seen", option.name).into());
         }
         if value.is_some() && !option.takes_value() {
-            return Err(misplaced());
+            return Err(misplaced().into());
         }
         let value = match (preset.or(value), option.takes_value()) {
             (Some(value), _) => value.to_owned(),
@@ -146,12 +169,14 @@ impl Line {
         typed: &str,
         value: Option<&str>,
         words: &mut dyn Words,
-    ) -> Result<(), String> {
+    ) -> Result<(), Mistake> {
         if typed != "output" || Facts::find(self.facts, self.args.command()).is_none() {
-            return Err(unsupported(self.args.command(), typed));
+            let command = self.args.command();
+            let message = unsupported(command, typed);
+            return Err(Mistake { message, unknown: Some(Unknown::Option(command, typed.into())) });
         }
         if self.output.is_some() {
-            return Err("option --output already seen".to_owned());
+            return Err("option --output already seen".into());
         }
         let word = match value {
             Some(value) => value.to_owned(),
@@ -221,7 +246,7 @@ mod tests {
     /// The options of every command, as `name=value` words, or the error.
     fn read(line: &str) -> String {
         match super::parse_line(&TABLE, line) {
-            Err(error) => format!("! {error}"),
+            Err(mistake) => format!("! {}", mistake.message),
             Ok(found) => found
                 .iter()
                 .map(|parsed| {
@@ -265,6 +290,18 @@ mod tests {
         assert_eq!(read("set d 2 --output=name"), "set domain=d count=2 as Name");
 
         assert_eq!(read("'#b' c;; echo"), "echo");
+    }
+
+    #[test]
+    fn what_the_table_does_not_have_is_told_apart() {
+        use super::Unknown::{Command, Option};
+        for (line, want) in [
+            ("lst", Some(Command("lst".to_owned()))),
+            ("set d --cuont 2", Some(Option("set", "cuont".to_owned()))),
+            ("set d 2 m x", None),
+        ] {
+            assert_eq!(super::parse_line(&TABLE, line).unwrap_err().unknown, want, "{line}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use crate::failure::Failure;
 use crate::global::Typed;
 use crate::grid::{Charset, Grid};
+use crate::hints::hints_wanted;
 
 /// Levels of messages; smaller ones are for those who look for a mistake.
 pub const LEVEL_DEBUG: i32 = 0;
@@ -137,14 +138,6 @@ impl Session {
 /// Writes a line to standard error. Compat: a reader that went away is not an error.
 pub fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Whether a person reads along: scripts see libvirt's text and nothing else.
-fn hints_wanted() -> bool {
-    match std::env::var_os("VIRSH_HINTS") {
-        Some(wish) => wish == "1",
-        None => rustix::termios::isatty(io::stderr()),
-    }
 }
 
 /// The character set of the environment's locale.

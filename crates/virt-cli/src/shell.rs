@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use crate::args::Args;
-use crate::failure::Done;
+use crate::complete::Ask;
+use crate::failure::{Done, Failure};
 use crate::help::command_help;
-use crate::parse::{Parsed, parse_line, parse_words};
+use crate::hints::{hints_wanted, meant, no_such_object};
+use crate::parse::{Mistake, Parsed, parse_line, parse_words};
 use crate::session::{LEVEL_INFO, Session};
-use crate::table::{Kind, Table, Values};
+use crate::table::{Kind, Table};
 
 /// What a command is: a function of the shell and the typed options.
 pub type Run<S> = fn(&mut S, &Args) -> Done;
@@ -21,9 +23,9 @@ pub trait Shell: Sized + 'static {
     /// Opens the connection, if it is not open.
     fn connect(&mut self) -> Done;
 
-    /// Names of the wanted kind that begin with what was typed; none where they cannot be had.
-    fn names(&mut self, _values: Values, _typed: &str) -> Vec<String> {
-        Vec::new()
+    /// The values that are asked for and begin with what was typed; nothing where they cannot be had.
+    fn names(&mut self, _ask: &Ask) -> Option<Vec<String>> {
+        None
     }
 
     /// A command is about to run.
@@ -51,11 +53,12 @@ pub trait Shell: Sized + 'static {
         self.run(parse_line(Self::table(), line))
     }
 
-    fn run(&mut self, parsed: Result<Vec<Parsed<Run<Self>>>, String>) -> bool {
+    fn run(&mut self, parsed: Result<Vec<Parsed<Run<Self>>>, Mistake>) -> bool {
         let commands = match parsed {
             Ok(commands) => commands,
-            Err(message) => {
-                self.session().error(&message);
+            Err(Mistake { message, unknown }) => {
+                let hint = unknown.and_then(|unknown| meant(Self::table(), &unknown));
+                self.session().report(&Failure { lines: vec![message], hint });
                 return false;
             }
         };
@@ -83,8 +86,11 @@ pub trait Shell: Sized + 'static {
 
     fn run_one(&mut self, parsed: &Parsed<Run<Self>>) -> bool {
         let started = Instant::now();
-        let outcome = self.obey(parsed);
-        if let Err(failure) = &outcome {
+        let mut outcome = self.obey(parsed);
+        if let Err(failure) = &mut outcome {
+            if failure.hint.is_none() && hints_wanted() {
+                failure.hint = no_such_object(self, &parsed.args, &failure.lines);
+            }
             self.session().report(failure);
         }
         let ended = self.end(&outcome);

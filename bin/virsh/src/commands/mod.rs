@@ -6,6 +6,7 @@ pub(crate) mod block;
 pub(crate) mod bridge;
 pub(crate) mod checkpoint;
 pub(crate) mod cpu;
+pub(crate) mod doctor;
 pub(crate) mod documents;
 pub(crate) mod edit;
 pub(crate) mod event;

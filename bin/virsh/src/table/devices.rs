@@ -87,7 +87,7 @@ pub(crate) static DEVICE_COMMANDS: &[Entry] = &[
         "Ejects, inserts or changes what is in a CD or floppy drive.",
         &[
             DOMAIN,
-            Opt::string("path", "the drive: target or source").needed(),
+            Opt::string("path", "the drive: target or source").needed().of(Values::Object("disk")),
             Opt::string("source", "the new media").at(),
             Opt::flag("eject", "take the media out"),
             Opt::flag("insert", "put media into an empty drive"),
@@ -121,7 +121,7 @@ pub(crate) static DEVICE_COMMANDS: &[Entry] = &[
         "Removes a disk.",
         &[
             DOMAIN,
-            Opt::string("target", "the disk: target or source").needed(),
+            Opt::string("target", "the disk: target or source").needed().of(Values::Object("disk")),
             PERSISTENT,
             CONFIG,
             LIVE,
@@ -152,7 +152,9 @@ pub(crate) static DEVICE_COMMANDS: &[Entry] = &[
         "Changes the state of an interface's link.",
         &[
             DOMAIN,
-            Opt::string("interface", "the interface: target or MAC address").needed(),
+            Opt::string("interface", "the interface: target or MAC address")
+                .needed()
+                .of(Values::Object("nic")),
             Opt::string("state", "up or down").needed().of(Values::Words(&["up", "down"])),
             CONFIG,
             PRINT_XML,

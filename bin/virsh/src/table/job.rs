@@ -6,7 +6,8 @@ use crate::commands::{block, job, qemu};
 use crate::options::{ACTIVE_DOMAIN, DOMAIN};
 use crate::table::Entry;
 
-const DISK: Opt = Opt::string("path", "the disk: target or source").needed();
+const DISK: Opt =
+    Opt::string("path", "the disk: target or source").needed().of(Values::Object("disk"));
 const BANDWIDTH: Opt = Opt::number("bandwidth", "limit in MiB/s, or with a unit").unwanted();
 const BYTES: Opt = Opt::flag("bytes", "the limit is in bytes/s");
 const WAIT: Opt = Opt::flag("wait", "wait until it has ended or is ready");

@@ -12,7 +12,12 @@ pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
         edit::cmd_checkpoint_edit,
         "edit the document of a checkpoint",
         "Lets you change the document of a checkpoint in an editor.",
-        &[DOMAIN, Opt::string("checkpointname", "the checkpoint").needed()],
+        &[
+            DOMAIN,
+            Opt::string("checkpointname", "the checkpoint")
+                .needed()
+                .of(Values::Object("checkpoint")),
+        ],
     ),
     Entry::new(
         "checkpoint-create",
@@ -48,7 +53,9 @@ pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
         "Stops tracking what has changed since a checkpoint.",
         &[
             DOMAIN,
-            Opt::string("checkpointname", "name of the checkpoint").needed(),
+            Opt::string("checkpointname", "name of the checkpoint")
+                .needed()
+                .of(Values::Object("checkpoint")),
             Opt::flag("children", "and everything below"),
             Opt::flag("children-only", "only what is below"),
             Opt::flag("metadata", "only forget it, leave the data"),
@@ -61,7 +68,9 @@ pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
         "Prints the document of a checkpoint.",
         &[
             DOMAIN,
-            Opt::string("checkpointname", "name of the checkpoint").needed(),
+            Opt::string("checkpointname", "name of the checkpoint")
+                .needed()
+                .of(Values::Object("checkpoint")),
             Opt::flag("security-info", "with secrets"),
             Opt::flag("no-domain", "without the domain's document"),
             Opt::flag("size", "with what has changed since, in bytes"),
@@ -74,7 +83,12 @@ pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
         checkpoint::cmd_checkpoint_info,
         "facts about a checkpoint",
         "Shows where a checkpoint stands among the others.",
-        &[DOMAIN, Opt::string("checkpointname", "name of the checkpoint").needed()],
+        &[
+            DOMAIN,
+            Opt::string("checkpointname", "name of the checkpoint")
+                .needed()
+                .of(Values::Object("checkpoint")),
+        ],
     ),
     Entry::new(
         "checkpoint-list",
@@ -88,7 +102,7 @@ pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
             Opt::flag("leaves", "only those without children"),
             Opt::flag("no-leaves", "only those with children"),
             Opt::flag("tree", "as a tree"),
-            Opt::string("from", "only below this one").unwanted(),
+            Opt::string("from", "only below this one").unwanted().of(Values::Object("checkpoint")),
             Opt::flag("descendants", "not only direct children"),
             Opt::flag("name", "only the names"),
             Opt::flag("topological", "parents before children"),
@@ -99,7 +113,12 @@ pub(crate) static CHECKPOINT_COMMANDS: &[Entry] = &[
         checkpoint::cmd_checkpoint_parent,
         "what a checkpoint comes after",
         "Prints the name of the checkpoint before it.",
-        &[DOMAIN, Opt::string("checkpointname", "name of the checkpoint").needed()],
+        &[
+            DOMAIN,
+            Opt::string("checkpointname", "name of the checkpoint")
+                .needed()
+                .of(Values::Object("checkpoint")),
+        ],
     ),
 ];
 
@@ -111,7 +130,7 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
         "Lets you change the document of a snapshot in an editor.",
         &[
             DOMAIN,
-            Opt::string("snapshotname", "the snapshot").at(),
+            Opt::string("snapshotname", "the snapshot").at().of(Values::Object("snapshot")),
             Opt::flag("current", "the current one, or make it that"),
             Opt::flag("rename", "its new name replaces the old"),
             Opt::flag("clone", "its new name makes another snapshot"),
@@ -168,7 +187,9 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
             DOMAIN,
             Opt::flag("name", "only its name"),
             Opt::flag("security-info", "with secrets"),
-            Opt::string("snapshotname", "make this one current instead").at(),
+            Opt::string("snapshotname", "make this one current instead")
+                .at()
+                .of(Values::Object("snapshot")),
         ],
     ),
     Entry::new(
@@ -178,7 +199,7 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
         "Deletes a snapshot and what it keeps.",
         &[
             DOMAIN,
-            Opt::string("snapshotname", "name of the snapshot").at(),
+            Opt::string("snapshotname", "name of the snapshot").at().of(Values::Object("snapshot")),
             Opt::flag("current", "the current one"),
             Opt::flag("children", "and everything below"),
             Opt::flag("children-only", "only what is below"),
@@ -192,7 +213,9 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
         "Prints the document of a snapshot.",
         &[
             DOMAIN,
-            Opt::string("snapshotname", "name of the snapshot").needed(),
+            Opt::string("snapshotname", "name of the snapshot")
+                .needed()
+                .of(Values::Object("snapshot")),
             Opt::flag("security-info", "with secrets"),
             XPATH,
             WRAP,
@@ -205,7 +228,7 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
         "Shows what a snapshot is and where it stands among the others.",
         &[
             DOMAIN,
-            Opt::string("snapshotname", "name of the snapshot").at(),
+            Opt::string("snapshotname", "name of the snapshot").at().of(Values::Object("snapshot")),
             Opt::flag("current", "the current one"),
         ],
     ),
@@ -228,7 +251,7 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
             Opt::flag("internal", "only those inside the images"),
             Opt::flag("external", "only those in files of their own"),
             Opt::flag("tree", "as a tree"),
-            Opt::string("from", "only below this one").unwanted(),
+            Opt::string("from", "only below this one").unwanted().of(Values::Object("snapshot")),
             Opt::flag("current", "only below the current one"),
             Opt::flag("descendants", "not only direct children"),
             Opt::flag("name", "only the names"),
@@ -242,7 +265,7 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
         "Prints the name of the snapshot before it.",
         &[
             DOMAIN,
-            Opt::string("snapshotname", "name of the snapshot").at(),
+            Opt::string("snapshotname", "name of the snapshot").at().of(Values::Object("snapshot")),
             Opt::flag("current", "the current one"),
         ],
     ),
@@ -253,7 +276,7 @@ pub(crate) static SNAPSHOT_COMMANDS: &[Entry] = &[
         "Makes the domain what it was when the snapshot was made.",
         &[
             DOMAIN,
-            Opt::string("snapshotname", "name of the snapshot").at(),
+            Opt::string("snapshotname", "name of the snapshot").at().of(Values::Object("snapshot")),
             Opt::flag("current", "the current one"),
             Opt::flag("running", "let it run afterwards"),
             Opt::flag("paused", "leave it paused afterwards"),

@@ -53,7 +53,7 @@ pub(crate) static MONITOR_COMMANDS: &[Entry] = &[
         "Shows how large a disk is for the guest and on the host.",
         &[
             DOMAIN,
-            Opt::string("device", "which disk, by target or path").at(),
+            Opt::string("device", "which disk, by target or path").at().of(Values::Object("disk")),
             Opt::flag("human", "with units"),
             Opt::flag("all", "every disk"),
         ],
@@ -76,7 +76,10 @@ pub(crate) static MONITOR_COMMANDS: &[Entry] = &[
         "Shows how much a running domain has read and written.",
         &[
             DOMAIN,
-            Opt::string("device", "which disk, by target or path").at().or_empty(),
+            Opt::string("device", "which disk, by target or path")
+                .at()
+                .of(Values::Object("disk"))
+                .or_empty(),
             Opt::flag("human", "with units"),
         ],
     ),
@@ -107,7 +110,7 @@ pub(crate) static MONITOR_COMMANDS: &[Entry] = &[
         "Lists the addresses of a running domain's interfaces.",
         &[
             ACTIVE_DOMAIN,
-            Opt::string("interface", "only this interface").at(),
+            Opt::string("interface", "only this interface").at().of(Values::Object("nic")),
             Opt::flag("full", "repeat name and MAC address on every line"),
             Opt::string("source", "where to ask: lease, agent or arp")
                 .unwanted()

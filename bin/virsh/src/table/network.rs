@@ -175,14 +175,22 @@ pub(crate) static FILTER_COMMANDS: &[Entry] = &[
         security::cmd_nwfilter_binding_delete,
         "unbind a filter",
         "Takes the network filter away from a port.",
-        &[Opt::string("binding", "name of the port's device").needed()],
+        &[Opt::string("binding", "name of the port's device")
+            .needed()
+            .of(Values::Object("binding"))],
     ),
     Entry::new(
         "nwfilter-binding-dumpxml",
         security::cmd_nwfilter_binding_dumpxml,
         "a binding's XML document",
         "Prints which filter a port has, and with what parameters.",
-        &[Opt::string("binding", "name of the port's device").needed(), XPATH, WRAP],
+        &[
+            Opt::string("binding", "name of the port's device")
+                .needed()
+                .of(Values::Object("binding")),
+            XPATH,
+            WRAP,
+        ],
     ),
     Entry::new(
         "nwfilter-binding-list",

@@ -66,7 +66,9 @@ pub(crate) static TUNE_COMMANDS: &[Entry] = &[
         disk_limits!(
             [
                 DOMAIN,
-                Opt::string("device", "the disk: target or path").needed(),
+                Opt::string("device", "the disk: target or path")
+                    .needed()
+                    .of(Values::Object("disk")),
                 Opt::string("group-name", "disks that share the limits")
             ],
             [Opt::alias("group_name", "group-name")]
@@ -113,7 +115,7 @@ pub(crate) static TUNE_COMMANDS: &[Entry] = &[
         "Sets how far a disk may fill before there is an event.",
         &[
             DOMAIN,
-            Opt::string("dev", "the disk or its source").needed(),
+            Opt::string("dev", "the disk or its source").needed().of(Values::Object("disk")),
             Opt::number("threshold", "how far, in bytes or with a unit").needed(),
         ],
     ),
@@ -124,7 +126,9 @@ pub(crate) static TUNE_COMMANDS: &[Entry] = &[
         "Shows or changes how much an interface may be used.",
         &[
             DOMAIN,
-            Opt::string("interface", "the interface: target or MAC address").needed(),
+            Opt::string("interface", "the interface: target or MAC address")
+                .needed()
+                .of(Values::Object("nic")),
             Opt::string("inbound", "to the guest: average,peak,burst,floor").unwanted(),
             Opt::string("outbound", "from the guest: average,peak,burst").unwanted(),
             CONFIG,
