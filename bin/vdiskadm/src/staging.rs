@@ -81,13 +81,15 @@ impl Staging {
     }
 
     /// Gives single files their names beside the folder, in this order, and ends the folder.
+    ///
+    /// Nothing is synchronised: these files are copies of what is still there.
     pub(crate) fn release(mut self, names: &[String]) -> Result<()> {
         for name in names {
             put(&self.folder.join(name), &self.place.with_file_name(name))?;
         }
         // What was put in place stays, and so do the folders it lies in.
         self.parents.clear();
-        sync_folder(parent(&self.place))
+        Ok(())
     }
 }
 

@@ -214,7 +214,8 @@ fn write_out(
     let made = virt_disk::create(&new, files.new_file(&name)?, &files);
     let mut image = made.map_err(|error| Failure::disk(target, error))?;
     copy(disk, &mut *image, &name, progress)?;
-    flush(&mut *image, &name)?;
+    // What was copied is still in its source: the system may write it when it likes, as after `cp`.
+    image.flush(false).map_err(|error| Failure::disk(target, error))?;
     drop(image);
     // Order: the file that is asked for comes last; what it leads to is there then.
     let mut names = files.made.take();
