@@ -191,7 +191,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         "serve",
         "[-r] -s socket vdname",
         "Serves a vdisk to one client as a network block device, with -r for reading only. It is\n\
-         in use for as long.",
+         in use for as long. A socket of - is the standard input, which listens already.",
         "rs:",
         &[],
         commands::serve,

@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::guest::Data;
 use crate::monitor::Monitor;
 use crate::stats::{self, Counters};
+use crate::vdisk;
 
 /// The counters of a disk as `virDomainBlockStatsFlags` names them.
 const NAMES: [(&str, &str); 8] = [
@@ -59,6 +60,8 @@ pub(crate) fn info(
     };
     let monitor = guest.read(|data| data.live.as_ref().map(|live| Arc::clone(&live.monitor)));
     let size = match &monitor {
+        // Its emulator knows nothing of the files behind the socket.
+        _ if vdisk::is_vdisk(disk) => None,
         Some(monitor) => stats::one_disk(call, monitor, disk)?.1,
         None => None,
     };

@@ -32,6 +32,8 @@ pub(crate) struct Live {
     pub(crate) vcpu_threads: Vec<u32>,
     /// What the balloon leaves the guest.
     pub(crate) balloon_kib: u64,
+    /// What serves its vdisks.
+    pub(crate) servers: Vec<Arc<Pidfd>>,
     /// A reboot was asked for: the next shutdown becomes one.
     pub(crate) rebooting: bool,
     /// Why the process will end, once that is known: `virDomainShutoffReason`.

@@ -35,6 +35,7 @@ mod snapshots;
 mod stats;
 mod status;
 mod vcpus;
+mod vdisk;
 
 use std::sync::Arc;
 

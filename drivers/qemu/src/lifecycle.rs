@@ -33,7 +33,7 @@ use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::security::{self, Claim, Identity, give};
 use crate::status::{self, Notes, Status};
-use crate::{argv, cpu, image, vcpus};
+use crate::{argv, cpu, image, vcpus, vdisk};
 
 /// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
 const TERM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ fn disks(document: &mut Document) {
             (Some("qcow2"), Some(path)) => {
                 image::qcow2(Path::new(path)).is_ok_and(|head| !head.has_backing)
             }
-            (format, _) => format.is_none_or(|format| format == "raw"),
+            (format, _) => vdisk::is_vdisk(disk) || format.is_none_or(|format| format == "raw"),
         };
         if disk.path().is_none() {
             disk.driver.iter_mut().for_each(|driver| driver.format = None);
@@ -192,6 +192,7 @@ fn launch<'a, 'work: 'a>(
     status.write(core.dirs())?;
     // Order: the status file says whose the files are before they are given away.
     *claim = Some(core.security.claim(document, whom)?);
+    let servers = vdisk::serve(core, document, dir, whom)?;
     let spawn = Spawn {
         program: emulator,
         args,
@@ -210,6 +211,9 @@ fn launch<'a, 'work: 'a>(
     }
     work.change(|data| {
         data.set_state(api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_STARTING_UP);
+        if let Some(live) = &mut data.live {
+            live.servers = servers.keep();
+        }
     });
     status.write(core.dirs())?;
     let pid = status.pid.to_string();
@@ -236,6 +240,7 @@ pub(crate) fn adopt(work: &mut Work<'_>, status: &Status, process: &Arc<Pidfd>) 
         notes: status.notes.clone(),
         vcpu_threads: status.vcpu_threads.clone(),
         balloon_kib: document.memory.kib,
+        servers: Vec::new(),
         rebooting: status.rebooting,
         ending: None,
         shut_down: false,
@@ -371,6 +376,7 @@ fn fail(work: &mut Work<'_>, dir: &Path) {
         // It may have ended by itself; the watching thread reaps it.
         let _ = live.process.signal(Signal::KILL);
         live.process.wait(KILL_WAIT_MAX);
+        vdisk::see_off(&live.servers);
         let _ = std::fs::remove_dir_all(work.core.dirs().guest_channels(live.id, &work.guest.name));
     }
     status::remove(work.core.dirs(), &work.guest.name);
@@ -498,6 +504,9 @@ pub(crate) fn stopped(
     });
     let Some(live) = live else { return };
     core.security.release(&live.document);
+    if !live.servers.is_empty() {
+        core.later(move |_| vdisk::see_off(&live.servers));
+    }
     let _ = std::fs::remove_dir_all(core.dirs().guest(live.id, &guest.name));
     let _ = std::fs::remove_dir_all(core.dirs().guest_channels(live.id, &guest.name));
     log_end(core, &guest.name, reason, how);

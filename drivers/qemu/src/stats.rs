@@ -21,7 +21,7 @@ use virt_types::{
 use crate::core::{Core, MONITOR_WAIT_MAX, monitor_error};
 use crate::guest::Guest;
 use crate::monitor::{Command, Monitor, Replies, Sent};
-use crate::{argv, image};
+use crate::{argv, image, vdisk};
 
 /// Limit: how long the figures of many guests may be waited for, all together.
 const BULK_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -341,6 +341,10 @@ fn size_of(disk: &Disk, answers: &Answers) -> Option<Size> {
 /// The size of a disk that no guest uses.
 pub(crate) fn stored_size(disk: &Disk) -> std::io::Result<Size> {
     let path = Path::new(disk.path().unwrap_or_default());
+    if vdisk::is_vdisk(disk) {
+        let (capacity, taken) = vdisk::sizes(path)?;
+        return Ok(Size { allocation: taken, capacity, physical: taken });
+    }
     let file = std::fs::metadata(path)?;
     let capacity = match disk.format() {
         Some("qcow2") => image::qcow2(path)?.capacity_bytes,

@@ -17,7 +17,7 @@ mod wait;
 pub use daemon::{Daemon, Reference, Virtd, free_port, guests_path, signal};
 pub use rustix::process::Signal;
 
-pub use guest::{Initramfs, linux_domain, tiny_domain, tiny_guest};
+pub use guest::{Initramfs, counting_boot_sector, linux_domain, tiny_domain, tiny_guest};
 pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
 pub use normalise::Normaliser;
 pub use programs::{debian_program, our_program, reference_program, shared, system_python};

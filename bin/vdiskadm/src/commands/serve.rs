@@ -4,6 +4,7 @@
 //! is in use while this runs, and not a moment longer, however it ends.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -18,7 +19,7 @@ use crate::words::{Name, Words};
 /// Limit: an emulator connects as soon as it starts.
 const CLIENT_WAIT_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-/// `serve [-r] -s SOCKET VDNAME`
+/// `serve [-r] -s SOCKET VDNAME`; `-` is a listening socket that is its standard input.
 pub(crate) fn serve(words: &Words) -> Result<()> {
     let socket = Path::new(words.needed('s', "socket")?);
     let [name] = words.operands(["vdname"])?;
@@ -32,7 +33,12 @@ pub(crate) fn serve(words: &Words) -> Result<()> {
     }
     let mut disk = vdisk.open_disk(is_writer)?;
     let failed = |error| Failure::io("listen at", socket, error);
-    let listener = UnixListener::bind(socket).map_err(failed)?;
+    let is_given = socket == Path::new("-");
+    let listener = match is_given {
+        true => std::io::stdin().as_fd().try_clone_to_owned().map(UnixListener::from),
+        false => UnixListener::bind(socket),
+    };
+    let listener = listener.map_err(failed)?;
     // Order: the vdisk is in use before anybody can connect who trusts in that.
     let held = hold(&mut vdisk, &holder);
     drop(vdisk);
@@ -40,7 +46,9 @@ pub(crate) fn serve(words: &Words) -> Result<()> {
         crate::out("ready")?;
         talk(accept(&listener).map_err(failed)?, &mut disk, is_writer)
     });
-    let _ = std::fs::remove_file(socket);
+    if !is_given {
+        let _ = std::fs::remove_file(socket);
+    }
     drop(disk);
     let mut vdisk = Vdisk::open(&folder, Access::Change)?;
     release(&mut vdisk, &holder)?;

@@ -5,41 +5,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use test_support::{Signal, debian_program, or_skip, run, signal, wait_until};
+use test_support::{
+    Signal, counting_boot_sector, debian_program, or_skip, run, signal, wait_until,
+};
 
 use crate::tool::Tool;
-
-/// A boot sector: it counts up in the second sector, prints the count on the serial line, and ends
-/// the machine.
-fn boot_sector() -> Vec<u8> {
-    let code: &[u8] = &[
-        0x31, 0xc0, // xor ax, ax
-        0x8e, 0xd8, // mov ds, ax
-        0x8e, 0xc0, // mov es, ax
-        0xbb, 0x00, 0x80, // mov bx, 0x8000
-        0xb8, 0x01, 0x02, // mov ax, 0x0201: read one sector
-        0xb9, 0x02, 0x00, // mov cx, 2: the second
-        0x30, 0xf6, // xor dh, dh
-        0xcd, 0x13, // int 0x13
-        0xfe, 0x06, 0x00, 0x80, // inc byte [0x8000]
-        0xb8, 0x01, 0x03, // mov ax, 0x0301: write one sector
-        0xb9, 0x02, 0x00, // mov cx, 2
-        0x30, 0xf6, // xor dh, dh
-        0xcd, 0x13, // int 0x13
-        0xa0, 0x00, 0x80, // mov al, [0x8000]
-        0x04, 0x30, // add al, '0'
-        0xba, 0xf8, 0x03, // mov dx, 0x3f8
-        0xee, // out dx, al
-        0xb0, 0x00, // mov al, 0
-        0xe6, 0xf4, // out 0xf4, al: end
-        0xf4, // hlt
-        0xeb, 0xfd, // jmp $-1
-    ];
-    let mut sector = code.to_vec();
-    sector.resize(510, 0);
-    sector.extend([0x55, 0xaa]);
-    sector
-}
 
 /// A running `serve`.
 struct Served(Child);
@@ -92,7 +62,7 @@ fn a_guest_boots_writes_and_is_rolled_back() {
     for kind in ["vmdk:sparse", "vdi:sparse", "vhd:sparse"] {
         let tool = Tool::new();
         tool.ok(&format!("create -s 8m -t {kind} d"));
-        tool.write("d", 0, &boot_sector());
+        tool.write("d", 0, &counting_boot_sector());
         assert_eq!(boot(&tool, &qemu, "d"), "1", "{kind}");
         assert_eq!(boot(&tool, &qemu, "d"), "2", "{kind}");
         tool.ok("snapshot d@s");

@@ -1,5 +1,7 @@
 //! Disks: the nodes that hold their bytes and the devices that show them.
 
+use std::path::Path;
+
 use virt_error::Result;
 use virt_model::domain::Domain;
 use virt_model::domain::address::{Address, Drive};
@@ -11,6 +13,7 @@ use virt_model::domain::source::StorageSource;
 
 use super::{Argv, Object, alias, aliases, at_pci, boot_index, set, unsupported};
 use crate::rules::Chipset;
+use crate::vdisk;
 
 /// Gives each disk's source its number in the names of its nodes.
 ///
@@ -42,15 +45,15 @@ pub(crate) fn own_node_names(disk: &Disk) -> Vec<(&'static str, String)> {
     let Some(index) = disk.source.as_ref().and_then(|source| source.index) else {
         return Vec::new();
     };
-    let is_raw = disk.format().is_none_or(|format| format == "raw");
+    let is_raw = vdisk::is_vdisk(disk) || disk.format().is_none_or(|format| format == "raw");
     let kinds = if is_raw { &["storage"][..] } else { &["storage", "format"] };
     kinds.iter().map(|kind| (*kind, format!("libvirt-{index}-{kind}"))).collect()
 }
 
-pub(super) fn disks(argv: &mut Argv, domain: &Domain) -> Result<()> {
+pub(super) fn disks(argv: &mut Argv, domain: &Domain, dir: &Path) -> Result<()> {
     for disk in &domain.devices.disks {
         refuse_unknown(disk)?;
-        nodes(argv, disk)?;
+        nodes(argv, disk, dir)?;
         let device = device(disk, domain)?;
         argv.device(device);
     }
@@ -103,11 +106,19 @@ fn is_host_cdrom(path: &str) -> bool {
     })
 }
 
-fn nodes(argv: &mut Argv, disk: &Disk) -> Result<()> {
+fn nodes(argv: &mut Argv, disk: &Disk, dir: &Path) -> Result<()> {
     let Some(source) = disk.source.as_ref().filter(|source| !source.is_empty()) else {
         return Ok(());
     };
     let Some(index) = source.index else { return Ok(()) };
+    if vdisk::is_vdisk(disk) {
+        let socket = vdisk::socket(dir, index);
+        let server = Object::empty().text("type", "unix").text("path", &socket.to_string_lossy());
+        let node = Object::new("driver", "nbd").object("server", server);
+        let node = node.text("node-name", &format!("libvirt-{index}-storage"));
+        argv.option("-blockdev", settings(node, disk, true).finish());
+        return Ok(());
+    }
     let driver = match source.kind {
         DiskType::File => "file",
         DiskType::Block if is_host_cdrom(source.path().unwrap_or_default()) => "host_cdrom",

@@ -79,7 +79,7 @@ pub(crate) fn build(domain: &Domain, dir: &Path) -> Result<Vec<OsString>> {
     other::sleep_states(&mut argv, domain);
     machine::boot(&mut argv, domain);
     controllers(&mut argv, domain)?;
-    disk::disks(&mut argv, domain)?;
+    disk::disks(&mut argv, domain, dir)?;
     net::interfaces(&mut argv, domain)?;
     chardev::chardevs(&mut argv, domain)?;
     other::inputs(&mut argv, domain)?;

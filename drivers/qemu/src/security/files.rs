@@ -8,6 +8,7 @@ use virt_model::domain::{Disk, Domain as Document};
 use virt_xml::Element;
 
 use super::{MODEL, owner};
+use crate::vdisk;
 use virt_guests::Accounts;
 use virt_guests::owner::Owner;
 
@@ -55,7 +56,8 @@ fn of_disk<'a>(disk: &'a Disk, image: Option<Owner>, used: &mut Vec<Used<'a>>) -
         }
         Ok(())
     };
-    if let Some(source) = &disk.source {
+    // A vdisk is its server's, which hands the emulator a socket.
+    if let Some(source) = disk.source.as_ref().filter(|_| !vdisk::is_vdisk(disk)) {
         add(source, disk.readonly || disk.shareable)?;
     }
     let next = |store: &'a Option<BackingStore>| store.as_ref()?.image.as_deref();

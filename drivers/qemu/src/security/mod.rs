@@ -8,7 +8,7 @@ mod files;
 mod reach;
 
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -73,6 +73,17 @@ impl Security {
 
     pub(crate) fn usual(&self) -> Option<&Identity> {
         self.usual.as_ref()
+    }
+
+    /// Whom a helper runs as that works on somebody's folder: its owner, unless that is the daemon.
+    pub(crate) fn owner_of(&self, folder: &Path) -> Result<Option<RunAs>> {
+        let Some(usual) = &self.usual else { return Ok(None) };
+        let found = std::fs::metadata(folder).map_err(|error| {
+            Error::io(Origin::Qemu, &error, format!("cannot stat file '{}'", folder.display()))
+        })?;
+        let limits = usual.run_as.limits;
+        let owner = || Identity::new(&Accounts::read(), found.uid(), found.gid(), limits).run_as;
+        Ok((found.uid() != 0).then(owner))
     }
 
     /// Says in a document that is about to run whom it runs as, and gives that user.
