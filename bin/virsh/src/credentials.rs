@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 
-use driver_remote::Question;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use virt_driver::Question;
 
 /// Prints the prompt and reads a line; what must not be seen is read from the terminal itself.
 pub(crate) fn ask(question: &Question<'_>) -> Option<String> {

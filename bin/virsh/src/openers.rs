@@ -32,7 +32,7 @@ pub(crate) fn open(
     };
     Registry::new()
         .with(driver_test::opener())
-        .with(driver_ldoms::opener())
+        .with(driver_ldoms::opener(Some(Arc::new(credentials::ask))))
         .with(driver_remote::opener(settings))
         .open(uri, read_only)
 }

@@ -32,7 +32,7 @@ impl Drivers {
             .with(driver_test::opener())
             .with(qemu.clone())
             .with(kvmtool.clone())
-            .with(driver_ldoms::opener());
+            .with(driver_ldoms::opener(None));
         let (rising, rising_too) = (qemu.clone(), kvmtool.clone());
         let thread = std::thread::Builder::new().name("daemon-init".to_owned());
         let started = thread.spawn(move || {

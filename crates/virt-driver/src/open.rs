@@ -14,6 +14,17 @@ pub struct OpenRequest<'a> {
     pub read_only: bool,
 }
 
+/// Asks a person; nothing where nobody answers.
+pub type Ask = Arc<dyn Fn(&Question<'_>) -> Option<String> + Send + Sync>;
+
+/// What a person is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    pub prompt: &'a str,
+    /// Whether the answer may be seen while it is typed.
+    pub echo: bool,
+}
+
 /// Opens connections of one kind of driver.
 pub trait Opener: Send + Sync {
     /// The drivers that serve the URI, in order, or `None` when it is for somebody else.

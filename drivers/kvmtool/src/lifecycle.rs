@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   checks ─▶ taps ─▶ status file, pid 0 ─▶ process that waits ─▶ status file, pid
-//!      ─▶ groups, network ─▶ the word: it becomes the tool ─▶ first processor runs
+//!      ─▶ groups, network ─▶ the word: it becomes the tool ─▶ its processors run
 //!      ─▶ status file, running ─▶ answer to the caller
 //! ```
 //!
@@ -205,7 +205,7 @@ fn launch(
     if unshare.is_some() {
         net::move_in(core, document, pid)?;
     }
-    waiting.go(&log)?;
+    waiting.go(&log, document.vcpu.count)?;
     turn.read(|data| data.running().map(|live| live.limits.clone()))?.apply(pid, document)?;
     let relay = display.map(|listener| Relay::start(listener, pid)).transpose()?;
     turn.change(|data| {

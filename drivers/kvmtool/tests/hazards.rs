@@ -331,3 +331,15 @@ fn a_real_console_that_nobody_reads_holds_nothing_up() {
     // Each answer has some 80 bytes; a terminal keeps 4 KiB or a little more.
     flooded(&or_skip!(World::real()), "devs\r", 200);
 }
+
+/// The tool dies of it, and so does the stand-in.
+#[test]
+fn a_guest_is_not_told_to_pause_before_all_of_its_processors_are_there() {
+    let world = World::fake();
+    world.lkvm.fail_with("slow-vcpus=400");
+    world.start(&world.plain("one"), "one");
+    world.ok(&["suspend", "one"]);
+    assert_eq!(world.state("one"), "paused (user)");
+    let vcpus = world.ok(&["vcpuinfo", "one"]);
+    assert_eq!(vcpus.matches("VCPU:").count(), 2, "{vcpus}");
+}

@@ -31,6 +31,7 @@ use virt_driver::{
     EventSource, Host, Migration,
 };
 
+pub use link::PARAMETERS;
 pub use open::opener;
 
 /// The driver of one connection.

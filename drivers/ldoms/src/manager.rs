@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use virt_driver::{Call, EventBus};
+use virt_driver::{Ask, Call, EventBus};
 use virt_error::{Code, Error, Result};
 
-use crate::link::{Hangup, LinkError, Linked, ORIGIN, Protocol, Session, Target};
+use crate::link::{Hangup, LinkError, Linked, ORIGIN, Person, Protocol, Session, Target};
 use crate::message::{Command, Data, Message};
 use crate::world::World;
 
@@ -31,6 +31,7 @@ pub(crate) type Waiting<'a> = Option<&'a Call<'a>>;
 /// A manager, shared by all connections to it in this process.
 pub(crate) struct Manager {
     pub(crate) target: Target,
+    pub(crate) person: Person,
     pub(crate) world: Mutex<World>,
     pub(crate) bus: EventBus,
     pub(crate) subscribers: AtomicU64,
@@ -58,11 +59,12 @@ pub(crate) struct Reply {
 }
 
 impl Manager {
-    pub(crate) fn new(target: Target) -> Arc<Self> {
+    pub(crate) fn new(target: Target, ask: Option<Ask>) -> Arc<Self> {
         let pool =
             Pool { protocol: target.protocol, version: target.version.clone(), ..Pool::default() };
         Arc::new(Self {
             target,
+            person: Person::new(ask),
             world: Mutex::default(),
             bus: EventBus::new(),
             subscribers: AtomicU64::new(0),
@@ -239,7 +241,7 @@ impl Manager {
             }
         }
         let protocol = lock(&self.pool).protocol;
-        let session = Session::open(&self.target, protocol);
+        let session = Session::open(&self.target, &self.person, protocol);
         // A manager of another release may come back after one that has gone.
         let known = session.as_ref().map_or(self.target.protocol, |session| Some(session.protocol));
         lock(&self.pool).protocol = known;

@@ -35,7 +35,7 @@ impl Migration for LdomsDriver {
         let host = target.host.filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| invalid(format!("no host to migrate to in '{uri}'")))?;
         let user = target.user.as_deref();
-        let credentials = Credentials::find(&manager.target, &host, user);
+        let credentials = Credentials::find(&manager.target, &host, user, None);
         let credentials = credentials.map_err(|error| error.public())?;
         let info = Item::new("ldom_info")
             .with("target", host)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use virt_driver::{Driver, OpenRequest, Opener};
+use virt_driver::{Ask, Driver, OpenRequest, Opener};
 use virt_error::{Code, Error, Result};
 
 use crate::LdomsDriver;
@@ -16,13 +16,14 @@ const MANAGERS_MAX: usize = 64;
 /// Opens LDoms URIs that name no transport to a daemon.
 ///
 /// All connections to one manager share what is known of it, for as long as the process lives: the
-/// numbers of its domains stay the same, and the next client finds the list already there.
-pub fn opener() -> impl Opener {
-    LdomsOpener::default()
+/// numbers of its domains stay the same, and the next client finds the list already there. `ask` is
+/// asked for names and passwords that no file tells.
+pub fn opener(ask: Option<Ask>) -> impl Opener {
+    LdomsOpener { ask, managers: Mutex::default() }
 }
 
-#[derive(Debug, Default)]
 struct LdomsOpener {
+    ask: Option<Ask>,
     managers: Mutex<HashMap<Target, Arc<Manager>>>,
 }
 
@@ -31,7 +32,7 @@ impl LdomsOpener {
         if let Some(known) = lock(&self.managers).get(&target) {
             return Ok(Arc::clone(known));
         }
-        let manager = Manager::new(target.clone());
+        let manager = Manager::new(target.clone(), self.ask.clone());
         manager.reach()?;
         let mut managers = lock(&self.managers);
         if managers.len() >= MANAGERS_MAX {

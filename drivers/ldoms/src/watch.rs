@@ -66,7 +66,7 @@ impl Manager {
 
     /// Opens a connection on which the manager tells of changes.
     fn register(&self) -> std::result::Result<Session, NoEvents> {
-        let mut session = Session::open(&self.target, self.protocol())?;
+        let mut session = Session::open(&self.target, &self.person, self.protocol())?;
         let data = match session.protocol {
             crate::link::Protocol::Socket => "2.0",
             crate::link::Protocol::Xmpp => "3.0",

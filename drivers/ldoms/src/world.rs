@@ -45,6 +45,13 @@ impl<T> Known<T> {
             self.asked = Some(asked);
         }
     }
+
+    /// An answer has nothing of the kind.
+    fn lose(&mut self, asked: Stamp) {
+        if self.asked.is_none_or(|before| before <= asked) {
+            self.value = None;
+        }
+    }
 }
 
 /// Which details of a domain: what was asked for it, or what it has.
@@ -197,11 +204,9 @@ impl World {
         }
         let listed: std::collections::HashSet<&str> =
             contents.iter().map(|content| content.id.as_str()).collect();
-        let gone = self.entries.iter().filter(|(name, entry)| {
-            !listed.contains(name.as_str()) && entry.facts.changed <= asked
-        });
-        let gone: Vec<String> = gone.map(|(name, _)| name.clone()).collect();
-        gone.iter().for_each(|name| self.remove(name));
+        let gone = self.entries.keys().filter(|name| !listed.contains(name.as_str()));
+        let gone: Vec<String> = gone.cloned().collect();
+        gone.iter().for_each(|name| self.gone(name, asked));
         for content in contents {
             self.set_one(content, asked);
         }
@@ -213,13 +218,17 @@ impl World {
         for name in names {
             match contents.iter().find(|content| content.id == *name) {
                 Some(content) => self.set_one(content, asked),
-                None => {
-                    let gone = self.entries.get(name).is_some_and(|e| e.facts.changed <= asked);
-                    if gone {
-                        self.remove(name);
-                    }
-                }
+                None => self.gone(name, asked),
             }
+        }
+    }
+
+    /// A list does not have a domain. What has happened since it was asked for may have brought it
+    /// back, so it is asked for again; until then it is what the list says.
+    fn gone(&mut self, name: &str, asked: Stamp) {
+        match self.entries.get_mut(name) {
+            Some(entry) if entry.facts.changed > asked => entry.facts.lose(asked),
+            _ => self.remove(name),
         }
     }
 
@@ -377,6 +386,25 @@ mod tests {
         assert_eq!(world.gap(), Gap::Nothing);
         world.trust(false);
         assert_eq!(world.gap(), Gap::All);
+    }
+
+    #[test]
+    fn what_is_gone_is_not_there_whatever_happened_meanwhile() {
+        let mut world = World::default();
+        world.trust(true);
+        world.set_all(listed(&["primary", "a"]).iter(), world.stamp());
+        let asked = world.stamp();
+        // The event of its own end comes before the answer.
+        world.happened("remove-domain", &["a"]);
+        world.set_some(&["a".to_owned()], &[], asked);
+        assert!(world.by_name("a").is_none());
+        assert_eq!(world.gap(), Gap::These(vec!["a".to_owned()]));
+        let (later, a) = (world.stamp(), listed(&["a"]));
+        world.set_some(&["a".to_owned()], &[&a[0]], later);
+        // An answer that was asked for earlier comes later.
+        world.happened("start-domain", &["a"]);
+        world.set_some(&["a".to_owned()], &[], asked);
+        assert!(world.by_name("a").is_some());
     }
 
     #[test]

@@ -1,25 +1,13 @@
 //! How this side shows a daemon who it is: what is asked for, and where the answers come from.
 
-use std::sync::Arc;
-
 use virt_client::Client;
+use virt_driver::{Ask, Question};
 use virt_error::{Code, Error, Origin, Result};
 use virt_transport::sasl::{ClientExchange, SaslError};
 use virt_transport::{AuthFile, Target, Transport};
 use virt_wire::{Reader, limits, remote};
 
 use crate::driver::ask;
-
-/// Asks a person; nothing where nobody answers.
-pub type Ask = Arc<dyn Fn(&Question<'_>) -> Option<String> + Send + Sync>;
-
-/// What a person is asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    pub prompt: &'a str,
-    /// Whether the answer may be seen while it is typed.
-    pub echo: bool,
-}
 
 const NONE: i32 = 0;
 const SASL: i32 = 1;

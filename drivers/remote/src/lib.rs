@@ -12,7 +12,6 @@ mod open;
 mod reach;
 mod stream;
 
-pub use auth::{Ask, Question};
 pub use driver::RemoteDriver;
 pub use open::{Settings, opener};
 pub use reach::reach_local;

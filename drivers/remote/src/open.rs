@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use virt_client::Client;
-use virt_driver::{Driver, OpenRequest, Opener};
+use virt_driver::{Ask, Driver, OpenRequest, Opener};
 use virt_error::Result;
 use virt_transport::{Target, Uri, User};
 use virt_types::feature;
 use virt_wire::{Header, remote};
 
 use crate::RemoteDriver;
-use crate::auth::{Ask, authenticate};
+use crate::auth::authenticate;
 use crate::driver::ask;
 use crate::events::{Subscribers, publish};
 use crate::reach::reach;

@@ -154,6 +154,27 @@ fn the_documents_commands_say_what_they_said() {
     assert_eq!(said, kept);
 }
 
+/// The founding document's commands.
+const COMMANDS: &str = "help console create start destroy define domid domuuid dominfo domname \
+                        domstate dumpxml hostname list nodeinfo quit shutdown setmem setvcpus \
+                        undefine vcpuinfo version";
+
+#[test]
+fn both_shells_offer_every_command_of_the_document() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let host = Host::start();
+    for shell in [&theirs, &our_program("virsh")] {
+        let help = run(host.virsh(shell).arg("help"), LIMIT).ok();
+        let offered: Vec<&str> =
+            help.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        for command in COMMANDS.split_whitespace() {
+            assert!(offered.contains(&command), "{}: {command}", shell.display());
+            let own = run(host.virsh(shell).args(["help", command]), LIMIT).ok();
+            assert!(own.contains("SYNOPSIS") && own.contains(command), "{command}: {own}");
+        }
+    }
+}
+
 #[test]
 fn a_console_opens_for_debians_shell_and_can_be_left() {
     let shell = or_skip!(reference_program("virsh"));

@@ -5,8 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use test_support::{
-    Daemon, Outcome, Scratch, Signal, Virtd, debian_program, free_port, or_skip, our_program,
-    reference_program, run, signal, virsh, wait_until,
+    Daemon, Lkvm, Outcome, Scratch, Signal, Virtd, debian_program, fake_kernel, free_port,
+    guests_path, lkvm_domain, or_skip, our_program, reference_program, run, signal, virsh,
+    wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -69,12 +70,14 @@ impl Sshd {
         if up { Ok(sshd) } else { Err("sshd does not listen".to_owned()) }
     }
 
-    fn uri(&self, more: &str) -> String {
+    fn uri(&self, driver: &str, more: &str) -> String {
         let key = self.folder.join("own");
         let known = self.folder.join("known");
         format!(
-            "test+ssh://root@127.0.0.1:{}/default?keyfile={}&known_hosts={}&no_verify=1&no_tty=1{more}",
+            "{}+ssh://root@127.0.0.1:{}/{}?keyfile={}&known_hosts={}&no_verify=1&no_tty=1{more}",
+            driver,
             self.port,
+            if driver == "test" { "default" } else { guests_path() },
             key.display(),
             known.display()
         )
@@ -113,16 +116,46 @@ fn a_daemon_is_reached_by_ssh_through_helper_and_netcat() {
     for shell in [&theirs, &our_program("virsh")] {
         for more in ["", "&proxy=native", "&mode=legacy", &format!("&proxy=netcat&socket={socket}")]
         {
-            let outcome = session(shell, &sshd.uri(more), "domname 1");
+            let outcome = session(shell, &sshd.uri("test", more), "domname 1");
             assert_eq!(outcome.stdout, expected, "{} {more}: {outcome:?}", shell.display());
             assert_eq!(outcome.code, Some(0));
         }
-        let wrong = session(shell, &sshd.uri("").replace("own&", "host&"), "list");
+        let wrong = session(shell, &sshd.uri("test", "").replace("own&", "host&"), "list");
         assert!(wrong.stderr.contains("Permission denied"), "{wrong:?}");
     }
     let told = std::fs::read_to_string(told).expect("told");
     let one = "test:///default\ntest:///default\ntest:///default?mode=legacy\n";
     assert_eq!(told, one.repeat(2));
+}
+
+#[test]
+fn the_kvm_tool_is_reached_by_ssh_and_by_other_programs() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let folder = Scratch::new("kvmtool");
+    let lkvm = Lkvm::fake(&folder);
+    let xml = lkvm_domain("one", &fake_kernel(&folder), "<console type='pty'/>");
+    let file = folder.write("one.xml", xml).display().to_string();
+    let mut virtd = Virtd::start();
+    virtd.stop();
+    lkvm.configure(virtd.base());
+    virtd.restart();
+    let uri = virtd.uri("kvmtool", guests_path());
+    let path = Scratch::new("path");
+    let line = format!("exec {} '{uri}'", our_program("virt-ssh-helper").display());
+    let carrier = script(&path, "virt-ssh-helper", &line);
+    let sshd = or_skip!(Sshd::start(path.path()));
+    let ext = format!("kvmtool+ext:///{}?command={}", guests_path(), carrier.display());
+    let netcat = format!("&proxy=netcat&socket={}", virtd.socket().display());
+    for shell in [&theirs, &our_program("virsh")] {
+        for uri in [sshd.uri("kvmtool", ""), sshd.uri("kvmtool", &netcat), ext.clone()] {
+            let line = format!("create {file}; suspend one; domstate one; destroy one");
+            let outcome = session(shell, &uri, &line);
+            let who = format!("{} {uri}: {outcome:?} {}", shell.display(), virtd.log());
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{who}");
+            assert!(outcome.stdout.contains("paused\n"), "{who}");
+            assert!(lkvm.sockets().is_empty(), "{who}");
+        }
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use test_support::{
-    Outcome, Reference, Scratch, Virtd, debian_program, free_port, or_skip, our_program,
-    reference_program, run, run_with_input, virsh,
+    Lkvm, Outcome, Reference, Scratch, Virtd, debian_program, fake_kernel, free_port, guests_path,
+    lkvm_domain, or_skip, our_program, reference_program, run, run_with_input, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -152,11 +152,15 @@ impl Pki {
         )
     }
 
+    /// The part of an address that shows a client's certificate.
+    fn shown_by(&self, who: &str) -> String {
+        format!("pkipath={}", self.path(&format!("{who}.d")))
+    }
+
     /// What a shell sees that shows a client's certificate.
     fn visit(&self, shell: &Path, port: u16, who: &str, more: &str, line: &str) -> Outcome {
         let home = Scratch::new("tls-client");
-        let folder = self.path(&format!("{who}.d"));
-        let uri = format!("test://localhost:{port}/default?pkipath={folder}{more}");
+        let uri = format!("test://localhost:{port}/default?{}{more}", self.shown_by(who));
         let outcome = run(virsh(shell, &uri, home.path()).arg(line), LIMIT);
         let folder = self.folder.path().display().to_string();
         let told = |text: String| {
@@ -273,6 +277,36 @@ fn under_tls_a_password_may_be_said() {
             let outcome = pki.visit(shell, port, "fred", &more, "list");
             let who = format!("{} {password} {mechanism}", shell.display());
             assert_eq!(outcome.code, Some(code), "{who}: {outcome:?} {}", virtd.log());
+        }
+    }
+}
+
+#[test]
+fn the_kvm_tool_is_reached_over_tls_and_tcp() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let pki = or_skip!(Pki::new());
+    let (port, plain, folder) = (free_port(), free_port(), Scratch::new("kvmtool"));
+    let lkvm = Lkvm::fake(&folder);
+    let xml = lkvm_domain("one", &fake_kernel(&folder), "<console type='pty'/>");
+    let file = folder.write("one.xml", xml).display().to_string();
+    let more = format!("listen_tcp = 1\ntcp_port = \"{plain}\"\nauth_tcp = \"none\"");
+    let virtd = Virtd::start_listening(|base| {
+        lkvm.configure(base);
+        pki.conf(port, "server", &more)
+    });
+    let (path, shown) = (guests_path(), pki.shown_by("fred"));
+    for shell in [&theirs, &our_program("virsh")] {
+        for uri in [
+            format!("kvmtool+tls://localhost:{port}/{path}?{shown}"),
+            format!("kvmtool://localhost:{port}/{path}?{shown}"),
+            format!("kvmtool+tcp://localhost:{plain}/{path}"),
+        ] {
+            let line = format!("create {file}; suspend one; domstate one; destroy one; uri");
+            let outcome = run(virsh(shell, &uri, folder.path()).arg(line), LIMIT);
+            let who = format!("{} {uri}: {outcome:?} {}", shell.display(), virtd.log());
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{who}");
+            assert!(outcome.stdout.contains("paused\n"), "{who}");
+            assert!(lkvm.sockets().is_empty(), "{who}");
         }
     }
 }

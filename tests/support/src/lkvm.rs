@@ -96,6 +96,13 @@ impl Lkvm {
         names
     }
 
+    /// Lets the daemon below `base` run it, from its next start on.
+    pub fn configure(&self, base: &Path) {
+        let folder = base.join("etc/libvirt");
+        std::fs::create_dir_all(&folder).expect("the folder is ours");
+        std::fs::write(folder.join("kvmtool.conf"), self.configuration()).expect("as it is");
+    }
+
     /// The daemon's configuration for this tool.
     pub fn configuration(&self) -> String {
         format!("tool = \"{}\"\nhome = \"{}\"\n", self.program.display(), self.home.display())

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use virt_xml::Element;
 
-use super::session::{Wire, element_name};
-use super::{Credentials, LinkError, Linked, Protocol, Session, Target};
+use super::session::{OPEN_WAIT_MAX, Wire, element_name};
+use super::{Credentials, LinkError, Linked, Person, Protocol, Session, Target};
 use crate::message::Stanza;
 
 /// Limit: how long a manager may keep silent after an XMPP greeting before it is taken for one that
@@ -25,13 +25,13 @@ const STREAM: &str =
 const START_TLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 
 /// Finds out what a manager speaks: XMPP unless it answers with something else, or not at all.
-pub(super) fn probe(target: &Target, deadline: Instant) -> Linked<Session> {
+pub(super) fn probe(target: &Target, person: &Person, deadline: Instant) -> Linked<Session> {
     let mut session = Session::connect(target, Protocol::Xmpp, deadline)?;
     session.send(STREAM, deadline)?;
     let patience = deadline.min(Instant::now() + PROBE_WAIT_MAX);
     match session.stanza(Some(patience)) {
         Ok(Stanza::Open) => {
-            after_stream(&mut session, target, deadline)?;
+            after_stream(&mut session, target, person, deadline)?;
             Ok(session)
         }
         // Only a manager that speaks XMPP can have a reason of its own not to.
@@ -46,9 +46,14 @@ pub(super) fn probe(target: &Target, deadline: Instant) -> Linked<Session> {
 }
 
 /// The greeting of a manager that is known to speak XMPP.
-pub(super) fn xmpp(session: &mut Session, target: &Target, deadline: Instant) -> Linked<()> {
+pub(super) fn xmpp(
+    session: &mut Session,
+    target: &Target,
+    person: &Person,
+    deadline: Instant,
+) -> Linked<()> {
     open_stream(session, deadline)?;
-    after_stream(session, target, deadline)
+    after_stream(session, target, person, deadline)
 }
 
 fn open_stream(session: &mut Session, deadline: Instant) -> Linked<()> {
@@ -59,7 +64,12 @@ fn open_stream(session: &mut Session, deadline: Instant) -> Linked<()> {
     }
 }
 
-fn after_stream(session: &mut Session, target: &Target, deadline: Instant) -> Linked<()> {
+fn after_stream(
+    session: &mut Session,
+    target: &Target,
+    person: &Person,
+    deadline: Instant,
+) -> Linked<()> {
     let features = expect(session, "features", deadline)?;
     if !offers(&features, "starttls") {
         return Err(LinkError::Tls("the manager does not offer TLS".to_owned()));
@@ -70,13 +80,13 @@ fn after_stream(session: &mut Session, target: &Target, deadline: Instant) -> Li
     open_stream(session, deadline)?;
     let features = expect(session, "features", deadline)?;
     if offers(&features, "mechanisms") {
-        login(session, target, &features, deadline)?;
+        login(session, target, person, &features)?;
     }
     Ok(())
 }
 
 /// SASL PLAIN. Order: never before TLS.
-fn login(session: &mut Session, target: &Target, features: &str, deadline: Instant) -> Linked<()> {
+fn login(session: &mut Session, target: &Target, person: &Person, features: &str) -> Linked<()> {
     if !matches!(session.wire, Wire::Tls(_)) {
         return Err(LinkError::Tls("the manager wants a password without TLS".to_owned()));
     }
@@ -85,7 +95,9 @@ fn login(session: &mut Session, target: &Target, features: &str, deadline: Insta
         return Err(LinkError::Refused(why.to_owned()));
     }
     let host = if target.local { "localhost" } else { &target.host };
-    let credentials = Credentials::find(target, host, target.user.as_deref())?;
+    let credentials = Credentials::find(target, host, target.user.as_deref(), Some(person))?;
+    // A person takes the time that it takes to type.
+    let deadline = Instant::now() + OPEN_WAIT_MAX;
     let auth = format!(
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{}</auth>",
         credentials.plain()
@@ -99,6 +111,7 @@ fn login(session: &mut Session, target: &Target, features: &str, deadline: Insta
                     return expect(session, "features", deadline).map(drop);
                 }
                 "failure" => {
+                    person.forget();
                     let why = format!("authentication failed for user {}", credentials.user);
                     return Err(LinkError::Refused(why));
                 }

@@ -6,9 +6,10 @@ mod session;
 mod target;
 mod tls;
 
-pub(crate) use credentials::{Credentials, encode64};
+pub(crate) use credentials::{Credentials, Person, encode64};
 pub(crate) use session::Hangup;
 pub(crate) use session::{Protocol, Session};
+pub use target::PARAMETERS;
 pub(crate) use target::{Define, Target, Trust, invalid};
 pub(crate) use tls::sha256 as tls_sum;
 

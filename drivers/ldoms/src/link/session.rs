@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use super::tls::{self, TlsStream};
-use super::{LinkError, Linked, Target, greet};
+use super::{LinkError, Linked, Person, Target, greet};
 use crate::message::{Kind, Message, Stanza, StanzaReader};
 
 /// Limit: how long a manager may take to be reached and to greet.
@@ -69,18 +69,16 @@ impl Wire {
 
 impl Session {
     /// Reaches a manager and greets it; by the protocol given, or by the one it turns out to speak.
-    pub(crate) fn open(target: &Target, protocol: Option<Protocol>) -> Linked<Self> {
+    pub(crate) fn open(
+        target: &Target,
+        person: &Person,
+        protocol: Option<Protocol>,
+    ) -> Linked<Self> {
         let deadline = Instant::now() + OPEN_WAIT_MAX;
-        match protocol {
-            Some(protocol) => Self::open_as(target, protocol, deadline),
-            None => greet::probe(target, deadline),
-        }
-    }
-
-    pub(super) fn open_as(target: &Target, protocol: Protocol, deadline: Instant) -> Linked<Self> {
+        let Some(protocol) = protocol else { return greet::probe(target, person, deadline) };
         let mut session = Self::connect(target, protocol, deadline)?;
         if protocol == Protocol::Xmpp {
-            greet::xmpp(&mut session, target, deadline)?;
+            greet::xmpp(&mut session, target, person, deadline)?;
         }
         Ok(session)
     }

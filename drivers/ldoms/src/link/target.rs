@@ -53,7 +53,8 @@ pub(crate) enum Define {
 /// Compat: where libvirt looks for the authority that it trusts.
 const AUTHORITY: &str = "/etc/pki/CA/cacert.pem";
 
-const PARAMETERS: &[&str] = &[
+/// What an address may say beside who and where.
+pub const PARAMETERS: &[&str] = &[
     "port",
     "protocol",
     "interface",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use test_support::wait_until;
 use virt_driver::{Received, Stream};
+use virt_types::api;
 
 use super::sim::{Sim, document};
 
@@ -48,4 +49,28 @@ fn the_control_domain_has_no_console_here() {
     let connection = sim.connect();
     let primary = connection.domain_lookup_by_name("primary").expect("it is there");
     assert!(connection.domain_open_console(&primary, None, 0).is_err());
+}
+
+/// The concentrator lets the first client write and all others read.
+#[test]
+fn a_console_that_another_has_is_taken_over_by_force_only() {
+    let sim = Sim::start("3.6", &[]);
+    let connection = sim.connect();
+    let dom = connection.domain_create_xml(&document("web1", 1, 256), 0).expect("it runs");
+    let first = connection.domain_open_console(&dom, None, 0).expect("a console");
+    until(&*first, "Press ~?");
+    let second = connection.domain_open_console(&dom, None, 0).expect("to look at");
+    until(&*second, "Press ~?");
+    second.send(b"unheard\r").expect("it takes bytes");
+    let refused = until(&*second, "write access");
+    assert!(refused.contains("write access"), "{refused:?}");
+    let force = api::DOMAIN_CONSOLE_FORCE;
+    let third = connection.domain_open_console(&dom, None, force).expect("by force");
+    first.send(b"unheard\r").expect("it takes bytes");
+    let refused = until(&*first, "write access");
+    assert!(refused.contains("write access"), "{refused:?}");
+    assert!(!refused.contains("unheard"), "{refused:?}");
+    third.send(b"\runame\r").expect("it takes bytes");
+    let heard = until(&*third, "uname");
+    assert!(heard.contains("uname"), "{heard:?}");
 }

@@ -99,7 +99,7 @@ impl Sim {
     }
 
     pub(super) fn manager_at(&self, uri: &str) -> Result<Arc<Manager>> {
-        let manager = Manager::new(Target::of(uri)?.expect("an LDoms URI"));
+        let manager = Manager::new(Target::of(uri)?.expect("an LDoms URI"), None);
         manager.reach()?;
         Ok(manager)
     }

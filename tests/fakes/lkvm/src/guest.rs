@@ -16,6 +16,8 @@ pub(crate) struct Guest {
     pub(crate) socket: PathBuf,
     pub(crate) paused: AtomicBool,
     pub(crate) ready: AtomicBool,
+    /// Some processors are there and not all.
+    pub(crate) halfway: AtomicBool,
     /// A processor is at its console, and neither parks nor ends before that has taken its words.
     pub(crate) writing: AtomicBool,
     pub(crate) inflated_mib: AtomicI64,
@@ -72,6 +74,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
         socket,
         paused: AtomicBool::new(false),
         ready: AtomicBool::new(false),
+        halfway: AtomicBool::new(false),
         writing: AtomicBool::new(false),
         inflated_mib: AtomicI64::new(0),
         keys: Mutex::default(),
@@ -143,6 +146,10 @@ fn start(guest: &Arc<Guest>) {
         return;
     }
     for number in 0..guest.options.number("cpus", 1) {
+        if number > 0 {
+            faults::wait("slow-vcpus");
+        }
+        guest.halfway.store(true, Ordering::Release);
         spawn(&format!("kvm-vcpu-{number}"), || {
             loop {
                 std::thread::sleep(Duration::from_secs(3600));
@@ -150,6 +157,7 @@ fn start(guest: &Arc<Guest>) {
         });
     }
     guest.ready.store(true, Ordering::Release);
+    guest.halfway.store(false, Ordering::Release);
     console::say(&format!("TINYGUEST READY fake {}\r\n", std::process::id()));
 }
 

@@ -74,10 +74,13 @@ fn one(guest: &Arc<Guest>, mut client: UnixStream) -> Option<UnixStream> {
             continue;
         }
         if !reply.is_empty() && client.write_all(&reply).is_err() && faults::dies_of_sigpipe() {
-            let me = rustix::process::getpid();
-            let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+            die(rustix::process::Signal::KILL);
         }
     }
+}
+
+fn die(signal: rustix::process::Signal) {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
 }
 
 fn answer(guest: &Arc<Guest>, kind: u32, payload: &[u8]) -> Vec<u8> {
@@ -101,6 +104,7 @@ fn answer(guest: &Arc<Guest>, kind: u32, payload: &[u8]) -> Vec<u8> {
             }
             guest.paused.store(true, Ordering::Release);
         }
+        (4, []) if guest.halfway.load(Ordering::Acquire) => die(rustix::process::Signal::SEGV),
         (5, []) => guest.paused.store(false, Ordering::Release),
         (6, []) => {
             let heard = guest.ready.load(Ordering::Acquire)

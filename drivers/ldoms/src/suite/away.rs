@@ -1,0 +1,85 @@
+//! Domains that leave: to another manager, and into the manager's own files and back.
+
+use std::time::Duration;
+
+use test_support::wait_until;
+use virt_error::Code;
+use virt_types::api;
+
+use super::sim::{Sim, connection, document};
+
+#[test]
+fn a_migration_is_watched_and_can_be_called_off() {
+    let sim = Sim::start("3.6", &[]);
+    let auth = "[credentials-c]\nusername=root\npassword=p\n[auth-ldoms-other]\ncredentials=c\n";
+    let auth = sim.dir.write("auth", auth);
+    let manager =
+        sim.manager_at(&sim.uri(&format!("&authfile={}", auth.display()))).expect("there");
+    let connection = connection(&manager);
+    let dom = connection.domain_create_xml(&document("web1", 1, 256), 0).expect("it runs");
+    let kind = || connection.domain_get_job_info(&dom).expect("a job or none").kind;
+    assert_eq!(kind(), api::DOMAIN_JOB_NONE);
+    let idle = connection.domain_abort_job(&dom).expect_err("nothing goes on");
+    assert!(idle.is(Code::OperationInvalid), "{idle:?}");
+    let go = || connection.domain_migrate_perform(&dom, &[], "ldoms://root@other/", 0, None, 0);
+    sim.set("migrate-delay = 20000");
+    std::thread::scope(|scope| {
+        let moving = scope.spawn(go);
+        let seen = wait_until(Duration::from_secs(15), || kind() == api::DOMAIN_JOB_BOUNDED);
+        assert!(seen, "its progress is told");
+        let info = connection.domain_get_job_info(&dom).expect("a job");
+        assert_eq!((info.data_total, info.data_processed + info.data_remaining), (100, 100));
+        let stats = connection.domain_get_job_stats(&dom, 0).expect("its figures");
+        assert!(stats.params.iter().any(|param| param.field == "data_remaining"), "{stats:?}");
+        connection.domain_abort_job(&dom).expect("it is called off");
+        let called_off = moving.join().expect("no panic").expect_err("called off");
+        assert!(called_off.message().contains("cancelled"), "{called_off:?}");
+    });
+    assert_eq!(connection.domain_is_active(&dom), Ok(true));
+    assert!(wait_until(Duration::from_secs(10), || kind() == api::DOMAIN_JOB_NONE));
+    sim.set("migrate-delay = 200");
+    go().expect("it goes");
+    let gone = connection.domain_lookup_by_name("web1").expect_err("it is the other's now");
+    assert!(gone.is(Code::NoDomain), "{gone:?}");
+}
+
+#[test]
+fn documents_become_the_managers_files_and_back() {
+    const FORMAT: &str = "ldoms-xml";
+    for profile in ["1.0", "3.6"] {
+        let sim = Sim::start(profile, &[]);
+        let connection = sim.connect();
+        let native = connection.connect_domain_xml_to_native(FORMAT, &document("web1", 4, 2048), 0);
+        let native = native.expect("constraints");
+        for part in ["add-domain", "id='web1'", "vds_volume", "primary-vsw0", "/ldoms/web1.img"] {
+            assert!(native.contains(part), "{part}: {native}");
+        }
+        let xml =
+            connection.connect_domain_xml_from_native(FORMAT, &native, 0).expect("a document");
+        for part in [
+            "<domain type='ldoms'",
+            "<name>web1</name>",
+            "<memory unit='KiB'>2097152</memory>",
+            "<vcpu placement='static'>4</vcpu>",
+            "<source file='/ldoms/web1.img'/>",
+            "<source bridge='primary-vsw0'/>",
+        ] {
+            assert!(xml.contains(part), "{part}: {xml}");
+        }
+        let again = connection.connect_domain_xml_to_native(FORMAT, &xml, 0).expect("constraints");
+        assert_eq!(connection.connect_domain_xml_from_native(FORMAT, &again, 0), Ok(xml.clone()));
+        connection.domain_define_xml(&xml).expect("what came back can be defined");
+        // The file of the oldest release, as its guide prints it.
+        let old = "<LDM_interface version='1.0'><data version='2.0'><ldom><ldom_info>\
+             <ldom_name>old1</ldom_name></ldom_info><cpu><number>2</number></cpu>\
+             <memory><size>1G</size></memory></ldom></data></LDM_interface>";
+        let xml = connection.connect_domain_xml_from_native(FORMAT, old, 0).expect("a document");
+        assert!(xml.contains("<name>old1</name>") && xml.contains(">1048576<"), "{xml}");
+        for (format, text) in [("xen-xl", old), (FORMAT, "<domain/>"), (FORMAT, "no XML at all")] {
+            assert!(
+                connection.connect_domain_xml_from_native(format, text, 0).is_err(),
+                "{format}"
+            );
+        }
+    }
+}
