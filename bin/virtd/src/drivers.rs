@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use driver_kvmtool::KvmtoolOpener;
 use driver_qemu::QemuOpener;
+use driver_xen::XenOpener;
 use virt_driver::{Connection, Driver, Registry};
 
 use crate::settings::{Layout, Settings};
@@ -13,7 +14,7 @@ use crate::settings::{Layout, Settings};
 pub(crate) struct Drivers {
     pub(crate) registry: Registry,
     /// Those with guests of their own.
-    hosts: Option<(QemuOpener, KvmtoolOpener)>,
+    hosts: Option<(QemuOpener, KvmtoolOpener, XenOpener)>,
 }
 
 impl Drivers {
@@ -28,12 +29,14 @@ impl Drivers {
     pub(crate) fn start(settings: &Settings) -> Self {
         let qemu = driver_qemu::opener(qemu(settings));
         let kvmtool = driver_kvmtool::opener(kvmtool(settings));
+        let xen = driver_xen::opener(xen(settings));
         let registry = Registry::new()
             .with(driver_test::opener())
+            .with(xen.clone())
             .with(qemu.clone())
             .with(kvmtool.clone())
             .with(driver_ldoms::opener(None));
-        let (rising, rising_too) = (qemu.clone(), kvmtool.clone());
+        let (rising, rising_too, rising_where_it_is) = (qemu.clone(), kvmtool.clone(), xen.clone());
         let thread = std::thread::Builder::new().name("daemon-init".to_owned());
         let started = thread.spawn(move || {
             // The next connection tries again, and is told why it fails.
@@ -43,19 +46,23 @@ impl Drivers {
             if let Err(error) = rising_too.up() {
                 virt_log::error!("daemon", "the kvmtool driver does not come up: {error}");
             }
+            if let Err(error) = rising_where_it_is.rise() {
+                virt_log::error!("daemon", "the Xen driver does not come up: {error}");
+            }
         });
         if let Err(error) = started {
             virt_log::error!("daemon", "cannot start a thread: {error}");
         }
-        Self { registry, hosts: Some((qemu, kvmtool)) }
+        Self { registry, hosts: Some((qemu, kvmtool, xen)) }
     }
 
     /// Whether guests run. Compat: a daemon with a timeout stays for them.
     pub(crate) fn busy(&self) -> bool {
-        let Some((qemu, kvmtool)) = &self.hosts else { return false };
-        let drivers: [Option<Arc<dyn Driver>>; 2] = [
+        let Some((qemu, kvmtool, xen)) = &self.hosts else { return false };
+        let drivers: [Option<Arc<dyn Driver>>; 3] = [
             qemu.up().ok().map(|driver| Arc::new(driver) as _),
             kvmtool.up().ok().map(|driver| Arc::new(driver) as _),
+            xen.running().map(|driver| Arc::new(driver) as _),
         ];
         drivers.into_iter().flatten().any(|driver| {
             let connection = Connection::new(vec![driver], "", true);
@@ -117,5 +124,23 @@ fn kvmtool(settings: &Settings) -> driver_kvmtool::Settings {
         },
         config: settings.dirs.config.join("kvmtool.conf"),
         privileged: settings.system,
+    }
+}
+
+/// Compat: libvirt's layout. One driver for the host, whoever's daemon it is.
+fn xen(settings: &Settings) -> driver_xen::Settings {
+    let dirs = &settings.dirs;
+    let below = |dir: &Path, inside: &str| match settings.layout {
+        Layout::System => dir.join("libxl"),
+        Layout::Session => dir.join("libxl").join(inside),
+    };
+    driver_xen::Settings {
+        dirs: driver_xen::Dirs {
+            config: dirs.config.join("libxl"),
+            run: below(&dirs.run, "run"),
+            lib: below(&dirs.state, "lib"),
+            log: below(&dirs.log, "log"),
+        },
+        config: dirs.config.join("xen.conf"),
     }
 }

@@ -18,13 +18,15 @@ mod xl_disk;
 pub(crate) mod xm_disk;
 
 use virt_error::{Error, Origin, Result};
-use virt_model::domain::Domain;
+use virt_model::domain::{Disk, Domain, Interface};
 use virt_model::{ParseFlags, PrintFlags};
 
 pub use boot::Kind;
 pub use config::CONFIG_BYTES_MAX;
 pub use era::Era;
+pub(crate) use pci::address as pci_address;
 pub(crate) use read::{serials, set_clock, sounds, usb_inputs};
+pub(crate) use xl_disk::print as disk_words;
 pub(crate) use xl_disk::print_rbd;
 
 use crate::rules::XenRules;
@@ -120,6 +122,25 @@ impl Host {
         let domain = Domain::load(xml, flags, &self.rules())?;
         self.write(format, &domain)
     }
+}
+
+/// An interface as `xl` takes it.
+pub(crate) fn vif_words(interface: &Interface, hvm: bool) -> Result<String> {
+    vif::print(interface, vif::VifStyle { hvm, netfront: "vif", ioemu: false })
+}
+
+/// An interface of which little is known.
+pub(crate) fn vif_of(
+    mac: Option<&str>,
+    bridge: Option<&str>,
+    script: Option<&str>,
+) -> Result<Interface> {
+    vif::Vif { mac, bridge, script, ..vif::Vif::default() }.interface()
+}
+
+/// A disk of which little is known.
+pub(crate) fn disk_of(uname: &str, dev: &str, hvm: bool) -> Result<Disk> {
+    xm_disk::build(Some(uname), dev, hvm)
 }
 
 fn unknown(format: &str) -> Error {

@@ -7,7 +7,8 @@ use virt_model::domain::boot::OsType;
 use virt_model::domain::clock::TimerName;
 use virt_model::domain::disk::DiskDevice;
 use virt_model::domain::graphics::{Graphics, GraphicsType};
-use virt_model::domain::{Disk, Domain, LifecycleAction};
+use virt_model::domain::hostdev::Hostdev;
+use virt_model::domain::{Device, Disk, Domain, Interface, LifecycleAction};
 use virt_model::{Text, YesNo};
 
 use super::tree::{Sexpr, quoted};
@@ -25,12 +26,7 @@ pub(crate) fn domain(domain: &Domain, toolstack: Toolstack) -> Result<String> {
         let detail = "xend knows paravirtual and full guests only";
         return Err(Error::new(virt_error::Code::ConfigUnsupported, Origin::Sexpr, detail));
     }
-    // Nobody but xend reads this; the newest of them where none is named.
-    let config_format = match toolstack {
-        Toolstack::Xend { config_format } => config_format,
-        Toolstack::Libxl => 4,
-    };
-    let mut out = Out { text: "(vm ".to_owned(), config_format };
+    let mut out = Out::new("(vm ", toolstack);
     general(domain, &mut out);
     image(domain, kind, &mut out)?;
     out.word("localtime", u8::from(write::is_local(&domain.clock)));
@@ -45,6 +41,15 @@ struct Out {
 }
 
 impl Out {
+    /// Nobody but xend reads this; it is for the newest of them where none is named.
+    fn new(text: &str, toolstack: Toolstack) -> Self {
+        let config_format = match toolstack {
+            Toolstack::Xend { config_format } => config_format,
+            Toolstack::Libxl => 4,
+        };
+        Self { text: text.to_owned(), config_format }
+    }
+
     fn word(&mut self, name: &str, value: impl Display) {
         // Writing to a string cannot fail.
         let _ = write!(self.text, "({name} {value})");
@@ -194,19 +199,49 @@ fn devices(domain: &Domain, kind: Kind, out: &mut Out) -> Result<()> {
     for disk in &domain.devices.disks {
         device_disk(disk, kind, out)?;
     }
+    for interface in &domain.devices.interfaces {
+        device_vif(interface, kind, out)?;
+    }
+    device_pci(&domain.devices.hostdevs, out);
+    if kind == Kind::Pv && out.config_format >= write::FORMAT_3_0_4 {
+        framebuffer(domain, out);
+    }
+    Ok(())
+}
+
+fn device_vif(interface: &Interface, kind: Kind, out: &mut Out) -> Result<()> {
     let ioemu = out.config_format <= write::FORMAT_3_0_4;
     let style = VifStyle { hvm: kind == Kind::Hvm, netfront: "netfront", ioemu };
-    for interface in &domain.devices.interfaces {
-        out.text.push_str("(device (vif ");
-        for (name, value) in vif::fields(interface, style)? {
-            match name {
-                "type" => out.word(name, value),
-                _ => out.quoted(name, &value),
-            }
+    out.text.push_str("(device (vif ");
+    for (name, value) in vif::fields(interface, style)? {
+        match name {
+            "type" => out.word(name, value),
+            _ => out.quoted(name, &value),
         }
-        out.text.push_str("))");
     }
-    let passed: Vec<_> = domain.devices.hostdevs.iter().filter_map(pci::address).collect();
+    out.text.push_str("))");
+    Ok(())
+}
+
+/// Prints one device of a domain as xend is asked to add or change it, `(vbd ...)`.
+pub(crate) fn device(domain: &Domain, device: &Device, toolstack: Toolstack) -> Result<String> {
+    let kind = Kind::of(domain);
+    let mut out = Out::new("", toolstack);
+    match device {
+        Device::Disk(disk) => device_disk(disk, kind, &mut out)?,
+        Device::Interface(interface) => device_vif(interface, kind, &mut out)?,
+        Device::Hostdev(hostdev) => device_pci(std::slice::from_ref(hostdev), &mut out),
+        _ => {}
+    }
+    let inner = out.text.strip_prefix("(device ").and_then(|text| text.strip_suffix(')'));
+    inner.map(str::to_owned).ok_or_else(|| {
+        let detail = format!("xend takes no device of type '{}' like this", device.tag());
+        Error::new(virt_error::Code::ConfigUnsupported, Origin::Sexpr, detail)
+    })
+}
+
+fn device_pci(hostdevs: &[Hostdev], out: &mut Out) {
+    let passed: Vec<_> = hostdevs.iter().filter_map(pci::address).collect();
     if !passed.is_empty() {
         out.text.push_str("(device (pci ");
         for (at, _) in passed {
@@ -220,10 +255,6 @@ fn devices(domain: &Domain, kind: Kind, out: &mut Out) -> Result<()> {
         }
         out.text.push_str("))");
     }
-    if kind == Kind::Pv && out.config_format >= write::FORMAT_3_0_4 {
-        framebuffer(domain, out);
-    }
-    Ok(())
 }
 
 fn framebuffer(domain: &Domain, out: &mut Out) {

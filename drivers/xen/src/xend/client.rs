@@ -29,10 +29,14 @@ pub struct Xend {
 pub struct Node {
     pub xen_major: u32,
     pub xen_minor: u32,
+    /// The release within it, of `xen_extra`, such as `.2-1`.
+    pub xen_micro: u32,
     /// 1 where nothing is said, as before Xen 3.0.3.
     pub config_format: u32,
     pub nr_cpus: u32,
     pub nr_nodes: u32,
+    pub cores_per_socket: u32,
+    pub threads_per_core: u32,
     pub cpu_mhz: u32,
     pub total_memory_mib: u64,
     pub free_memory_mib: u64,
@@ -52,12 +56,17 @@ impl Node {
             tree.value(name).and_then(|text| text.parse().ok()).unwrap_or_default()
         }
         let text = |name: &str| tree.value(name).unwrap_or_default().to_owned();
+        let extra = tree.value("xen_extra").unwrap_or_default().trim_start_matches('.');
+        let micro: String = extra.chars().take_while(char::is_ascii_digit).collect();
         Self {
             xen_major: number(tree, "xen_major"),
             xen_minor: number(tree, "xen_minor"),
+            xen_micro: micro.parse().unwrap_or(0),
             config_format: number::<u32>(tree, "xend_config_format").max(1),
             nr_cpus: number(tree, "nr_cpus"),
             nr_nodes: number(tree, "nr_nodes"),
+            cores_per_socket: number(tree, "cores_per_socket"),
+            threads_per_core: number(tree, "threads_per_core"),
             cpu_mhz: number(tree, "cpu_mhz"),
             total_memory_mib: number(tree, "total_memory"),
             free_memory_mib: number(tree, "free_memory"),

@@ -1,0 +1,196 @@
+//! What runs, as the hypervisor itself tells it; only names are xenstore's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use virt_error::{Code, Error, Result};
+use virt_types::{Name, Uuid};
+
+use super::calls::{Calls, RawDomain};
+use crate::ORIGIN;
+use crate::channels::Hypervisor;
+use crate::seen::{Credit, Key, Life, Physical, Running, Vcpu};
+use crate::store_channel::StoreChannel;
+
+/// Limit: names that are remembered.
+const NAMES_MAX: usize = 40_000;
+/// Limit: virtual processors of one domain.
+const VCPUS_MAX: u32 = 8192;
+/// Flags of a domain.
+const DYING: u32 = 1;
+const HVM: u32 = 2;
+const SHUTDOWN: u32 = 4;
+const PAUSED: u32 = 8;
+const BLOCKED: u32 = 16;
+const CRASHED: u32 = 3;
+
+/// The hypervisor as the channel to what runs.
+pub(crate) struct HyperView {
+    calls: Calls,
+    store: Arc<StoreChannel>,
+    /// A number is given once, so a name is asked for once.
+    names: Mutex<HashMap<(u32, Uuid), Name>>,
+}
+
+fn failed(what: &str, error: &std::io::Error) -> Error {
+    Error::new(Code::XenCall, ORIGIN, format!("{what}: {error}"))
+}
+
+/// What a domain ended for: 0 off, 1 reboot, 2 suspend, 3 crash.
+pub(crate) fn reason(flags: u32) -> Option<u32> {
+    (flags & SHUTDOWN != 0).then_some(flags >> 16 & 0xff)
+}
+
+fn life(flags: u32) -> Life {
+    let has = |flag: u32| flags & flag != 0;
+    match () {
+        () if has(DYING) => Life::Dying,
+        () if reason(flags) == Some(CRASHED) => Life::Crashed,
+        () if has(SHUTDOWN) => Life::Down,
+        () if has(PAUSED) => Life::Paused,
+        () if has(BLOCKED) => Life::Blocked,
+        () => Life::Running,
+    }
+}
+
+impl HyperView {
+    pub(crate) fn new(calls: Calls, store: Arc<StoreChannel>) -> Self {
+        Self { calls, store, names: Mutex::default() }
+    }
+
+    /// A domain's name. One that xenstore does not say is known by its UUID.
+    fn name(&self, raw: &RawDomain) -> Name {
+        let key = (raw.id, raw.uuid);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = names.get(&key) {
+            return name.clone();
+        }
+        let path = format!("/local/domain/{}/name", raw.id);
+        let read = self.store.ask(|store| store.read(&path)).flatten();
+        let Some(name) = read.filter(|name| !name.is_empty() && !name.contains('\0')) else {
+            // It may be on its way: the next one who asks finds it.
+            return match raw.id {
+                0 => "Domain-0".into(),
+                _ => raw.uuid.to_string().into(),
+            };
+        };
+        if names.len() >= NAMES_MAX {
+            names.clear();
+        }
+        let name = Name::from(name);
+        names.insert(key, name.clone());
+        name
+    }
+
+    /// Names may have been changed by somebody else.
+    fn forget_names(&self) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn running_of(&self, raw: &RawDomain) -> Running {
+        Running {
+            id: raw.id,
+            uuid: raw.uuid,
+            name: self.name(raw),
+            life: life(raw.flags),
+            ended: reason(raw.flags),
+            hvm: raw.flags & HVM != 0,
+            memory_kib: raw.memory_kib,
+            max_memory_kib: raw.max_memory_kib.max(raw.memory_kib),
+            vcpus: raw.online,
+            max_vcpus: raw.max_vcpus,
+            cpu_time_ns: raw.cpu_time_ns,
+        }
+    }
+
+    fn find(&self, key: Key<'_>) -> Result<Option<Running>> {
+        if let Key::Id(id) = key {
+            if id > u32::from(u16::MAX) {
+                return Ok(None);
+            }
+            let raw = self.calls.domain(id).map_err(|error| failed("a domain's state", &error))?;
+            return Ok(raw.map(|raw| self.running_of(&raw)));
+        }
+        Ok(self.running()?.into_iter().find(|running| key.fits(running)))
+    }
+}
+
+impl Hypervisor for HyperView {
+    fn running(&self) -> Result<Vec<Running>> {
+        let all = self.calls.domains().map_err(|error| failed("the list of domains", &error))?;
+        Ok(all.iter().map(|raw| self.running_of(raw)).collect())
+    }
+
+    fn look(&self, key: Key<'_>) -> Result<Option<Running>> {
+        let found = self.find(key)?;
+        if found.is_none() && matches!(key, Key::Name(_)) {
+            self.forget_names();
+            return self.find(key);
+        }
+        Ok(found)
+    }
+
+    fn pause(&self, running: &Running) -> Result<()> {
+        self.calls.pause(running.id).map_err(|error| failed("pausing a domain", &error))
+    }
+
+    fn unpause(&self, running: &Running) -> Result<()> {
+        self.calls.unpause(running.id).map_err(|error| failed("unpausing a domain", &error))
+    }
+
+    fn vcpus(&self, running: &Running) -> Result<Vec<Vcpu>> {
+        let wrong = |error: std::io::Error| failed("a domain's processors", &error);
+        let cpus = self.calls.host().map_err(wrong)?.cpus;
+        let mut vcpus = Vec::new();
+        for number in 0..running.max_vcpus.min(VCPUS_MAX) {
+            let mut vcpu = self.calls.vcpu(running.id, number).map_err(wrong)?;
+            vcpu.pins = self.calls.pins(running.id, number, cpus).map_err(wrong)?;
+            vcpus.push(vcpu);
+        }
+        Ok(vcpus)
+    }
+
+    fn pin(&self, running: &Running, vcpu: u32, cpus: &[usize]) -> Result<()> {
+        let pinned = self.calls.pin(running.id, vcpu, cpus);
+        pinned.map_err(|error| failed("pinning a processor", &error))
+    }
+
+    fn credit(&self, running: &Running) -> Result<Credit> {
+        self.calls.credit(running.id).map_err(|error| failed("a domain's share", &error))
+    }
+
+    fn set_credit(&self, running: &Running, credit: Credit) -> Result<()> {
+        let set = self.calls.set_credit(running.id, credit);
+        set.map_err(|error| failed("setting a domain's share", &error))
+    }
+
+    fn physical(&self) -> Result<Physical> {
+        let wrong = |error: std::io::Error| failed("what the host has", &error);
+        let host = self.calls.host().map_err(wrong)?;
+        let scheduler = match self.calls.scheduler().map_err(wrong)? {
+            4 => "sedf",
+            5 => "credit",
+            6 => "credit2",
+            7 => "arinc653",
+            8 => "rtds",
+            9 => "null",
+            _ => "",
+        };
+        Ok(Physical {
+            cpus: host.cpus.max(1),
+            nodes: host.nodes.max(1),
+            cores: host.cores.max(1),
+            threads: host.threads.max(1),
+            mhz: host.khz / 1000,
+            total_kib: host.total_kib,
+            free_kib: host.free_kib,
+            caps: self.calls.caps.clone(),
+            scheduler: scheduler.to_owned(),
+            version: self.calls.version,
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "hypercalls"
+    }
+}

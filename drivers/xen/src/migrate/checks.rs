@@ -1,0 +1,67 @@
+//! What must be so before a guest sets out: each that is not is told in a line of its own.
+
+use std::path::Path;
+
+use virt_model::domain::Domain as Document;
+use virt_model::domain::disk::DiskType;
+use virt_model::domain::interface::InterfaceType;
+
+use super::cookie::Cookie;
+use crate::seen::Physical;
+
+const INTERFACES: &str = "/sys/class/net";
+
+/// Who made this host's processors.
+pub(super) fn vendor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("vendor_id"));
+    line.and_then(|rest| rest.split_once(':')).map_or("", |(_, name)| name).trim().to_owned()
+}
+
+/// Everything that keeps a guest from running here.
+pub(super) fn obstacles(document: &Document, from: &Cookie, here: &Physical) -> Vec<String> {
+    let mut found = Vec::new();
+    let (major, minor, _) = here.version;
+    if let Some((a, b)) = from.xen.filter(|there| *there != (major, minor)) {
+        found.push(format!(
+            "the hosts have different releases of Xen: {a}.{b} there, {major}.{minor} here"
+        ));
+    }
+    let own = vendor();
+    if !from.vendor.is_empty() && !own.is_empty() && from.vendor != own {
+        let there = &from.vendor;
+        found.push(format!(
+            "the hosts have processors of different makers: {there} there, {own} here"
+        ));
+    }
+    let need_kib = document.current_memory_kib();
+    if need_kib > here.free_kib {
+        let free_kib = here.free_kib;
+        found
+            .push(format!("not enough memory: {need_kib} KiB are needed, {free_kib} KiB are free"));
+    }
+    if document.vcpu.count > here.cpus {
+        let (need, have) = (document.vcpu.count, here.cpus);
+        found.push(format!("not enough processors: {need} are needed, the host has {have}"));
+    }
+    for interface in &document.devices.interfaces {
+        let source = interface.source.as_ref().filter(|_| interface.kind == InterfaceType::Bridge);
+        let bridge = source.and_then(|source| source.bridge.as_deref());
+        let missing =
+            bridge.filter(|name| name.contains('/') || !Path::new(INTERFACES).join(name).exists());
+        if let Some(bridge) = missing {
+            found
+                .push(format!("no bridge '{bridge}' here, which an interface of the domain is on"));
+        }
+    }
+    for disk in &document.devices.disks {
+        let local = matches!(disk.kind, DiskType::File | DiskType::Block);
+        let missing = disk.path().filter(|path| local && !Path::new(path).exists());
+        if let Some(path) = missing {
+            let dev = &disk.target.dev;
+            found
+                .push(format!("disk {dev} is not to be reached here under the same path '{path}'"));
+        }
+    }
+    found
+}

@@ -1,0 +1,193 @@
+//! Finding the channels of a host, and opening `xen:///` on them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use virt_driver::{Driver, OpenRequest, Opener};
+use virt_error::{Code, Error, Origin, Result};
+
+use crate::channels::{Definitions, Hypervisor};
+use crate::config::Config;
+use crate::core::{Channels, Core, Settings};
+use crate::definitions::{Files, Managed, XmFolder};
+use crate::formats::{Host, Toolstack as Flavour};
+use crate::hypercalls::{Calls, HyperView};
+use crate::store_channel::StoreChannel;
+use crate::sys::Privcmd;
+use crate::xend::{Node, Place, Xend, XendStack, XendView};
+use crate::xl::{Xl, XlStack};
+use crate::{ORIGIN, XenDriver, store_error};
+
+/// What says that this is the control domain of a Xen host.
+const CAPABILITIES: &str = "/proc/xen/capabilities";
+
+/// Opens `xen:///`; the driver comes up with [`XenOpener::up`] or the first connection.
+pub fn opener(settings: Settings) -> XenOpener {
+    XenOpener(Arc::new(Shared { settings, driver: Mutex::new(None) }))
+}
+
+/// What [`opener`] gives. Cloning gives the same one, so that a daemon can bring the driver up
+/// before anybody connects.
+#[derive(Clone, Debug)]
+pub struct XenOpener(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    driver: Mutex<Option<XenDriver>>,
+}
+
+impl XenOpener {
+    /// The driver, brought up if it is not.
+    pub fn up(&self) -> Result<XenDriver> {
+        let mut driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*driver {
+            Some(driver) => Ok(driver.clone()),
+            None => Ok(driver.insert(start(self.0.settings.clone())?).clone()),
+        }
+    }
+
+    /// The driver, where this host is one of its own or one was asked for; a host without Xen does not
+    /// need to hear that there is none.
+    pub fn rise(&self) -> Result<()> {
+        match is_control_domain() || self.0.settings.config.exists() {
+            true => self.up().map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// The driver if it is up.
+    pub fn running(&self) -> Option<XenDriver> {
+        self.0.driver.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn is_control_domain() -> bool {
+    std::fs::read_to_string(CAPABILITIES).is_ok_and(|text| text.contains("control_d"))
+}
+
+/// Brings the driver up on whatever this host offers.
+pub(crate) fn start(settings: Settings) -> Result<XenDriver> {
+    let config = Config::read(&settings.config)?;
+    let dirs = &settings.dirs;
+    for dir in [&dirs.config, &dirs.run, &dirs.lib, &dirs.lib.join("save"), &dirs.log] {
+        virt_store::make_dir(dir, 0o755).map_err(|error| store_error(&error))?;
+    }
+    let channels = find(&config, &settings)?;
+    virt_log::info!("xen", "domains are known from {}", channels.hypervisor.name());
+    let core = Core::new(settings, channels);
+    core.watch.begin(&core);
+    crate::lifecycle::autostart(&core);
+    Ok(XenDriver(core))
+}
+
+/// The channels of this host: of xend's time where xend answers, else of today.
+fn find(config: &Config, settings: &Settings) -> Result<Channels> {
+    let store = Arc::new(StoreChannel::new(config.xenstored_socket.clone()));
+    let place = match config.xend_address {
+        Some(address) => Place::Tcp(address),
+        None => Place::Unix(config.xend_socket.clone()),
+    };
+    let xend = Xend::new(place);
+    let error = match xend.node() {
+        Ok(node) => return Ok(old(config, xend, &node, store)),
+        Err(error) => error,
+    };
+    let xl = Xl::find(config.xl.as_deref());
+    if let (Some(xl), Some(calls)) = (xl.clone(), hypercalls(config)) {
+        return Ok(new(settings, xl, calls, store));
+    }
+    let today = match (xl.is_some(), is_control_domain()) {
+        (_, false) => "this is no control domain of Xen",
+        (false, true) => "xl is not there either",
+        (true, true) => "hypercalls, which xl needs beside it, do not work here",
+    };
+    let detail = format!("no way to Xen was found: {error}; and {today}");
+    Err(Error::new(Code::OperationFailed, Origin::Xend, detail))
+}
+
+/// xend, with the hypervisor itself where that can be asked.
+fn old(config: &Config, xend: Xend, node: &Node, store: Arc<StoreChannel>) -> Channels {
+    let host =
+        Host { toolstack: Flavour::Xend { config_format: node.config_format }, ..Host::default() };
+    let managed = node.has_managed_domains();
+    let view = XendView { xend };
+    let stack = Arc::new(XendStack {
+        view: view.clone(),
+        store: Arc::clone(&store),
+        host: host.clone(),
+        managed,
+        config_format: node.config_format,
+    });
+    let definitions: Box<dyn Definitions> = match managed {
+        true => Box::new(Managed { stack: Arc::clone(&stack), dir: config.xend_domains.clone() }),
+        false => Box::new(XmFolder::new(config.xm_dir.clone(), host)),
+    };
+    let hypervisor: Arc<dyn Hypervisor> = match hypercalls(config) {
+        Some(calls) => Arc::new(HyperView::new(calls, Arc::clone(&store))),
+        None => Arc::new(view),
+    };
+    Channels { hypervisor, toolstack: stack, definitions, store }
+}
+
+/// Hypercalls and `xl`.
+fn new(settings: &Settings, xl: Xl, calls: Calls, store: Arc<StoreChannel>) -> Channels {
+    let (host, dirs) = (Host::default(), &settings.dirs);
+    let hypervisor: Arc<dyn Hypervisor> = Arc::new(HyperView::new(calls, Arc::clone(&store)));
+    let stack = XlStack::new(
+        xl,
+        Arc::clone(&hypervisor),
+        Arc::clone(&store),
+        host.clone(),
+        dirs.run.clone(),
+    );
+    let definitions = Box::new(Files { dir: dirs.config.clone(), host });
+    Channels { hypervisor, toolstack: Arc::new(stack), definitions, store }
+}
+
+/// The hypervisor itself, where its device is there and its interface is known.
+fn hypercalls(config: &Config) -> Option<Calls> {
+    if config.privcmd.as_os_str().is_empty() {
+        return None;
+    }
+    let path = config.privcmd.display();
+    let opened = Privcmd::open(&config.privcmd).and_then(|gate| Calls::probe(Box::new(gate)));
+    opened.inspect_err(|error| virt_log::info!("xen", "no hypercalls through {path}: {error}")).ok()
+}
+
+impl Opener for XenOpener {
+    fn open(&self, request: &OpenRequest<'_>) -> Result<Option<Vec<Arc<dyn Driver>>>> {
+        let Some(path) = local_path(request.uri) else { return Ok(None) };
+        if !matches!(path, "" | "/" | "/system") {
+            let detail = format!("unexpected Xen URI path '{path}', try xen:///system");
+            return Err(Error::internal(ORIGIN, detail));
+        }
+        Ok(Some(vec![Arc::new(self.up()?)]))
+    }
+
+    fn probe(&self) -> Option<String> {
+        is_control_domain().then(|| "xen:///system".to_owned())
+    }
+}
+
+/// The path of a URI with the scheme `xen` and no host, or `None` for somebody else's URI.
+fn local_path(uri: &str) -> Option<&str> {
+    let rest = uri.strip_prefix("xen:")?;
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_uris_of_this_host_and_scheme_are_taken() {
+        assert_eq!(local_path("xen:///"), Some("/"));
+        assert_eq!(local_path("xen://"), Some(""));
+        assert_eq!(local_path("xen:///system?a=b"), Some("/system"));
+        assert_eq!(local_path("xen://host/"), None);
+        assert_eq!(local_path("xen+unix:///"), None);
+        assert_eq!(local_path("qemu:///system"), None);
+    }
+}

@@ -1,0 +1,305 @@
+//! Debian's virsh on hosts of xend's time: the xVM guide's commands, through our daemon.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use test_support::{
+    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, or_skip, our_program,
+    reference_program, run, signal, virsh, wait_until,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Ctrl-], with which a person leaves a console.
+const LEAVE: &str = "\u{1d}";
+
+const PARAVIRTUAL: &str = "<domain type='xen'>
+  <name>sxc18</name>
+  <uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4d</uuid>
+  <memory unit='MiB'>512</memory>
+  <currentMemory unit='MiB'>256</currentMemory>
+  <vcpu current='1'>2</vcpu>
+  <os><type>linux</type><kernel>/boot/vmlinuz</kernel><cmdline>root=/dev/xvda</cmdline></os>
+  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>preserve</on_crash>
+  <devices>
+    <disk type='file'><driver name='file'/><source file='/srv/sxc18.img'/>
+      <target dev='xvda'/></disk>
+    <interface type='bridge'><mac address='00:16:3e:1b:2c:3d'/><source bridge='e1000g0'/>
+    </interface>
+    <graphics type='vnc' autoport='yes'/>
+  </devices>
+</domain>
+";
+
+const FULL: &str = "<domain type='xen'>
+  <name>win</name>
+  <uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4e</uuid>
+  <memory unit='MiB'>512</memory>
+  <vcpu>1</vcpu>
+  <os><type>hvm</type><loader>/usr/lib/xen/boot/hvmloader</loader><boot dev='hd'/></os>
+  <features><pae/><acpi/><apic/></features>
+  <devices>
+    <disk type='file'><driver name='file'/><source file='/srv/win.img'/>
+      <target dev='hda'/></disk>
+    <disk type='file' device='cdrom'><driver name='file'/><source file='/srv/a.iso'/>
+      <target dev='hdc'/><readonly/></disk>
+    <graphics type='vnc' port='5904'/>
+  </devices>
+</domain>
+";
+
+/// The guide's commands, and what stands beside them; each line is one session.
+const SESSIONS: &[&str] = &[
+    "uri",
+    "list",
+    "list --all",
+    "version --daemon",
+    "nodeinfo",
+    "freecell",
+    "dominfo Domain-0",
+    "dumpxml Domain-0",
+    "define {DIR}/sxc18.xml",
+    "list --inactive",
+    "start sxc18",
+    "start sxc18",
+    "list",
+    "domid sxc18",
+    "domname 1",
+    "domuuid sxc18",
+    "domstate sxc18",
+    "dominfo sxc18",
+    "dumpxml sxc18",
+    "vcpucount sxc18",
+    "vcpupin sxc18 0 1,3",
+    "vcpupin sxc18",
+    "vcpuinfo sxc18",
+    "schedinfo sxc18",
+    "schedinfo sxc18 --weight 500",
+    "schedinfo sxc18 --cap 50",
+    "schedinfo sxc18 --cap 5000",
+    "setmem sxc18 300M",
+    "setmem sxc18 600M",
+    "setmaxmem sxc18 1G",
+    "setvcpus sxc18 2",
+    "setvcpus sxc18 3",
+    "dommemstat sxc18",
+    "vncdisplay sxc18",
+    "domblklist sxc18",
+    "domiflist sxc18",
+    "attach-disk sxc18 /srv/cd.iso xvdc --type cdrom --mode readonly",
+    "domblklist sxc18",
+    "detach-disk sxc18 xvdc",
+    "attach-interface sxc18 bridge e1000g0 --mac 00:16:3e:1b:2c:3e",
+    "domiflist sxc18",
+    "detach-interface sxc18 bridge --mac 00:16:3e:1b:2c:3e",
+    "suspend sxc18",
+    "domstate sxc18 --reason",
+    "shutdown sxc18",
+    "resume sxc18",
+    "domstate sxc18",
+    "save sxc18 {DIR}/saved",
+    "domstate sxc18",
+    "save-image-dumpxml {DIR}/saved",
+    "restore {DIR}/saved",
+    "domid sxc18",
+    "managedsave sxc18",
+    "list --all",
+    "undefine sxc18",
+    "start sxc18",
+    "dump sxc18 {DIR}/core",
+    "dump sxc18 /nowhere/core",
+    "autostart sxc18",
+    "autostart sxc18 --disable",
+    "domstats sxc18 --state --balloon --block --interface",
+    "create {DIR}/win.xml",
+    "domblklist win",
+    "attach-disk win /srv/b.iso hdc --type cdrom --mode readonly",
+    "domblklist win",
+    "attach-disk win /srv/b.iso hdd --type cdrom --mode readonly",
+    "vncdisplay win",
+    "list --all",
+    "destroy win",
+    "destroy sxc18",
+    "destroy sxc18",
+    "dumpxml sxc18",
+    "domxml-from-native xen-sxpr {DIR}/a.sxp",
+    "domxml-to-native xen-xm {DIR}/sxc18.xml",
+    "domrename sxc18 other",
+    "undefine other",
+    "undefine other",
+    "destroy Domain-0",
+    "list --all",
+];
+
+const SXP: &str = "(vm (name a)(uuid 0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4f)(memory 64)(vcpus 1)\
+                   (on_reboot restart)(image (linux (kernel /boot/k)(args 'root=/dev/xvda'))))\n";
+
+/// A simulated host, with a daemon beside it.
+struct Host {
+    xend: Child,
+    virtd: Virtd,
+    relocation: String,
+    home: Scratch,
+}
+
+impl Host {
+    fn start(profile: &str) -> Self {
+        let home = Scratch::new("xen");
+        home.write("sxc18.xml", PARAVIRTUAL);
+        home.write("win.xml", FULL);
+        home.write("a.sxp", SXP);
+        std::fs::create_dir(home.join("xm")).expect("a folder");
+        let mut command = Command::new(our_program("xend-sim"));
+        command.args(["--profile", profile, "--relocation", "127.0.0.1:0"]);
+        for (option, name) in [
+            ("--unix", "xend"),
+            ("--xenstore", "xenstore"),
+            ("--domains-dir", "domains"),
+            ("--ready-file", "ready"),
+        ] {
+            command.arg(option).arg(home.join(name));
+        }
+        let xend = command.stdin(Stdio::null()).spawn().expect("the simulator starts");
+        let ready = home.join("ready");
+        assert!(wait_until(LIMIT, || ready.exists()), "the simulator is not ready");
+        let text = std::fs::read_to_string(&ready).expect("its addresses");
+        let relocation = text.lines().find_map(|line| line.strip_prefix("relocation="));
+        let relocation = relocation.expect("an address").to_owned();
+        let virtd = Virtd::start();
+        let path = |name: &str| home.join(name).display().to_string();
+        let conf = format!(
+            "xend_socket = \"{}\"\nxenstored_socket = \"{}\"\nxend_domains_dir = \"{}\"\n\
+             xm_dir = \"{}\"\nprivcmd = \"\"\n",
+            path("xend"),
+            path("xenstore"),
+            path("domains"),
+            path("xm"),
+        );
+        std::fs::write(virtd.base().join("etc/libvirt/xen.conf"), conf)
+            .expect("the folder is ours");
+        Self { xend, virtd, relocation, home }
+    }
+
+    fn virsh(&self, program: &Path) -> Command {
+        virsh(program, &self.virtd.uri("xen", ""), self.home.path())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        signal(self.xend.id().cast_signed(), Signal::TERM);
+        let ended = wait_until(LIMIT, || matches!(self.xend.try_wait(), Ok(Some(_))));
+        assert!(ended, "the simulator does not end");
+    }
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("xen.golden")
+}
+
+/// Without what differs from one run to the next.
+fn steady(line: &str) -> String {
+    let (name, rest) = line.split_once(':').unwrap_or((line, ""));
+    match name.trim() {
+        "CPU time" | "CPU" => format!("{name}: {{TIME}}"),
+        _ if line.contains("/dev/pts/") => {
+            let words = line.split('\'').map(|word| match word.starts_with("/dev/pts/") {
+                true => "{TTY}",
+                false => word,
+            });
+            words.collect::<Vec<_>>().join("'")
+        }
+        _ if rest.contains("libvirt") && name.contains("library") => format!("{name}: {{VERSION}}"),
+        _ => line.trim_end().to_owned(),
+    }
+}
+
+#[test]
+fn the_guides_commands_say_what_they_said() {
+    let shell = or_skip!(reference_program("virsh"));
+    let host = Host::start("4.1");
+    let socket = host.virtd.base().display().to_string();
+    let mut said = String::new();
+    for session in SESSIONS {
+        let directory = host.home.path().to_string_lossy().into_owned();
+        let line = session.replace("{DIR}", &directory);
+        let outcome = run(host.virsh(&shell).arg(line), LIMIT);
+        let normaliser = Normaliser::new(PARAVIRTUAL)
+            .replacing(directory, "{DIR}")
+            .replacing(socket.clone(), "{BASE}");
+        let outcome = normaliser.outcome(&outcome);
+        let code = outcome.code.unwrap_or(-1);
+        said.push_str(&format!(
+            "$ virsh {session}\n{}{}[{code}]\n",
+            outcome.stdout, outcome.stderr
+        ));
+    }
+    let said: Vec<String> = said.lines().map(steady).collect();
+    let said = said.join("\n") + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(golden(), said).expect("the file is ours");
+        return;
+    }
+    let kept = std::fs::read_to_string(golden()).expect("the kept transcripts");
+    assert_eq!(said, kept);
+}
+
+#[test]
+fn both_shells_work_on_old_releases_and_new() {
+    let mut shells = vec![our_program("virsh")];
+    shells.extend(reference_program("virsh").ok());
+    for profile in ["3.0.1", "3.0.4", "3.3", "4.4"] {
+        let host = Host::start(profile);
+        for shell in &shells {
+            let ok = |words: &[&str]| run(host.virsh(shell).args(words), LIMIT).ok();
+            let file = host.home.join("sxc18.xml").display().to_string();
+            ok(&["define", &file]);
+            ok(&["start", "sxc18"]);
+            assert!(ok(&["list"]).contains("sxc18"), "{profile}");
+            ok(&["setvcpus", "sxc18", "2"]);
+            ok(&["destroy", "sxc18"]);
+            assert!(ok(&["list", "--inactive"]).contains("sxc18"), "{profile}");
+            ok(&["undefine", "sxc18"]);
+        }
+    }
+}
+
+#[test]
+fn a_console_opens_for_debians_shell_and_can_be_left() {
+    let shell = or_skip!(reference_program("virsh"));
+    let host = Host::start("3.4");
+    let create = format!("create {}/sxc18.xml", host.home.path().display());
+    run(host.virsh(&shell).arg(create), LIMIT).ok();
+    let tty = run(host.virsh(&shell).args(["ttyconsole", "sxc18"]), LIMIT).ok();
+    assert!(tty.trim().starts_with("/dev/pts/"), "{tty}");
+    let mut command = host.virsh(&shell);
+    command.args(["console", "sxc18"]);
+    let mut terminal = Terminal::start(&mut command).expect("a terminal");
+    terminal.wait_for("sxc18 login:", LIMIT).expect("the guest");
+    assert!(wait_until(LIMIT, || terminal.is_raw()), "the shell takes each key");
+    terminal.send("root\r").expect("the shell reads");
+    terminal.wait_for("root", LIMIT).expect("the guest answers");
+    terminal.send(LEAVE).expect("the shell reads");
+    assert_eq!(terminal.end(LIMIT), Some(0));
+}
+
+#[test]
+fn a_guest_moves_by_the_guides_command() {
+    let mut shells = vec![our_program("virsh")];
+    shells.extend(reference_program("virsh").ok());
+    for shell in &shells {
+        let (here, there) = (Host::start("3.1"), Host::start("3.1"));
+        let file = here.home.join("sxc18.xml").display().to_string();
+        run(here.virsh(shell).args(["define", &file]), LIMIT).ok();
+        run(here.virsh(shell).args(["start", "sxc18"]), LIMIT).ok();
+        let to = format!("xenmigr://{}", there.relocation);
+        // The guide's `xen://` is this same host.
+        let own = here.virtd.uri("xen", "");
+        run(here.virsh(shell).args(["migrate", "sxc18", "--live", &own, &to]), LIMIT).ok();
+        let runs = |host: &Host| run(host.virsh(shell).arg("list"), LIMIT).ok().contains("sxc18");
+        assert!(wait_until(LIMIT, || runs(&there)), "it has not arrived");
+        assert!(!runs(&here), "it is on both");
+        let kept = run(here.virsh(shell).args(["list", "--inactive"]), LIMIT).ok();
+        assert!(kept.contains("sxc18"), "its definition has not stayed");
+    }
+}
