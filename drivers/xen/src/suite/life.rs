@@ -319,3 +319,31 @@ fn a_list_asks_xend_once_for_each_domain_and_the_folder_for_the_others() {
     // The node, the names, and each of them.
     assert_eq!(sim.requests().len() - before, 6, "{:?}", sim.requests());
 }
+
+#[test]
+fn files_of_xm_are_found_among_others() {
+    let sim = Sim::start("3.0.2", &[]);
+    let connection = sim.connect(Way::Unix);
+    let dir = sim.xm_dir();
+    std::fs::create_dir_all(dir.join("scripts")).expect("a folder");
+    let put = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("a file");
+    put("guest", "name = 'rhel'\nkernel = \"/boot/k\"\nmemory = 64\ndisk = ['file:/a,xvda,w']\n");
+    put("unnamed", "memory = 64\nkernel = '/boot/k'\n");
+    put("xmexample1", "name = 'example'\nmemory = 64\n");
+    put("xend-config.sxp", "(xend-unix-server yes)\n");
+    put("README", "memory = 1, and so on\n");
+    put("notes", "buy memory\n");
+    put("broken", "name = [[[\nmemory = \"\n");
+    put("guest~", "name = 'old'\nmemory = 64\n");
+    put("binary", "memory = \u{0}\u{1}\n");
+    assert_eq!(names(&connection, api::CONNECT_LIST_DOMAINS_INACTIVE), ["rhel", "unnamed"]);
+    let dom = connection.domain_lookup_by_name("rhel").expect("it is there");
+    assert_eq!(connection.domain_lookup_by_uuid(&dom.uuid).expect("and stays so").uuid, dom.uuid);
+    connection.domain_create(&dom).expect("it starts");
+    assert!(is_up(&connection, &dom));
+    connection.domain_destroy(&dom).expect("it ends");
+    put("guest", "name = 'rhel'\nkernel = \"/boot/k\"\nmemory = 96\n");
+    assert_eq!(connection.domain_get_info(&dom).map(|info| info.memory), Ok(96 << 10));
+    connection.domain_undefine(&dom).expect("it is forgotten");
+    assert!(!dir.join("guest").exists() && dir.join("notes").exists());
+}
