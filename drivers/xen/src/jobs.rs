@@ -8,6 +8,7 @@ use virt_types::DomainRef;
 
 use crate::channels::{Dump, Subject};
 use crate::core::{Core, not_running};
+use crate::seen::Key;
 use crate::watch::Why;
 use crate::{ORIGIN, invalid_operation, store_error};
 
@@ -39,8 +40,12 @@ fn save_to(core: &Core, dom: &DomainRef, path: &Path) -> Result<()> {
     core.watch.expect(running.uuid, Why::Saved);
     let saved = core.toolstack.save(&running, &document, path);
     saved.inspect_err(|_| {
-        // What is half written is of no use to anybody.
-        let _ = std::fs::remove_file(path);
+        let now = core.hypervisor.look(Key::Id(running.id)).ok().flatten();
+        // What is half written is of no use to anybody; of a guest that does not run any more it may
+        // be all there is.
+        if now.is_some_and(|now| now.uuid == running.uuid && now.life.is_up()) {
+            let _ = std::fs::remove_file(path);
+        }
     })
 }
 
