@@ -27,7 +27,7 @@ pub(crate) fn suspend(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<(
             return Ok(());
         }
         match call.waiting(|| ipc.pause()) {
-            Ok(true) => is_now(core, guest, turn, true),
+            Ok(true) => is_now(core, guest, turn, PAUSED),
             Ok(false) => Err(operation_failed("the guest did not pause")),
             Err(error) => Err(unanswered(core, guest, turn, &error)),
         }
@@ -42,27 +42,27 @@ pub(crate) fn resume(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()
             return Err(invalid_operation("domain is already running"));
         }
         match call.waiting(|| ipc.resume()) {
-            Ok(false) => is_now(core, guest, turn, false),
+            Ok(false) => is_now(core, guest, turn, UNPAUSED),
             Ok(true) => Err(operation_failed("the guest did not go on")),
             Err(error) => Err(unanswered(core, guest, turn, &error)),
         }
     })
 }
 
-/// Writes down whether a guest is paused, and tells it.
-fn is_now(core: &Core, guest: &Domain, turn: &mut Working<'_>, paused: bool) -> Result<()> {
-    let (state, reason, event, detail) = match paused {
-        true => {
-            let detail = api::DOMAIN_EVENT_SUSPENDED_PAUSED;
-            (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER, api::DOMAIN_EVENT_SUSPENDED, detail)
-        }
-        false => {
-            let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;
-            (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED, api::DOMAIN_EVENT_RESUMED, detail)
-        }
-    };
-    turn.change(|data| data.set_state(state, reason));
+/// A state and its reason.
+type State = (i32, i32);
+
+const PAUSED: State = (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_USER);
+const UNPAUSED: State = (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNPAUSED);
+
+/// Writes down that a guest is paused or runs, and tells it.
+fn is_now(core: &Core, guest: &Domain, turn: &mut Working<'_>, state: State) -> Result<()> {
+    turn.change(|data| data.set_state(state.0, state.1));
     lifecycle::record(core, turn)?;
+    let (event, detail) = match state.0 {
+        api::DOMAIN_PAUSED => (api::DOMAIN_EVENT_SUSPENDED, api::DOMAIN_EVENT_SUSPENDED_PAUSED),
+        _ => (api::DOMAIN_EVENT_RESUMED, api::DOMAIN_EVENT_RESUMED_UNPAUSED),
+    };
     core.guests.publish_lifecycle(guest.to_ref(), event, detail);
     Ok(())
 }
@@ -76,12 +76,13 @@ fn unanswered(core: &Core, guest: &Arc<Domain>, turn: &Working<'_>, error: &IpcE
     let asked = turn.read(|data| data.live.as_ref().map(|live| (live.run, live.ipc.clone())));
     if let (IpcError::Timeout, Some((run, ipc))) = (error, asked) {
         let guest = Arc::clone(guest);
-        core.later(move |core| settle(&core, &guest, run, &ipc));
+        core.later(move |core| settle(&core, &guest, run, &ipc, [UNPAUSED, PAUSED]));
     }
     ipc_error(error)
 }
 
-fn settle(core: &Core, guest: &Arc<Domain>, run: u64, ipc: &Ipc) {
+/// Asks a guest whether it is paused until it answers; `states` are what it is if not, and if so.
+pub(crate) fn settle(core: &Core, guest: &Arc<Domain>, run: u64, ipc: &Ipc, [not, so]: [State; 2]) {
     let runs = |data: &Data<Run>| data.live.as_ref().is_some_and(|live| live.run == run);
     while guest.read(runs) {
         // Order: first without the job, so that nobody waits for this one's answer.
@@ -91,7 +92,7 @@ fn settle(core: &Core, guest: &Arc<Domain>, run: u64, ipc: &Ipc) {
         {
             if turn.read(|data| runs(data) && data.is_paused() != paused) {
                 // What cannot be written down now is by the next change.
-                let _ = is_now(core, guest, &mut turn, paused);
+                let _ = is_now(core, guest, &mut turn, if paused { so } else { not });
             }
             return;
         }

@@ -34,7 +34,7 @@ pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
 pub(crate) const STATS_MAX: Duration = Duration::from_secs(1);
 
 /// How long a client waits before it suspects that it was forgotten, and how often it does so.
-const FORGOTTEN_AFTER: Duration = Duration::from_millis(200);
+pub(crate) const FORGOTTEN_AFTER: Duration = Duration::from_millis(200);
 const REMINDERS_MAX: u32 = 8;
 
 /// Between two tries to get into a full queue of clients.
@@ -139,6 +139,11 @@ impl Ipc {
         client.write(&message(STOP, &[]))
     }
 
+    /// Comes for nothing, so that who came earlier is served. Where the queue is full, others did.
+    pub(crate) fn remind(&self) {
+        drop(Client::connect(&self.path, Instant::now()));
+    }
+
     /// The balloon's statistics; nothing where the guest has no driver for them, or no balloon.
     ///
     /// The number of entries is the tool's own, and without a driver there is no reply at all: so its
@@ -184,8 +189,7 @@ impl Ipc {
             if !client.wait(left.min(FORGOTTEN_AFTER)) {
                 if reply.is_empty() && reminders < REMINDERS_MAX {
                     reminders += 1;
-                    // Only its coming counts: where the queue is full, somebody has come.
-                    drop(Client::connect(&self.path, Instant::now()));
+                    self.remind();
                 }
                 continue;
             }

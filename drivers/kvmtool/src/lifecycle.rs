@@ -13,7 +13,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Result};
@@ -347,7 +347,7 @@ pub(crate) fn destroy(
         let _ = if paused { ipc.resume() } else { Ok(false) };
         ipc.stop().is_ok()
     };
-    if !(asked && process.wait(STOP_WAIT_MAX)) {
+    if !(asked && has_stopped(&process, &ipc)) {
         let pid = process.pid();
         let busy = |how: &str| {
             let detail = format!("Failed to terminate process {pid}{how}: Device or resource busy");
@@ -364,6 +364,18 @@ pub(crate) fn destroy(
     }
     finish(core, guest, turn);
     Ok(())
+}
+
+/// Waits for the end of a guest that was told to stop, and sees to it that it hears it.
+fn has_stopped(process: &Pidfd, ipc: &Ipc) -> bool {
+    let deadline = Instant::now() + STOP_WAIT_MAX;
+    while !process.wait(ipc::FORGOTTEN_AFTER) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        ipc.remind();
+    }
+    true
 }
 
 /// The process is gone: says why, takes everything back that belonged to the run, and starts the

@@ -2,7 +2,7 @@
 //!
 //! A running guest is its process, known by pid and by when it was started, and held by a descriptor
 //! before it is looked at. Guests that do not answer hold nobody up: each is spoken to by a thread of
-//! its own, which holds the guest's job until it is done.
+//! its own, and can be ended meanwhile.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -15,6 +15,7 @@ use virt_host::{Pidfd, Process, Signal};
 use virt_store::{Autostart, Durability};
 use virt_types::{Uuid, api};
 
+use crate::control;
 use crate::core::{Core, Domain, Working};
 use crate::ipc;
 use crate::lifecycle;
@@ -70,7 +71,13 @@ fn found(core: &Arc<Core>, status: Status, ready: Sender<()>) {
         if let Err(error) = adopted {
             virt_log::error!("kvmtool", "'{}' cannot be watched: {error}", guest.name);
         }
-        reconnect(&core, &mut turn, &status);
+        serve_display(&mut turn, &status);
+        let asked = turn.read(|data| data.live.as_ref().map(|live| (live.run, live.ipc.clone())));
+        // Order: whoever wants to end a guest that does not answer need not wait for its answer.
+        drop(turn);
+        if let Some((run, ipc)) = asked {
+            control::settle(&core, &guest, run, &ipc, UNKNOWN);
+        }
     });
 }
 
@@ -123,8 +130,13 @@ fn vanished(core: &Arc<Core>, status: &Status, uuid: Uuid, starting: bool) {
     }
 }
 
-/// Learns what a guest is doing, and serves its display again.
-fn reconnect(core: &Core, turn: &mut Working<'_>, status: &Status) {
+/// A guest that is not as its file says was told otherwise by the daemon that is gone.
+const UNKNOWN: [(i32, i32); 2] = [
+    (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNKNOWN),
+    (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_UNKNOWN),
+];
+
+fn serve_display(turn: &mut Working<'_>, status: &Status) {
     if let Some(listener) = vnc::listen_again(&status.document) {
         match Relay::start(listener, status.pid) {
             Ok(relay) => {
@@ -136,17 +148,6 @@ fn reconnect(core: &Core, turn: &mut Working<'_>, status: &Status) {
             }
             Err(error) => virt_log::warning!("kvmtool", "no display: {}", error.message()),
         }
-    }
-    let Ok(ipc) = turn.read(|data| data.running().map(|live| live.ipc.clone())) else { return };
-    // A guest that does not answer is as its file says; its end is seen whatever it does.
-    let state = match (ipc.is_paused(), status.state) {
-        (Ok(true), api::DOMAIN_RUNNING) => (api::DOMAIN_PAUSED, api::DOMAIN_PAUSED_UNKNOWN),
-        (Ok(false), api::DOMAIN_PAUSED) => (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNKNOWN),
-        _ => return,
-    };
-    turn.change(|data| data.set_state(state.0, state.1));
-    if let Err(error) = lifecycle::record(core, turn) {
-        virt_log::warning!("kvmtool", "{}", error.message());
     }
 }
 

@@ -343,3 +343,19 @@ fn a_guest_is_not_told_to_pause_before_all_of_its_processors_are_there() {
     let vcpus = world.ok(&["vcpuinfo", "one"]);
     assert_eq!(vcpus.matches("VCPU:").count(), 2, "{vcpus}");
 }
+
+#[test]
+fn a_guest_that_forgot_the_word_to_stop_is_reminded_of_it() {
+    let world = World::fake();
+    world.start(&world.plain("one"), "one");
+    // Two that come while one is served are one report: the second of them stays in the queue,
+    // though it has left, and whoever comes next is served in its stead.
+    let first = socket(&world, "one");
+    std::thread::sleep(Duration::from_millis(200));
+    let (second, third) = (socket(&world, "one"), socket(&world, "one"));
+    std::thread::sleep(Duration::from_millis(200));
+    drop((first, second, third));
+    std::thread::sleep(Duration::from_millis(200));
+    world.ok(&["destroy", "--graceful", "one"]);
+    assert_eq!(world.state("one"), "shut off (destroyed)");
+}
