@@ -3,21 +3,24 @@
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crate::options::Options;
 use crate::{FATAL, console, faults, ipc, list, options};
 
+pub(crate) const NONE: u8 = 0;
+pub(crate) const SOME: u8 = 1;
+pub(crate) const ALL: u8 = 2;
+
 /// What the threads share.
 pub(crate) struct Guest {
     pub(crate) options: Options,
     pub(crate) socket: PathBuf,
     pub(crate) paused: AtomicBool,
-    pub(crate) ready: AtomicBool,
-    /// Some processors are there and not all.
-    pub(crate) halfway: AtomicBool,
+    /// How many processors are there: [`NONE`], [`SOME`] or [`ALL`].
+    pub(crate) vcpus: AtomicU8,
     /// A processor is at its console, and neither parks nor ends before that has taken its words.
     pub(crate) writing: AtomicBool,
     pub(crate) inflated_mib: AtomicI64,
@@ -73,8 +76,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
         options,
         socket,
         paused: AtomicBool::new(false),
-        ready: AtomicBool::new(false),
-        halfway: AtomicBool::new(false),
+        vcpus: AtomicU8::new(NONE),
         writing: AtomicBool::new(false),
         inflated_mib: AtomicI64::new(0),
         keys: Mutex::default(),
@@ -145,19 +147,20 @@ fn start(guest: &Arc<Guest>) {
     if faults::is("no-vcpus") {
         return;
     }
-    for number in 0..guest.options.number("cpus", 1) {
+    let count = guest.options.number("cpus", 1);
+    for number in 0..count {
         if number > 0 {
             faults::wait("slow-vcpus");
         }
-        guest.halfway.store(true, Ordering::Release);
+        // Order: known before it can be seen, as with the real one.
+        let there = if number + 1 == count { ALL } else { SOME };
+        guest.vcpus.store(there, Ordering::Release);
         spawn(&format!("kvm-vcpu-{number}"), || {
             loop {
                 std::thread::sleep(Duration::from_secs(3600));
             }
         });
     }
-    guest.ready.store(true, Ordering::Release);
-    guest.halfway.store(false, Ordering::Release);
     console::say(&format!("TINYGUEST READY fake {}\r\n", std::process::id()));
 }
 

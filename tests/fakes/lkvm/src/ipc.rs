@@ -13,7 +13,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
 use crate::faults;
-use crate::guest::{End, Guest};
+use crate::guest::{self as state, End, Guest};
 
 const LISTENER: u64 = u64::MAX;
 const HEAD_BYTES: usize = 8;
@@ -84,6 +84,7 @@ fn die(signal: rustix::process::Signal) {
 }
 
 fn answer(guest: &Arc<Guest>, kind: u32, payload: &[u8]) -> Vec<u8> {
+    let vcpus = guest.vcpus.load(Ordering::Acquire);
     match (kind, payload) {
         (1, &[a, b, c, d]) if guest.has_balloon() => {
             let mib = i64::from(i32::from_ne_bytes([a, b, c, d]));
@@ -98,16 +99,16 @@ fn answer(guest: &Arc<Guest>, kind: u32, payload: &[u8]) -> Vec<u8> {
         }
         (3, []) if guest.has_balloon() && !faults::is("no-driver") => return stats(guest),
         // Before there are processors neither does anything useful.
-        (4, []) if guest.ready.load(Ordering::Acquire) => {
+        (4, []) if vcpus == state::ALL => {
             while guest.writing.load(Ordering::Acquire) {
                 std::thread::sleep(Duration::from_millis(5));
             }
             guest.paused.store(true, Ordering::Release);
         }
-        (4, []) if guest.halfway.load(Ordering::Acquire) => die(rustix::process::Signal::SEGV),
+        (4, []) if vcpus == state::SOME => die(rustix::process::Signal::SEGV),
         (5, []) => guest.paused.store(false, Ordering::Release),
         (6, []) => {
-            let heard = guest.ready.load(Ordering::Acquire)
+            let heard = vcpus == state::ALL
                 && !guest.writing.load(Ordering::Acquire)
                 && !faults::is("ignore-stop");
             if heard && !guest.paused.load(Ordering::Acquire) {
