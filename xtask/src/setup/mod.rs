@@ -54,6 +54,13 @@ const TESTS: &[Need] = &[
     Need { what: "netcat", is_there: || has("nc"), package: "netcat-openbsd" },
     Need { what: "a C++ compiler (for fuzzing)", is_there: || has("g++"), package: "g++" },
     Need { what: "a judge of XML schemas", is_there: || has("xmllint"), package: "libxml2-utils" },
+    Need {
+        what: "a judge of JSON schemas",
+        is_there: || imports("jsonschema"),
+        package: "python3-jsonschema",
+    },
+    Need { what: "the Z shell", is_there: || has("zsh"), package: "zsh" },
+    Need { what: "the fish shell", is_there: || has("fish"), package: "fish" },
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
