@@ -10,6 +10,7 @@ use virt_error::errno_text;
 use virt_types::feature;
 
 use crate::failure::{Failure, fail};
+use crate::placed;
 
 /// Limit: no document of the public API is larger; the wire's own string limit is 4 MiB.
 const DOCUMENT_BYTES_MAX: u64 = 10 << 20;
@@ -23,7 +24,9 @@ pub(crate) fn read_document(path: &str) -> Result<String, Failure> {
     if text.len() as u64 > DOCUMENT_BYTES_MAX {
         return fail(format!("Failed to read file '{path}': {}", errno_text(EOVERFLOW)));
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let text = String::from_utf8_lossy(&text).into_owned();
+    placed::keep(path, &text);
+    Ok(text)
 }
 
 const EOVERFLOW: i32 = 75;

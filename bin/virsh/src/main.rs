@@ -24,6 +24,7 @@ mod keys;
 mod lookup;
 mod openers;
 mod options;
+mod placed;
 mod progress;
 mod rate;
 mod report;

@@ -11,7 +11,7 @@ use virt_types::feature;
 use crate::escape::Escape;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::report::Report;
-use crate::{completion, hints, openers, table};
+use crate::{completion, hints, openers, placed, table};
 
 /// What a command is: a function of the shell and the typed options.
 pub(crate) type Run = virt_cli::Run<Shell>;
@@ -72,6 +72,10 @@ impl virt_cli::Shell for Shell {
     fn begin(&mut self, parsed: &Parsed<Run>) -> Done {
         self.report = Report::of(parsed, self.settings.output)?;
         Ok(())
+    }
+
+    fn explain(&mut self, outcome: &mut Done) -> Vec<String> {
+        placed::explain(outcome)
     }
 
     fn end(&mut self, outcome: &Done) -> bool {

@@ -202,8 +202,54 @@ fn hints_are_for_those_who_ask() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let (with, without) = (said("1"), said("0"));
-    std::fs::remove_dir_all(&folder).expect("the folder goes");
     assert!(!without.contains("hint: "), "{without}");
     assert!(with.starts_with(without.trim_end()), "{with}");
-    assert!(with.contains("hint: ") && with.contains("<memory>"), "{with}");
+    let place = format!("hint: {}: line 3, column 3, in domain: ", document.display());
+    assert!(with.contains(&place) && with.contains("<memory>"), "{with}");
+    std::fs::remove_dir_all(&folder).expect("the folder goes");
+}
+
+/// Nobody asked to hold these against the schema: one is refused, one is taken with what nobody knows.
+#[test]
+fn hints_name_the_file_and_what_nothing_will_come_of() {
+    let folder = std::env::temp_dir().join(format!("virsh-places-{}", std::process::id()));
+    std::fs::create_dir(&folder).expect("a folder");
+    let said = |name: &str, text: &str, hints: &str| {
+        std::fs::write(folder.join(name), text).expect("a file");
+        let output = virsh()
+            .env("VIRSH_HINTS", hints)
+            .current_dir(&folder)
+            .args(["-c", "test:///default", "define", name])
+            .output()
+            .expect("virsh runs");
+        let text = [output.stderr, output.stdout].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let of = |inside: &str| {
+        format!(
+            "<domain type='test'>\n  <name>a</name>\n  <memory>1024</memory>\n  \
+             <os><type>hvm</type></os>\n{inside}</domain>\n"
+        )
+    };
+    let refused = of("  <on_crash>restrat</on_crash>\n");
+    let taken = of("  <on_crahs>restart</on_crahs>\n");
+    let cut = "<domain type='test'>\n  <name>a</name>\n";
+    let outcomes = [
+        said("refused.xml", &refused, "1"),
+        said("taken.xml", &taken, "1"),
+        said("cut.xml", cut, "1"),
+        said("taken.xml", &taken, "0"),
+    ];
+    std::fs::remove_dir_all(&folder).expect("the folder goes");
+    let [refused, taken, cut, silent] = outcomes;
+    let hint = "hint: refused.xml: line 5, column 3, in domain/on_crash: Element on_crash holds \
+                'restrat' (did you mean 'restart'?)\n";
+    assert!(!refused.0 && refused.1.contains(hint), "{refused:?}");
+    let hint = "hint: taken.xml: line 5, column 3, in domain: Element domain has extra content: \
+                on_crahs (did you mean <on_crash>?)\n";
+    assert!(taken.0 && taken.1.starts_with(hint), "{taken:?}");
+    let hint = "hint: cut.xml: line 2, column 17, in domain: expected </domain>, as <domain> of \
+                line 1 is still open\n";
+    assert!(!cut.0 && cut.1.contains(hint), "{cut:?}");
+    assert!(silent.0 && !silent.1.contains("hint"), "{silent:?}");
 }

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use virt_model::schema::explain;
 use virt_transport::sasl::Secret;
 use virt_transport::{Listen, tcp};
 
@@ -107,6 +108,7 @@ fn start(args: &Args) -> Result<(), String> {
     }
     make_dirs(&settings)?;
     configure_log(args, &settings, env).map_err(|error| error.to_string())?;
+    log_warnings_of_documents();
     let pid_file = pid_file(args, &settings);
     let held = PidFile::take(&std::path::absolute(&pid_file).unwrap_or(pid_file))?;
     if args.daemon {
@@ -164,6 +166,11 @@ fn make_dirs(settings: &Settings) -> Result<(), String> {
         made.map_err(|error| format!("unable to create directory '{}': {error}", dir.display()))?;
     }
     Ok(())
+}
+
+/// A document that is taken may say what nothing comes of; whoever wrote it finds that in the log.
+fn log_warnings_of_documents() {
+    explain::listen(|fault| virt_log::warning!("util.xml", "{}", fault.explained()));
 }
 
 /// The environment wins over the file, the file over what the daemon would do by itself.

@@ -8,7 +8,7 @@ use crate::failure::{Done, Failure};
 use crate::help::command_help;
 use crate::hints::{hints_wanted, meant, no_such_object};
 use crate::parse::{Mistake, Parsed, parse_line, parse_words};
-use crate::session::{LEVEL_INFO, Session};
+use crate::session::{LEVEL_INFO, Session, complain};
 use crate::table::{Kind, Table};
 
 /// What a command is: a function of the shell and the typed options.
@@ -31,6 +31,11 @@ pub trait Shell: Sized + 'static {
     /// A command is about to run.
     fn begin(&mut self, _parsed: &Parsed<Run<Self>>) -> Done {
         Ok(())
+    }
+
+    /// A person reads along: what is told beside the outcome, whose own hint may be bettered.
+    fn explain(&mut self, _outcome: &mut Done) -> Vec<String> {
+        Vec::new()
     }
 
     /// A command has run. True when nothing more is to be said.
@@ -87,11 +92,16 @@ pub trait Shell: Sized + 'static {
     fn run_one(&mut self, parsed: &Parsed<Run<Self>>) -> bool {
         let started = Instant::now();
         let mut outcome = self.obey(parsed);
+        let told = if hints_wanted() { self.explain(&mut outcome) } else { Vec::new() };
         if let Err(failure) = &mut outcome {
             if failure.hint.is_none() && hints_wanted() {
                 failure.hint = no_such_object(self, &parsed.args, &failure.lines);
             }
             self.session().report(failure);
+        }
+        if !told.is_empty() {
+            self.session().flush();
+            told.iter().for_each(|line| complain(format_args!("hint: {line}")));
         }
         let ended = self.end(&outcome);
         let session = self.session();

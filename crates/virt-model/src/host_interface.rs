@@ -1,6 +1,6 @@
 //! Interfaces of the host: Ethernet devices, bridges, bonds and VLANs.
 
-use virt_error::{Origin, Result};
+use virt_error::{Code, Error, Origin, Result};
 use virt_xml::Element;
 
 use crate::schema::text::{OnOff, YesNo};
@@ -40,7 +40,9 @@ words! {
 
 element! {
     pub struct Start {
-        mode: StartMode = attr_req("mode"),
+        mode: StartMode = attr_said_req("mode", |word| {
+            wrong(format!("unknown interface startmode {}", word.unwrap_or("(null)")))
+        }),
     }
 }
 
@@ -59,7 +61,9 @@ element! {
 
 element! {
     pub struct Protocol {
-        family: String = attr_req("family"),
+        family: String = attr_said_req("family", |_| {
+            wrong("protocol misses the family attribute".to_owned())
+        }),
         autoconf: bool = flag("autoconf"),
         dhcp: Option<Dhcp> = child("dhcp"),
         ips: Vec<Address> = list("ip"),
@@ -97,7 +101,8 @@ element! {
 
 element! {
     pub struct Bridge {
-        stp: Option<OnOff> = attr("stp"),
+        /// Compat: a word that is neither counts as none.
+        stp: Option<OnOff> = attr_lenient("stp"),
         delay: Option<String> = attr("delay"),
         members: Vec<Member> = list_long("interface"),
     }
@@ -105,7 +110,9 @@ element! {
 
 element! {
     pub struct Vlan {
-        tag: u32 = attr_req("tag"),
+        tag: String = attr_said_req("tag", |_| {
+            wrong("vlan interface misses the tag attribute".to_owned())
+        }),
         members: Vec<VlanParent> = list("interface"),
     }
 }
@@ -113,8 +120,14 @@ element! {
 element! {
     /// The interface that a VLAN runs over.
     pub struct VlanParent {
-        name: String = attr_req("name"),
+        name: String = attr_said_req("name", |_| {
+            wrong("vlan interface misses name attribute".to_owned())
+        }),
     }
+}
+
+fn wrong(what: String) -> Error {
+    Error::new(Code::XmlError, Origin::Interface, what)
 }
 
 /// An interface inside another.
@@ -137,7 +150,76 @@ impl Body for Member {
     }
 }
 
+impl Bond {
+    fn check(&self) -> Result<()> {
+        const MODES: &[&str] = &[
+            "balance-rr",
+            "active-backup",
+            "balance-xor",
+            "broadcast",
+            "802.3ad",
+            "balance-tlb",
+            "balance-alb",
+        ];
+        let unknown = |what: &str, word: Option<&str>, known: &[&str]| match word {
+            Some(word) if !known.contains(&word) => Err(wrong(format!("unknown {what} {word}"))),
+            _ => Ok(()),
+        };
+        let number = |element: &Element<'_>, name: &str| {
+            element.attr(name).map(|text| text.parse::<u32>().is_ok())
+        };
+        unknown("bonding mode", self.mode.as_deref(), MODES)?;
+        if let Some(watch) = &self.miimon {
+            if number(watch, "freq") != Some(true) {
+                return Err(wrong("bond interface miimon freq missing or invalid".to_owned()));
+            }
+            for name in ["downdelay", "updelay"] {
+                if number(watch, name) == Some(false) {
+                    return Err(wrong(format!("bond interface miimon {name} invalid")));
+                }
+            }
+            unknown("mii bonding carrier", watch.attr("carrier"), &["ioctl", "netif"])?;
+        }
+        if let Some(watch) = &self.arpmon {
+            if number(watch, "interval") != Some(true) {
+                return Err(wrong("bond interface arpmon interval missing or invalid".to_owned()));
+            }
+            if watch.attr("target").is_none() {
+                return Err(wrong("bond interface arpmon target missing".to_owned()));
+            }
+            let known = &["active", "backup", "all"];
+            unknown("arp bonding validate", watch.attr("validate"), known)?;
+        }
+        Ok(())
+    }
+}
+
 impl HostInterface {
+    /// Whether each kind has what makes it one, and its words are known.
+    fn check(&self) -> Result<()> {
+        let there = match self.kind {
+            HostInterfaceType::Ethernet => true,
+            HostInterfaceType::Bridge => self.bridge.is_some(),
+            HostInterfaceType::Bond => self.bond.is_some(),
+            HostInterfaceType::Vlan => self.vlan.is_some(),
+        };
+        if !there {
+            return Err(wrong(format!("{0} interface misses the {0} element", self.kind)));
+        }
+        for protocol in &self.protocols {
+            if !matches!(protocol.family.as_str(), "ipv4" | "ipv6") {
+                return Err(wrong(format!("unsupported protocol family '{}'", protocol.family)));
+            }
+        }
+        if self.vlan.as_ref().is_some_and(|vlan| vlan.members.is_empty()) {
+            return Err(wrong("vlan interface misses name attribute".to_owned()));
+        }
+        self.bond.as_ref().map_or(Ok(()), Bond::check)?;
+        let bridged = self.bridge.iter().flat_map(|bridge| &bridge.members);
+        let bonded = self.bond.iter().flat_map(|bond| &bond.members);
+        bridged.chain(bonded).try_for_each(|member| member.interface.check())
+    }
+
     /// The device's hardware address.
     pub fn mac(&self) -> Option<&str> {
         self.mac.as_ref().map(|mac| mac.address.as_str())
@@ -150,8 +232,8 @@ impl Document for HostInterface {
 
     fn complete(&mut self, _: ParseFlags) -> Result<()> {
         if self.name.as_ref().is_none_or(String::is_empty) {
-            return Err(Self::xml_error("interface has no name"));
+            return Err(wrong("interface has no name".to_owned()));
         }
-        Ok(())
+        self.check()
     }
 }

@@ -46,7 +46,7 @@ element! {
         forward: Option<Forward> = child("forward"),
         bridge: Option<Bridge> = network_bridge("bridge"),
         mtu: Option<crate::domain::interface::Mtu> = child("mtu"),
-        mac: Option<NetworkMac> = child("mac"),
+        mac: Option<NetworkMac> = bridge_mac("mac"),
         domain: Option<NetworkDomain> = child("domain"),
         dns: Option<Dns> = child_some("dns"),
         vlan: Option<Vlan> = child_some("vlan"),
@@ -353,6 +353,20 @@ impl Network {
         Ok(())
     }
 
+    /// What is routed must have addresses to route to.
+    fn check_routed(&self) -> Result<()> {
+        let mode = self.forward.as_ref().and_then(|forward| forward.mode);
+        match mode {
+            Some(mode @ (ForwardMode::Nat | ForwardMode::Route)) if self.ips.is_empty() => {
+                Err(Self::xml_error(format!(
+                    "{mode} forwarding requested, but no IP address provided for network '{}'",
+                    self.name
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_dns(&self) -> Result<()> {
         let Some(dns) = &self.dns else { return Ok(()) };
         let empty = dns.forwarders.is_empty()
@@ -383,6 +397,7 @@ impl Document for Network {
         self.complete_forward(flags)?;
         self.check_dns()?;
         self.ips.iter().try_for_each(|ip| ip.check(&self.name))?;
+        self.check_routed()?;
         if self.owns_bridge() {
             self.bridge.get_or_insert_default();
         } else if let Some(bridge) = &mut self.bridge {

@@ -1,9 +1,9 @@
 //! Devices of the host as the node device driver lists them.
 
-use virt_error::{Error, Origin, Result};
+use virt_error::{Code, Error, Origin, Result};
 use virt_xml::Element;
 
-use crate::schema::{Body, Document, Out, ParseFlags, kinds};
+use crate::schema::{Body, Document, Out, ParseFlags, error, kinds};
 
 element! {
     pub struct NodeDevice {
@@ -34,12 +34,45 @@ pub struct Capability {
     pub properties: Vec<Element<'static>>,
 }
 
+/// What a device can be.
+const KINDS: &[&str] = &[
+    "system",
+    "pci",
+    "usb_device",
+    "usb",
+    "net",
+    "scsi_host",
+    "scsi_target",
+    "scsi",
+    "storage",
+    "fc_host",
+    "vports",
+    "scsi_generic",
+    "drm",
+    "mdev_types",
+    "mdev",
+    "ccw",
+    "css",
+    "vdpa",
+    "ap_card",
+    "ap_queue",
+    "ap_matrix",
+    "vpd",
+    "ccwgroup",
+    "ccwgroup_member",
+    "mdev_parent",
+    "fc_remote_port",
+];
+
 /// Properties that a document may hold but that are found out anew on the host.
 const FOUND_ANEW: &[&str] = &["parent_addr"];
 
 impl Body for Capability {
     fn read(element: &Element<'_>, _: ParseFlags) -> Result<Self> {
         let kind: String = kinds::attr_req::read(element, ParseFlags::default(), "type")?;
+        if !KINDS.contains(&kind.as_str()) {
+            return Err(error::invalid_value(element, "type", &kind, ""));
+        }
         let max_count = kinds::read_value(element, "maxCount")?;
         let mut properties: Vec<Element<'static>> = element
             .elements()
@@ -105,6 +138,141 @@ impl Document for NodeDevice {
                 format!("no device capabilities for '{}'", self.name),
             ));
         }
-        Ok(())
+        self.capabilities.iter().try_for_each(|capability| capability.check(&self.name))
+    }
+}
+
+/// What a capability must say, in the order in which it is missed.
+enum Need {
+    /// A text.
+    Text(&'static str),
+    /// A number, decimal or hexadecimal; asked for, or read where it is there.
+    Number(&'static str),
+    SomeNumber(&'static str),
+    /// A hexadecimal number of a channel or adapter.
+    Channel(&'static str),
+}
+
+/// Properties by kind, and what libvirt calls them.
+const NEEDS: &[(&str, &[(&str, Need)])] = &[
+    (
+        "pci",
+        &[
+            ("domain", Need::Number("PCI domain ID")),
+            ("bus", Need::Number("PCI bus ID")),
+            ("slot", Need::Number("PCI slot ID")),
+            ("function", Need::Number("PCI function ID")),
+            ("class", Need::SomeNumber("PCI class")),
+        ],
+    ),
+    ("storage", &[("block", Need::Text("block device path")), ("size", Need::SomeNumber("size"))]),
+    (
+        "scsi",
+        &[
+            ("host", Need::Number("SCSI host ID")),
+            ("bus", Need::Number("SCSI bus ID")),
+            ("target", Need::Number("SCSI target ID")),
+            ("lun", Need::Number("SCSI LUN ID")),
+        ],
+    ),
+    ("net", &[("interface", Need::Text("network interface"))]),
+    (
+        "usb_device",
+        &[("bus", Need::Number("USB bus number")), ("device", Need::Number("USB device number"))],
+    ),
+    (
+        "usb",
+        &[
+            ("number", Need::Number("USB interface number")),
+            ("class", Need::SomeNumber("USB interface class")),
+            ("subclass", Need::SomeNumber("USB interface subclass")),
+            ("protocol", Need::SomeNumber("USB interface protocol")),
+        ],
+    ),
+    ("scsi_target", &[("target", Need::Text("target name"))]),
+    (
+        "ccw",
+        &[
+            ("cssid", Need::Channel("cssid")),
+            ("ssid", Need::Channel("ssid")),
+            ("devno", Need::Channel("devno")),
+        ],
+    ),
+    (
+        "css",
+        &[
+            ("cssid", Need::Channel("cssid")),
+            ("ssid", Need::Channel("ssid")),
+            ("devno", Need::Channel("devno")),
+        ],
+    ),
+    ("ap_card", &[("ap-adapter", Need::Channel("ap-adapter"))]),
+    (
+        "ap_queue",
+        &[("ap-adapter", Need::Channel("ap-adapter")), ("ap-domain", Need::Channel("ap-domain"))],
+    ),
+];
+
+impl Capability {
+    fn check(&self, device: &str) -> Result<()> {
+        let needs = NEEDS.iter().find(|(kind, _)| *kind == self.kind);
+        for (name, need) in needs.into_iter().flat_map(|(_, needs)| needs.iter()) {
+            self.check_property(device, name, need)?;
+        }
+        let refuse = |code: Code, what: String| {
+            Err(Error::new(code, NodeDevice::ORIGIN, format!("{what} for '{device}'")))
+        };
+        match self.kind.as_str() {
+            "scsi_host" => {
+                let kinds = self.properties.iter().filter(|p| p.name == "capability");
+                let mut kinds = kinds.filter_map(|p| p.attr("type"));
+                match kinds.find(|kind| !matches!(*kind, "fc_host" | "vport_ops")) {
+                    Some(kind) => {
+                        let what = format!("unknown SCSI host capability type '{kind}'");
+                        refuse(Code::InternalError, what)
+                    }
+                    None => Ok(()),
+                }
+            }
+            "mdev" => {
+                let kind = self.properties.iter().find(|p| p.name == "type");
+                match kind.and_then(|kind| kind.attr("id")) {
+                    Some(_) => Ok(()),
+                    None => refuse(Code::ConfigUnsupported, "missing type id attribute".to_owned()),
+                }
+            }
+            "drm" => match self.property("type").as_deref() {
+                Some("primary" | "control" | "render") => Ok(()),
+                other => {
+                    let what = format!("unknown drm type '{}'", other.unwrap_or("(null)"));
+                    refuse(Code::ConfigUnsupported, what)
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn check_property(&self, device: &str, name: &str, need: &Need) -> Result<()> {
+        let text = self.property(name).filter(|text| !text.is_empty());
+        let is_number = |text: &str| virt_xml::parse_number(text.trim(), 0).is_some();
+        let is_hex = |text: &str| virt_xml::parse_number(text.trim(), 16).is_some();
+        let refuse = |code: Code, what: String| {
+            Err(Error::new(code, NodeDevice::ORIGIN, format!("{what} for '{device}'")))
+        };
+        match (need, text) {
+            (Need::Text(what) | Need::Number(what), None) => {
+                refuse(Code::InternalError, format!("no {what} supplied"))
+            }
+            (Need::Number(what) | Need::SomeNumber(what), Some(text)) if !is_number(&text) => {
+                refuse(Code::InternalError, format!("invalid {what} supplied"))
+            }
+            (Need::Channel(what), None) => {
+                refuse(Code::ConfigUnsupported, format!("missing {what} value"))
+            }
+            (Need::Channel(what), Some(text)) if !is_hex(&text) => {
+                refuse(Code::ConfigUnsupported, format!("invalid {what} value '{text}'"))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The secret document: what a secret is for; its value is never in it.
 
-use virt_error::{Origin, Result};
+use virt_error::{Error, Origin, Result};
 use virt_types::Uuid;
 use virt_xml::Element;
 
@@ -67,7 +67,7 @@ impl Body for Usage {
                 UsageType::Tls => "TLS usage specified, but name is missing",
                 _ => "vTPM usage specified, but name is missing",
             };
-            return Err(Secret::xml_error(what));
+            return Err(Error::internal(Secret::ORIGIN, what));
         }
         Ok(usage)
     }

@@ -124,7 +124,9 @@ element! {
 element! {
     pub struct PoolAuth {
         kind: String = attr_req("type"),
-        username: String = attr_req("username"),
+        username: String = attr_said_req("username", |_| {
+            Error::new(Code::XmlError, Origin::Storage, "missing username for auth")
+        }),
         secret: Option<Element<'static>> = tree("secret"),
     }
 }
@@ -208,6 +210,39 @@ impl Pool {
         !matches!(self.kind, Rbd | Sheepdog | Gluster | IscsiDirect)
     }
 
+    fn check_auth(&self) -> Result<()> {
+        let Some(auth) = &self.source.auth else { return Ok(()) };
+        if !matches!(auth.kind.as_str(), "chap" | "ceph") {
+            return Err(Self::unsupported(format!("unknown auth type '{}'", auth.kind)));
+        }
+        match &auth.secret {
+            None => Err(Self::xml_error("Missing <secret> element in auth")),
+            Some(secret) if secret.attr("uuid").or(secret.attr("usage")).is_none() => {
+                let what = "missing secret uuid or usage attribute";
+                Err(Error::new(Code::XmlError, Origin::None, what))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What a pool of host adapters is found by.
+    fn check_adapter(&self) -> Result<()> {
+        let Some(adapter) = &self.source.adapter else {
+            return Err(Self::xml_error("missing storage pool source adapter"));
+        };
+        let world_wide = adapter.wwnn.is_some() && adapter.wwpn.is_some();
+        let host = adapter.name.is_some() || adapter.parentaddr.is_some();
+        match adapter.kind.as_deref() {
+            Some("fc_host") if !world_wide => Err(Self::xml_error(
+                "'wwnn' and 'wwpn' must be specified for adapter type 'fchost'",
+            )),
+            Some("scsi_host") if !host => Err(Self::xml_error(
+                "Either 'name' or 'parent' must be specified for the 'scsi_host' adapter",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn check_source(&mut self) -> Result<()> {
         use PoolType::{
             Disk, Fs, Gluster, Iscsi, IscsiDirect, Logical, Netfs, Rbd, Scsi, Sheepdog,
@@ -247,10 +282,7 @@ impl Pool {
         if matches!(self.kind, Fs | Disk) && self.source.devices.is_empty() {
             return Err(Self::xml_error("missing storage pool source device name"));
         }
-        if self.kind == Scsi && self.source.adapter.is_none() {
-            return Err(Self::xml_error("missing storage pool source adapter"));
-        }
-        Ok(())
+        if self.kind == Scsi { self.check_adapter() } else { Ok(()) }
     }
 }
 
@@ -272,6 +304,7 @@ impl Document for Pool {
         if matches!(self.kind, PoolType::Logical | PoolType::Zfs) {
             self.source.name.get_or_insert_with(|| self.name.clone());
         }
+        self.check_auth()?;
         self.check_source()?;
         if !self.has_target() {
             self.target = None;
@@ -362,6 +395,11 @@ const VOLUME_FORMATS: &[&str] = &[
     "qcow", "qcow2", "qed", "vmdk",
 ];
 
+fn unknown_format(format: &Format) -> Error {
+    let text = format!("unknown volume format type {}", format.kind);
+    Error::new(Code::ConfigUnsupported, Origin::Storage, text)
+}
+
 impl Volume {
     /// Reads a volume of that kind of pool.
     pub fn parse(xml: &str, pool: PoolType, what: VolumeParse) -> Result<Self> {
@@ -391,16 +429,49 @@ impl Volume {
             PoolType::Dir | PoolType::Fs | PoolType::Netfs | PoolType::Gluster | PoolType::Vstorage
         );
         self.kind.get_or_insert(if files { VolumeType::File } else { VolumeType::Block });
+        self.check_encryption()?;
+        let backing = self.backing_store.as_ref().and_then(|backing| backing.format.as_ref());
+        if files
+            && let Some(format) = backing
+            && !VOLUME_FORMATS.contains(&format.kind.as_str())
+        {
+            return Err(unknown_format(format));
+        }
         if files {
             let format =
                 self.target.format.get_or_insert_with(|| Format { kind: "raw".to_owned() });
             if !VOLUME_FORMATS.contains(&format.kind.as_str()) {
-                let text = format!("unknown volume format type {}", format.kind);
-                return Err(Error::new(Code::ConfigUnsupported, Origin::Storage, text));
+                return Err(unknown_format(format));
             }
             let modern = self.target.features.is_some() || self.target.cluster_size_bytes.is_some();
             if modern && self.target.compat.is_none() {
                 self.target.compat = Some("1.1".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn check_encryption(&self) -> Result<()> {
+        let Some(encryption) = &self.target.encryption else { return Ok(()) };
+        let wrong = |what: &str, word: Option<&str>| {
+            let (code, detail) = match word {
+                None => (Code::XmlError, format!("unknown volume encryption {what}")),
+                Some(word) => (
+                    Code::ConfigUnsupported,
+                    format!("unknown volume encryption {what} type {word}"),
+                ),
+            };
+            Err(Error::new(code, Origin::Storage, detail))
+        };
+        match encryption.attr("format") {
+            Some("default" | "qcow" | "luks" | "luks2" | "luks-any") => {}
+            word => return wrong("format", word),
+        }
+        for secret in encryption.children_named("secret") {
+            match secret.attr("type") {
+                Some("passphrase") => {}
+                None => return wrong("secret type", None),
+                Some(word) => return wrong("secret", Some(word)),
             }
         }
         Ok(())

@@ -103,6 +103,7 @@ impl ErrorKind {
         const REMEDIES: &[(&str, &str)] = &[
             ("Comment not", "expected --> at the end of the comment"),
             ("Double hyphen", "a comment may not hold two hyphens in a row"),
+            ("Unregistered", "expected ]]> at the end of the CDATA section"),
             ("CData", "expected ]]> at the end of the CDATA section"),
             ("Sequence ']]>'", "]]> that is text is written ]]&gt;"),
             ("ParsePI", "expected ?> at the end of the processing instruction"),
@@ -164,7 +165,10 @@ impl Error {
             Some(file) => format!("{file}:{}", self.line),
             None => format!("at line {}", self.line),
         };
-        if matches!(self.kind, ErrorKind::Empty) {
+        // Compat: where nothing but line ends was read there is no line to show.
+        if self.kind == ErrorKind::Empty
+            || self.kind == ErrorKind::NoRoot && self.source_line.is_empty()
+        {
             return format!("{place}: {}\n(null)\n^", self.kind);
         }
         let caret = "-".repeat(self.column.saturating_sub(1) as usize);

@@ -8,7 +8,7 @@ use crate::scan;
 /// What is wrong, after the offset where it is.
 pub(crate) type Fault = (usize, ErrorKind);
 
-/// Limit: how much of a comment its error quotes.
+/// Limit: how much of a comment or a section its error quotes.
 const QUOTED_BYTES_MAX: usize = 50;
 
 /// Why the markup at an offset cannot be read.
@@ -18,9 +18,8 @@ pub(crate) fn broken_markup(text: &str, at: usize, raw: &RawError) -> Fault {
     if markup.starts_with("<!--") {
         return unclosed("Comment not terminated");
     }
-    if markup.starts_with("<![CDATA[") {
-        // Compat: libxml2's message ends with a line end of its own.
-        return unclosed("CData section not finished\n");
+    if let Some(inside) = markup.strip_prefix("<![CDATA[") {
+        return unclosed(&unclosed_section(inside));
     }
     if matches!(raw, RawError::Syntax(SyntaxError::UnclosedDoctype)) {
         return (at, ErrorKind::DocumentType);
@@ -40,6 +39,18 @@ pub(crate) fn broken_markup(text: &str, at: usize, raw: &RawError) -> Fault {
         Ok(())
     };
     found.err().unwrap_or_else(|| (at, ErrorKind::Syntax(raw.to_string())))
+}
+
+/// Compat: libxml2 quotes the section, without the two characters that it holds back to look for the end;
+/// where there are no more than these it has no words at all.
+fn unclosed_section(inside: &str) -> String {
+    let count = inside.chars().count();
+    if count < 2 {
+        return "Unregistered error message".to_owned();
+    }
+    let mut quoted: String = inside.chars().take(count - 2).collect();
+    quoted.truncate(quoted.floor_char_boundary(QUOTED_BYTES_MAX));
+    format!("CData section not finished\n{quoted}")
 }
 
 /// The first fault of the start tag at an offset.

@@ -1,5 +1,7 @@
 //! The guest's CPU: model, features, topology, NUMA cells.
 
+use virt_error::{Code, Error, Origin};
+
 use crate::schema::text::{NumberSet, OnOff, YesNo};
 
 words! {
@@ -29,7 +31,10 @@ words! {
 
 element! {
     pub struct Cpu {
-        mode: Option<Mode> = attr("mode"),
+        mode: Option<Mode> = attr_said("mode", |word| {
+            let what = format!("Invalid mode attribute '{word}'");
+            Error::new(Code::ConfigUnsupported, Origin::Cpu, what)
+        }),
         match_: Option<Match> = attr("match"),
         check: Option<Check> = attr("check"),
         migratable: Option<OnOff> = attr("migratable"),
@@ -62,11 +67,11 @@ element! {
 
 element! {
     pub struct Topology {
-        sockets: u32 = attr_req("sockets"),
+        sockets: u32 = attr_positive("sockets"),
         dies: Option<u32> = attr_or_one("dies"),
         clusters: Option<u32> = attr_or_one("clusters"),
-        cores: u32 = attr_req("cores"),
-        threads: u32 = attr_req("threads"),
+        cores: u32 = attr_positive("cores"),
+        threads: u32 = attr_positive("threads"),
     }
 }
 
@@ -113,7 +118,9 @@ words! {
 element! {
     pub struct Feature {
         policy: Option<Policy> = attr_policy("policy"),
-        name: String = attr_req("name"),
+        name: String = attr_said_req("name", |_| {
+            Error::new(Code::XmlError, Origin::Cpu, "Invalid CPU feature name")
+        }),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::hostdev::{Hostdev, Redirdev};
 use crate::domain::interface::Interface;
 use crate::domain::misc::VirtioOptions;
 use crate::domain::small::{Crypto, MemoryDevice, Pstore, Redirfilter, Shmem, Tpm};
+use crate::schema::error;
 use crate::schema::text::OnOff;
 
 element! {
@@ -152,8 +153,13 @@ words! {
 
 element! {
     pub struct Input {
-        kind: InputType = attr_req("type"),
-        bus: Option<InputBus> = attr("bus"),
+        kind: InputType = attr_said_req("type", |word| match word {
+            Some(word) => error::unsupported(format!("unknown input device type '{word}'")),
+            None => error::internal("missing input device type"),
+        }),
+        bus: Option<InputBus> = attr_said("bus", |word| {
+            error::unsupported(format!("unknown input bus type '{word}'"))
+        }),
         model: Option<String> = attr("model"),
         driver: Option<VirtioOptions> = child_some("driver"),
         source: Option<Element<'static>> = tree("source"),

@@ -6,7 +6,7 @@ use virt_xml::Element;
 use crate::domain::DeviceInfo;
 use crate::domain::misc::VirtioOptions;
 use crate::schema::text::{OnOff, YesNo};
-use crate::schema::{Body, Out, ParseFlags, Row, kinds};
+use crate::schema::{Body, Out, ParseFlags, Row, Text, error, kinds};
 
 words! {
     pub enum GraphicsType {
@@ -93,11 +93,24 @@ impl Body for Ports {
     ];
 
     fn read(element: &Element<'_>, _: ParseFlags) -> Result<Self> {
-        Ok(Self {
-            port: kinds::read_value(element, "port")?,
-            tls_port: kinds::read_value(element, "tlsPort")?,
-            autoport: kinds::read_value(element, "autoport")?,
-        })
+        let kind = element.attr("type").unwrap_or_default();
+        // Compat: only SPICE has a second port, and only it reads these attributes strictly.
+        if kind != "vnc" && kind != "rdp" {
+            return Ok(Self {
+                port: kinds::read_value(element, "port")?,
+                tls_port: kinds::read_value(element, "tlsPort")?,
+                autoport: kinds::read_value(element, "autoport")?,
+            });
+        }
+        let port = match element.attr("port") {
+            None => None,
+            Some(text) => Some(
+                i32::parse(text)
+                    .ok_or_else(|| error::internal(format!("cannot parse {kind} port {text}")))?,
+            ),
+        };
+        let tls_port = kinds::read_value(element, "tlsPort").unwrap_or_default();
+        Ok(Self { port, tls_port, autoport: element.attr("autoport").and_then(YesNo::parse) })
     }
 
     fn attrs(&self, out: &mut Out) {

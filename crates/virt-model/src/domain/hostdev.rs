@@ -19,7 +19,7 @@ words! {
 element! {
     pub struct Hostdev {
         mode: HostdevMode = attr_def("mode"),
-        kind: String = attr_req("type"),
+        kind: String = hostdev_type("type"),
         managed: Option<YesNo> = hostdev_managed("managed"),
         sgio: Option<String> = attr("sgio"),
         rawio: Option<YesNo> = attr("rawio"),

@@ -304,7 +304,7 @@ element! {
 
 element! {
     pub struct VlanTag {
-        id: u32 = attr_req("id"),
+        id: u32 = vlan_tag_id("id"),
         native_mode: Option<String> = attr("nativeMode"),
     }
 }

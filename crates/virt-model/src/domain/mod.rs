@@ -50,7 +50,7 @@ pub use memory::MemoryBacking;
 pub use rules::{DomainRules, DriverFeatures};
 pub use seclabel::{Seclabel, SeclabelType};
 
-use crate::schema::{Body, Out, ParseFlags, PrintFlags, explain, kinds};
+use crate::schema::{Body, Out, ParseFlags, PrintFlags, error, explain, kinds};
 
 words! {
     /// The hypervisor a domain is for.
@@ -122,7 +122,9 @@ element! {
         memory_backing: Option<MemoryBacking> = child_some("memoryBacking"),
         vcpu: Vcpu = child_always("vcpu"),
         vcpus: Vec<VcpuState> = wrapped("vcpus", "vcpu"),
-        iothreads: Option<u32> = text("iothreads"),
+        iothreads: Option<u32> = text_said("iothreads", |text| {
+            error::xml(format!("invalid iothreads count '{text}'"))
+        }),
         iothread_ids: Vec<IothreadId> = wrapped("iothreadids", "iothread"),
         default_iothread: Option<DefaultIothread> = child_some("defaultiothread"),
         throttle_groups: Vec<disk::Iotune> = throttle_groups("throttlegroups", "throttlegroup"),
@@ -134,7 +136,7 @@ element! {
         bootloader_args: Option<String> = text("bootloader_args"),
         os: Os = child_always("os"),
         idmap: Option<IdMap> = child_some("idmap"),
-        features: Features = child_def("features"),
+        features: Features = features("features"),
         cpu: Option<Cpu> = child_some("cpu"),
         clock: Clock = child_always("clock"),
         on_poweroff: Option<LifecycleAction> = lifecycle("on_poweroff"),
@@ -284,6 +286,14 @@ impl Domain {
 
     /// The same from a tree.
     pub fn from_tree(tree: &Element<'_>, flags: ParseFlags) -> Result<Self> {
+        if let Some(devices) = tree.child("devices")
+            && devices.elements().count() > Devices::LEN_MAX
+        {
+            // Limit: seen before anything is judged or made of them.
+            let place = format!("line {}, column {}", devices.line, devices.column);
+            let what = format!("more than {} devices", Devices::LEN_MAX);
+            return Err(error::unsupported(what).with_hint(format!("{place}, in domain/devices")));
+        }
         crate::schema::document::expect_root(tree, "domain", flags.validate)?;
         // Compat: a name is missed before a wrong type or id is, but after a type that is not there.
         if tree.attr("type").is_some() {

@@ -1,19 +1,38 @@
 //! Scheduling and NUMA placement of the guest's threads.
 
 use crate::domain::Placement;
+use crate::schema::error;
 use crate::schema::text::NumberSet;
 
 element! {
     pub struct Cputune {
-        shares: Option<u64> = text("shares"),
-        period_us: Option<u64> = text("period"),
-        quota_us: Option<i64> = text("quota"),
-        global_period_us: Option<u64> = text("global_period"),
-        global_quota_us: Option<i64> = text("global_quota"),
-        emulator_period_us: Option<u64> = text("emulator_period"),
-        emulator_quota_us: Option<i64> = text("emulator_quota"),
-        iothread_period_us: Option<u64> = text("iothread_period"),
-        iothread_quota_us: Option<i64> = text("iothread_quota"),
+        shares: Option<u64> = text_said("shares", |_| {
+            error::xml("can't parse cputune shares value")
+        }),
+        period_us: Option<u64> = text_said("period", |_| {
+            error::xml("can't parse cputune period value")
+        }),
+        quota_us: Option<i64> = text_said("quota", |_| {
+            error::xml("can't parse cputune quota value")
+        }),
+        global_period_us: Option<u64> = text_said("global_period", |_| {
+            error::xml("can't parse cputune global period value")
+        }),
+        global_quota_us: Option<i64> = text_said("global_quota", |_| {
+            error::xml("can't parse cputune global quota value")
+        }),
+        emulator_period_us: Option<u64> = text_said("emulator_period", |_| {
+            error::xml("can't parse cputune emulator period value")
+        }),
+        emulator_quota_us: Option<i64> = text_said("emulator_quota", |_| {
+            error::xml("can't parse cputune emulator quota value")
+        }),
+        iothread_period_us: Option<u64> = text_said("iothread_period", |_| {
+            error::xml("can't parse cputune iothread period value")
+        }),
+        iothread_quota_us: Option<i64> = text_said("iothread_quota", |_| {
+            error::xml("can't parse cputune iothread quota value")
+        }),
         vcpupins: Vec<VcpuPin> = list("vcpupin"),
         emulatorpin: Option<Pin> = child("emulatorpin"),
         iothreadpins: Vec<IothreadPin> = list("iothreadpin"),

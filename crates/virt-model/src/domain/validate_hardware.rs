@@ -5,6 +5,7 @@ use virt_error::{Code, Error, Origin, Result};
 use crate::domain::address::Address;
 use crate::domain::boot::{Firmware, LoaderType};
 use crate::domain::controller::ControllerType;
+use crate::domain::devices::{FilesystemSource, FilesystemType};
 use crate::domain::graphics::VideoType;
 use crate::domain::load::xml_error;
 use crate::domain::{Domain, Seclabel};
@@ -30,6 +31,7 @@ pub(super) fn check(domain: &Domain, flags: ParseFlags) -> Result<()> {
     hostdevs(domain)?;
     videos(domain)?;
     seclabels(domain)?;
+    filesystems(domain)?;
     sysinfo(domain)
 }
 
@@ -84,31 +86,33 @@ fn firmware(domain: &Domain, flags: ParseFlags) -> Result<()> {
 }
 
 fn addresses(domain: &Domain) -> Result<()> {
+    // Compat: this error names no part of the system.
+    let wrong = |what: String| Error::new(Code::XmlError, Origin::None, what);
     for address in domain.devices.addresses() {
         match address {
             Address::Pci(pci) if pci.bus > 0xff => {
-                return xml_error(format!(
+                return Err(wrong(format!(
                     "Invalid PCI address bus='0x{:x}', must be <= 0xFF",
                     pci.bus
-                ));
+                )));
             }
             Address::Pci(pci) if pci.slot > 0x1f => {
-                return xml_error(format!(
+                return Err(wrong(format!(
                     "Invalid PCI address slot='0x{:x}', must be <= 0x1F",
                     pci.slot
-                ));
+                )));
             }
             Address::Pci(pci) if pci.function > 7 => {
-                return xml_error(format!(
+                return Err(wrong(format!(
                     "Invalid PCI address function=0x{:x}, must be <= 7",
                     pci.function
-                ));
+                )));
             }
             Address::Pci(pci) if pci.domain > 0xffff => {
-                return xml_error(format!(
+                return Err(wrong(format!(
                     "Invalid PCI address domain='0x{:x}', must be <= 0xFFFF",
                     pci.domain
-                ));
+                )));
             }
             Address::Usb(usb) => usb_port(usb.port.as_deref())?,
             _ => {}
@@ -231,8 +235,49 @@ fn seclabels(domain: &Domain) -> Result<()> {
     Ok(())
 }
 
+/// Something of the host, and a place in the guest.
+fn filesystems(domain: &Domain) -> Result<()> {
+    for filesystem in &domain.devices.filesystems {
+        let source = filesystem.source.as_ref();
+        let named = |field: fn(&FilesystemSource) -> &Option<String>| {
+            source.and_then(|source| field(source).as_deref())
+        };
+        let path = match filesystem.kind {
+            FilesystemType::Mount | FilesystemType::Bind => {
+                named(|source| &source.dir).or_else(|| named(|source| &source.socket))
+            }
+            FilesystemType::Block => named(|source| &source.dev),
+            FilesystemType::File => named(|source| &source.file),
+            FilesystemType::Template => named(|source| &source.name),
+            FilesystemType::Ram | FilesystemType::Volume => None,
+        };
+        let usage = source.and_then(|source| source.usage_kib);
+        let pathless = matches!(filesystem.kind, FilesystemType::Ram | FilesystemType::Volume);
+        if filesystem.kind == FilesystemType::Ram && usage.is_none() {
+            return xml_error("missing 'usage' attribute for RAM filesystem".to_owned());
+        }
+        let target = filesystem.target.as_ref().map(|target| target.dir.as_str());
+        let missing = |code: Code, other: Option<&str>| match other {
+            Some(other) => Err(Error::new(code, Origin::Domain, other)),
+            None => Err(Error::bare(code, Origin::Domain)),
+        };
+        if path.is_none() && !pathless {
+            return missing(Code::NoSource, target);
+        }
+        if target.is_none() {
+            return missing(Code::NoTarget, path);
+        }
+    }
+    Ok(())
+}
+
 fn sysinfo(domain: &Domain) -> Result<()> {
     for info in &domain.sysinfo {
+        match info.attr("type") {
+            Some("smbios" | "fwcfg") => {}
+            Some(word) => return Err(error::invalid_value(info, "type", word, "")),
+            None => return Err(error::missing_attribute(info, "type")),
+        }
         let entry = |part: &str, name: &str| {
             let part = info.child(part)?;
             let found =

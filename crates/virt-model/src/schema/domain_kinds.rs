@@ -11,7 +11,7 @@ use crate::domain::address::Address;
 use crate::domain::boot::OsType;
 use crate::domain::chardev::ChardevSource;
 use crate::domain::clock::Offset;
-use crate::domain::cpu::{Fallback, Policy};
+use crate::domain::cpu::Fallback;
 use crate::domain::disk::{DiskType, Iotune, Tray};
 use crate::domain::hostdev::HostdevSource;
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
@@ -250,14 +250,6 @@ kind! {
 }
 
 kind! {
-    /// Absent counts as one; always printed.
-    attr_or_one [] (Option<u32>; name: &'static str)
-    shape vec![Item::attr::<u32>(name, false)];
-    read |element, flags| read_value(element, name);
-    attrs |field, out| out.w.attr(name, &field.unwrap_or(1).to_string());
-}
-
-kind! {
     hex_opt [] (Option<u32>; name: &'static str)
     shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
     read |element, flags| crate::domain::address::any_base(element, name);
@@ -270,14 +262,6 @@ kind! {
     shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
     read |element, flags| crate::domain::address::any_base(element, name);
     attrs |field, out| if let Some(value) = field { out.w.attr(name, &format!("0x{value:x}")) };
-}
-
-kind! {
-    /// A feature's policy; `require` in a guest's CPU where absent.
-    attr_policy [] (Option<Policy>; name: &'static str)
-    shape vec![Item::attr::<Policy>(name, false)];
-    read |element, flags| read_value(element, name).map(|policy| policy.or(Some(Policy::Require)));
-    attrs |field, out| if let Some(policy) = field { out.w.attr(name, policy.as_str()) };
 }
 
 kind! {

@@ -61,6 +61,26 @@ pub fn warnings(tree: &Element<'_>) -> Vec<Fault> {
     faults
 }
 
+/// [`warnings`] of a text, as lines; none of what is no document.
+pub fn warnings_of(text: &str) -> Vec<String> {
+    lines_of(text, warnings)
+}
+
+/// Everything in a text that does not conform, as lines; none of what is no document.
+pub fn faults_of(text: &str) -> Vec<String> {
+    lines_of(text, validate::faults)
+}
+
+fn lines_of(text: &str, look: fn(&Element<'_>) -> Vec<Fault>) -> Vec<String> {
+    if !text.trim_start().starts_with('<') {
+        return Vec::new();
+    }
+    match virt_xml::parse(text) {
+        Ok(tree) => look(&tree).iter().map(Fault::explained).collect(),
+        Err(error) => vec![error.help()],
+    }
+}
+
 /// What helps with an error about a document: its faults, those first that the message speaks of, or the
 /// place it speaks of.
 fn help(tree: &Element<'_>, message: &str) -> String {

@@ -60,6 +60,7 @@ macro_rules! kind {
 
 pub use super::domain_kinds::*;
 pub use super::other_kinds::*;
+pub use super::worded_kinds::*;
 pub(crate) use kind;
 
 kind! {

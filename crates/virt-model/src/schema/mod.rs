@@ -13,6 +13,7 @@ pub mod shape;
 pub mod text;
 pub mod validate;
 pub mod when;
+pub mod worded_kinds;
 
 use virt_error::Result;
 use virt_xml::{Element, Writer};

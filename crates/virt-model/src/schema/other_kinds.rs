@@ -223,7 +223,11 @@ kind! {
     /// A SCSI host where nothing is said.
     adapter_type [] (Option<String>; name: &'static str)
     shape vec![Item::attr::<String>(name, false)];
-    read |element, flags| Ok(Some(element.attr(name).unwrap_or("scsi_host").to_owned()));
+    read |element, flags| match element.attr(name) {
+        None => Ok(Some("scsi_host".to_owned())),
+        Some(word @ ("scsi_host" | "fc_host")) => Ok(Some(word.to_owned())),
+        Some(word) => Err(error::invalid_value(element, name, word, "")),
+    };
     attrs |field, out| if let Some(kind) = field { out.w.attr(name, kind) };
 }
 
@@ -268,7 +272,13 @@ kind! {
     /// No where absent; always printed.
     yes_or_no [] (Option<YesNo>; name: &'static str)
     shape vec![Item::attr::<YesNo>(name, false)];
-    read |element, flags| read_value(element, name);
+    read |element, flags| match element.attr(name) {
+        None => Ok(None),
+        Some(text) => YesNo::parse(text).map(Some).ok_or_else(|| {
+            let what = format!("invalid value of '{name}'");
+            Error::new(Code::XmlError, Origin::Secret, what)
+        }),
+    };
     attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
 }
 

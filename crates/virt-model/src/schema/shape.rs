@@ -71,6 +71,8 @@ pub enum Item {
     Either {
         items: Vec<Item>,
     },
+    /// Children of which all may be there, or none.
+    Together(Vec<&'static str>),
     /// Elements of other vocabularies.
     Foreign,
     /// Anything at all.
@@ -136,6 +138,7 @@ pub(crate) const MODEL: &[(&str, Items)] = &[
     ("model:domain-capabilities", items_of::<crate::capabilities::DomainCapabilities>),
     ("model:support", items_of::<crate::capabilities::Support>),
     ("model:checkpoint", items_of::<crate::snapshot::Checkpoint>),
+    ("model:checkpoint-disk", items_of::<crate::snapshot::CheckpointDisk>),
     ("model:cpu", items_of::<crate::domain::Cpu>),
     ("model:device", items_of::<crate::node_device::NodeDevice>),
     ("model:device-info", items_of::<crate::domain::DeviceInfo>),
@@ -231,6 +234,7 @@ fn item(line: &'static str, inner: Vec<Item>) -> Vec<Item> {
         "include" => return rest.split(' ').map(Item::Include).collect(),
         "without" => return rest.split(' ').map(Item::Without).collect(),
         "either" => return vec![Item::Either { items: inner }],
+        "together" => return vec![Item::Together(rest.split(' ').collect())],
         "foreign" => return vec![Item::Foreign],
         "anything" => return vec![Item::Anything],
         "when" => {

@@ -10,7 +10,7 @@ use crate::schema::shape::{self, Item, Of, Often, Value};
 use crate::schema::{Text, nearest::nearest};
 
 /// Limit: how many faults one error names.
-const FAULTS_MAX: usize = 8;
+pub const FAULTS_MAX: usize = 8;
 
 /// Limit: how deep definitions include one another.
 const INCLUDES_MAX: usize = 16;
@@ -113,6 +113,8 @@ pub struct Allowed {
     pub text: Option<Value>,
     /// Groups of children of which one may be there.
     pub either: Vec<Vec<&'static str>>,
+    /// Groups of children of which all may be there, or none.
+    pub together: Vec<Vec<&'static str>>,
     foreign: bool,
     anything: bool,
 }
@@ -168,6 +170,7 @@ impl Allowed {
                     self.either.push(items.iter().filter_map(name).collect());
                     self.add(items, element, parent, depth);
                 }
+                Item::Together(names) => self.together.push(names.clone()),
                 Item::Foreign => self.foreign = true,
                 Item::Anything => self.anything = true,
             }
@@ -307,6 +310,14 @@ impl<'t> Judge<'t> {
                 Of::Items(items) => self.element(child, Some(element), items),
             }
         }
+        for group in &allowed.together {
+            let missing = group.iter().find(|name| !seen.contains(name));
+            let there = group.iter().find(|name| seen.contains(name));
+            if let (Some(there), Some(missing)) = (there, missing) {
+                let what = format!("Element {} holds {there} without {missing}", element.name);
+                self.fault(element, what, Some(format!("expected <{missing}> beside it")));
+            }
+        }
         for group in &allowed.either {
             let mut there = seen.iter().filter(|name| group.contains(name));
             if let (Some(one), Some(other)) = (there.next(), there.next()) {
@@ -375,7 +386,7 @@ fn described(part: &'static str) -> &'static str {
         Some("none") => "nothing",
         Some("full") => "a text",
         Some("uint" | "u16" | "u12" | "u8" | "dscp" | "port") => "a number in its range",
-        Some("pcidomain" | "pcislot" | "pcifunction") => "a number in its range",
+        Some("protocolid" | "pcidomain" | "pcislot" | "pcifunction") => "a number in its range",
         Some("pos") => "a number above zero",
         Some("int") => "a number",
         Some("hex" | "hex4" | "hex2") => "a hexadecimal number",
@@ -448,6 +459,12 @@ fn is(kind: &str, text: &str) -> bool {
             };
             text == "root" || chains.iter().any(of)
         }
+        "protocolid" => match text.strip_prefix("0x") {
+            Some(_) => number(text).is_some_and(|number| (0x600..=0xffff).contains(&number)),
+            None => number(text).is_some_and(|number| (1536..=65535).contains(&number)),
+        },
+        "checkpointname" => one_of("_-.", text) && !text.starts_with('.'),
+        "loadparm" => text.len() <= 8 && one_of(".", text),
         "port" => text.parse::<u16>().is_ok(),
         "disk" => {
             let text = text.strip_prefix("ioemu:").unwrap_or(text);

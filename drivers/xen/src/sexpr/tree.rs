@@ -199,8 +199,10 @@ impl<'a> Reader<'a> {
 
     /// Python's escapes, as xend prints them.
     fn escape(&mut self) -> Result<char, SexprError> {
-        let bad = self.error(ESCAPE);
-        let Some(c) = self.bump() else { return Err(bad) };
+        // Limit: where an escape stands is worked out only of a wrong one.
+        let start = Reader { text: self.text, at: self.at, nodes: 0 };
+        let bad = || start.error(ESCAPE);
+        let Some(c) = self.bump() else { return Err(bad()) };
         Ok(match c {
             'a' => '\u{7}',
             'b' => '\u{8}',
@@ -210,12 +212,12 @@ impl<'a> Reader<'a> {
             'f' => '\u{c}',
             'r' => '\r',
             '\\' | '\'' | '"' => c,
-            'x' => self.code(16, 2).ok_or(bad)?,
+            'x' => self.code(16, 2).ok_or_else(bad)?,
             '0'..='7' => {
                 self.at -= 1;
-                self.code(8, 3).ok_or(bad)?
+                self.code(8, 3).ok_or_else(bad)?
             }
-            _ => return Err(bad),
+            _ => return Err(bad()),
         })
     }
 
