@@ -19,6 +19,8 @@ pub struct Suite {
     pub cases: Vec<Case>,
     folders: Vec<PathBuf>,
     fixtures: Vec<PathBuf>,
+    /// The `tests` folder of libvirt's sources that the files are in.
+    tree: Option<PathBuf>,
 }
 
 /// One line of `cases.tsv`.
@@ -30,6 +32,8 @@ pub struct Case {
     pub inputs: Vec<String>,
     pub expected: Vec<String>,
     pub(crate) columns: Vec<(String, String)>,
+    /// The same read otherwise, where nobody knows how it is to be read.
+    pub(crate) other_ways: Vec<Case>,
 }
 
 impl Case {
@@ -93,35 +97,40 @@ impl Corpus {
         let roots: Vec<&PathBuf> =
             [Some(&self.folder), self.fallback.as_ref()].into_iter().flatten().collect();
         let fixtures = roots.iter().map(|root| root.join("fixtures")).collect();
-        if self.is_libvirt_tree {
-            let cases = layout::cases(&self.folder, name);
-            return Ok(Suite {
-                name: name.to_owned(),
-                cases,
-                folders: vec![self.folder.clone()],
-                fixtures,
-            });
-        }
         let folders: Vec<PathBuf> = roots.iter().map(|root| root.join(name)).collect();
-        let path = self.folder.join(name).join("cases.tsv");
-        let table = std::fs::read_to_string(&path)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut lines = table.lines();
-        let head: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
-        let cases = lines.map(|line| Case::read(&head, line)).collect();
-        Ok(Suite { name: name.to_owned(), cases, folders, fixtures })
+        let name = name.to_owned();
+        if self.is_libvirt_tree {
+            let table = self.fallback.as_ref().and_then(|shared| table(&shared.join(&name)).ok());
+            let cases = layout::cases(&self.folder, &name, table.unwrap_or_default());
+            return Ok(Suite { name, cases, folders, fixtures, tree: Some(self.folder.clone()) });
+        }
+        let cases = table(&self.folder.join(&name))?;
+        Ok(Suite { name, cases, folders, fixtures, tree: None })
     }
+}
+
+/// The cases that the table of a suite's folder names.
+fn table(folder: &Path) -> Result<Vec<Case>, String> {
+    let table = read(&folder.join("cases.tsv"))?;
+    let mut lines = table.lines();
+    let head: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
+    Ok(lines.map(|line| Case::read(&head, line)).collect())
 }
 
 impl Suite {
     /// Where a file of the suite is.
     pub fn path(&self, file: &str) -> PathBuf {
-        first_there(&self.folders, file)
+        match &self.tree {
+            // Nothing of another corpus: what is not there is missing.
+            Some(root) => layout::path(root, &self.name, file).unwrap_or_else(|| root.join(file)),
+            None => first_there(&self.folders, file),
+        }
     }
 
     /// Where a file or folder of the fixtures is.
     pub fn fixture(&self, file: &str) -> PathBuf {
-        first_there(&self.fixtures, file)
+        let in_tree = self.tree.as_ref().and_then(|root| layout::fixture(root, file));
+        in_tree.unwrap_or_else(|| first_there(&self.fixtures, file))
     }
 
     /// The text of a file of the suite.

