@@ -19,6 +19,9 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Where displays listen that name no address.
     pub(crate) vnc_listen: String,
+    /// Whether guests with VNC, and those without a display, are heard on the host.
+    pub(crate) vnc_host_audio: bool,
+    pub(crate) nographics_host_audio: bool,
 }
 
 impl Config {
@@ -64,6 +67,8 @@ impl Config {
                 max_files: limit("max_files")?.map(|limit| limit.saturating_add(1)),
             },
             vnc_listen: text("vnc_listen")?.unwrap_or_else(|| "127.0.0.1".into()),
+            vnc_host_audio: conf.boolean("vnc_allow_host_audio")?.unwrap_or(false),
+            nographics_host_audio: conf.boolean("nographics_allow_host_audio")?.unwrap_or(false),
         })
     }
 }

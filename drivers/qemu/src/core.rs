@@ -8,6 +8,7 @@ use std::time::Duration;
 use virt_driver::{Call, Job, Turn};
 use virt_error::{Code, Error, Origin, Result};
 use virt_guests::{Consoles, Guests};
+use virt_model::domain::devices::AudioType;
 use virt_store::PidFile;
 
 use crate::capabilities::{Capabilities, Emulators};
@@ -52,6 +53,9 @@ struct Machines {
     emulators: Emulators,
     watch: Watch,
     nvram: PathBuf,
+    /// Whether guests with VNC, and those without a display, are heard here.
+    vnc_host_audio: bool,
+    nographics_host_audio: bool,
 }
 
 impl Lookup for Machines {
@@ -61,6 +65,17 @@ impl Lookup for Machines {
 
     fn nvram_dir(&self) -> PathBuf {
         self.nvram.clone()
+    }
+
+    fn host_audio(&self, vnc: bool) -> Option<AudioType> {
+        let heard = if vnc { self.vnc_host_audio } else { self.nographics_host_audio };
+        // Compat: the variable is the emulator's own of old, with its own words.
+        let driver = std::env::var("QEMU_AUDIO_DRV").ok().filter(|_| heard)?;
+        match driver.as_str() {
+            "pa" => Some(AudioType::PulseAudio),
+            "wav" => Some(AudioType::File),
+            word => AudioType::from_word(word),
+        }
     }
 }
 
@@ -83,6 +98,8 @@ impl Core {
             emulators: Emulators::new(settings.dirs.cache.clone()),
             watch,
             nvram: settings.dirs.nvram.clone(),
+            vnc_host_audio: config.vnc_host_audio,
+            nographics_host_audio: config.nographics_host_audio,
         });
         let rules = Arc::new(QemuRules(Arc::clone(&machines)));
         Ok(Arc::new_cyclic(|me: &Weak<Self>| {

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use virt_error::Result;
+use virt_model::domain::devices::AudioType;
 use virt_model::domain::{Domain, DomainRules, DriverFeatures, VirtType};
 use virt_model::{Mac, ParseFlags};
 use virt_types::Uuid;
 
-use crate::argv;
 use crate::capabilities::{Capabilities, Machine, TYPES};
+use crate::dirs::Dirs;
 use crate::firmware::{self, Firmware};
+use crate::native;
 use crate::rules::{Lookup, QemuRules};
 use crate::status::Status;
 
@@ -21,6 +23,8 @@ pub struct Recorded {
     capabilities: Arc<Capabilities>,
     firmwares: Vec<Firmware>,
     tpm_versions: &'static [&'static str],
+    hvf: bool,
+    host_audio: Option<AudioType>,
 }
 
 impl Lookup for Recorded {
@@ -34,6 +38,14 @@ impl Lookup for Recorded {
 
     fn firmwares(&self) -> Vec<Firmware> {
         self.firmwares.clone()
+    }
+
+    fn hvf(&self) -> bool {
+        self.hvf
+    }
+
+    fn host_audio(&self, _: bool) -> Option<AudioType> {
+        self.host_audio
     }
 
     fn tpm_versions(&self) -> &'static [&'static str] {
@@ -114,6 +126,8 @@ fn read(capabilities: &Path, firmware: &Path) -> Recorded {
         capabilities: Arc::new(capabilities),
         firmwares: firmware::load(&folders),
         tpm_versions: &["1.2", "2.0"],
+        hvf: false,
+        host_audio: None,
     }
 }
 
@@ -125,20 +139,24 @@ const ABILITIES: &[(&str, &str)] = &[
 ];
 
 impl Recorded {
-    /// The same as one case changes it: its columns `extra` and `config`.
+    /// The same as one case changes it: its columns `variant`, `extra` and `config`.
     #[must_use]
-    pub fn changed(&self, extra: &str, config: &str) -> Self {
+    pub fn changed(&self, variant: &str, extra: &str, config: &str) -> Self {
         let mut capabilities = (*self.capabilities).clone();
         let (_, less) = extra.split_once("qemu_caps_del=").unwrap_or_default();
         let gone = |kind: &String| {
             ABILITIES.iter().any(|(name, device)| device == kind && less.contains(name))
         };
         capabilities.types.retain(|kind| !gone(kind));
+        let (_, audio) = config.split_once("QEMU_AUDIO_DRV=").unwrap_or_default();
+        let audio = AudioType::from_word(audio.split(' ').next().unwrap_or_default());
         let one = config.contains("FAKE_TPM_VERSION=TPM_VER_2_0");
         Self {
             capabilities: Arc::new(capabilities),
             firmwares: self.firmwares.clone(),
             tpm_versions: if one { &["2.0"] } else { self.tpm_versions },
+            hvf: variant.ends_with("+hvf"),
+            host_audio: config.contains("AllowHostAudio=true").then_some(audio).flatten(),
         }
     }
 
@@ -154,11 +172,7 @@ impl Recorded {
 
     /// A status file, read and written again by a daemon for all users.
     pub fn status(text: &str) -> Result<String> {
-        let [config, state, run, log, cache] =
-            ["/etc", "/var/lib", "/run", "/var/log", "/var/cache"]
-                .map(|at| Path::new(at).join("libvirt"));
-        let dirs = crate::Dirs::within(&config, &state, &run, &log, &cache);
-        Status::parse(text, &dirs).map(|status| status.to_xml())
+        Status::parse(text, &system_dirs()).map(|status| status.to_xml())
     }
 
     /// How the driver would start the domain: each option on a line, with its value.
@@ -168,18 +182,19 @@ impl Recorded {
 }
 
 fn command_line(domain: &Domain) -> Result<String> {
-    let mut live = domain.clone();
-    live.id = Some(-1);
-    argv::number_nodes(&mut live);
-    argv::assign_aliases(&mut live);
-    let words = argv::build(&live, Path::new("/var/lib/libvirt/qemu/domain--1-x"))?;
     let mut text = String::new();
-    for word in words {
-        let word = word.to_string_lossy().into_owned();
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_=,./:+@%".contains(&b);
-        let quoted = if word.bytes().all(plain) { word } else { format!("'{word}'") };
-        text.push_str(if quoted.starts_with('-') { "\n" } else { " " });
-        text.push_str(&quoted);
+    for word in native::words(&mut domain.clone(), &system_dirs(), "127.0.0.1")? {
+        text.push_str(if word.starts_with('-') { "\n" } else { " " });
+        text.push_str(&word);
     }
     Ok(text)
+}
+
+/// The folders of a daemon for all users.
+fn system_dirs() -> Dirs {
+    let [config, state, run, log, cache] =
+        ["/etc", "/var/lib", "/var/run", "/var/log", "/var/cache"]
+            .map(|at| Path::new(at).join("libvirt"));
+    let dirs = Dirs::within(&config, &state, &run, &log, &cache);
+    Dirs { channel: run.join("qemu/channel"), ..dirs }
 }

@@ -19,7 +19,7 @@ use virt_types::{
 use crate::QemuDriver;
 use crate::core::{Core, Work};
 use crate::guest::{Data, invalid_operation};
-use crate::{agent, control, lifecycle};
+use crate::{agent, control, lifecycle, native};
 
 /// The filters of `virConnectListAllDomains`.
 const LIST_FILTERS: u32 = 0x3fff;
@@ -104,6 +104,17 @@ impl Domains for QemuDriver {
         flags: u32,
     ) -> Result<DomainRef> {
         self.create_xml(call, xml_desc, flags)
+    }
+
+    fn xml_to_native(
+        &self,
+        _: &Call<'_>,
+        native_format: &str,
+        domain_xml: &str,
+        flags: u32,
+    ) -> Result<String> {
+        check_flags(flags, 0, "qemuConnectDomainXMLToNative")?;
+        native::from_xml(self.core(), native_format, domain_xml)
     }
 
     fn undefine(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {

@@ -26,7 +26,9 @@ mod jobs;
 mod lifecycle;
 
 pub mod monitor;
+mod native;
 mod open;
+mod prepare;
 mod raw;
 mod recover;
 mod rules;

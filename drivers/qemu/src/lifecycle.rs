@@ -19,10 +19,7 @@ use std::time::{Duration, Instant};
 use virt_driver::Turn;
 use virt_error::{Error, Origin, Result};
 use virt_host::{Ended, Pidfd, Process, Signal, Spawn};
-use virt_model::YesNo;
 use virt_model::domain::Domain as Document;
-use virt_model::domain::chardev::{ChannelState, ChardevType};
-use virt_model::domain::graphics::{GraphicsType, ListenType};
 use virt_store::Durability;
 use virt_types::api;
 
@@ -33,7 +30,7 @@ use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::security::{self, Claim, Identity, give};
 use crate::status::{self, Notes, Status};
-use crate::{argv, cpu, image, vcpus, vdisk};
+use crate::{argv, cpu, prepare, vcpus, vdisk};
 
 /// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
 const TERM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -44,9 +41,6 @@ const KILL_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Limit: how much of a guest's log is shown in an error.
 const LOG_TAIL_BYTES_MAX: u64 = 2048;
 
-/// Limit: the ports tried for a display, as in libvirt's own configuration.
-const VNC_PORTS: std::ops::RangeInclusive<i32> = 5900..=65535;
-
 /// Starts a guest from its definition.
 pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) -> Result<()> {
     let (core, guest) = (work.core, work.guest);
@@ -54,7 +48,7 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
     let mut document = definition.clone();
     document.id = Some(id);
     let whom = core.security.label(&mut document)?;
-    prepare(core, &mut document, id, whom.as_ref())?;
+    prepare::for_start(core, &mut document, whom.as_ref())?;
     let emulator = PathBuf::from(document.devices.emulator.as_deref().unwrap_or_default());
     let capabilities = core.capabilities(&emulator)?;
     cpu::prepare(&mut document, &capabilities)?;
@@ -87,75 +81,6 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
     Ok(())
 }
 
-/// Fills in what only a running guest has.
-fn prepare(core: &Core, document: &mut Document, id: i32, whom: Option<&Identity>) -> Result<()> {
-    argv::number_nodes(document);
-    argv::assign_aliases(document);
-    status::note_disks(document);
-    disks(document);
-    let channels = core.dirs().guest_channels(id, &document.name);
-    let mut made = false;
-    for channel in &mut document.devices.channels {
-        channel.target.state = Some(ChannelState::Disconnected);
-        if channel.source.kind == ChardevType::Unix && channel.source.path.is_none() {
-            let name = channel.target.name.as_deref().unwrap_or("channel").replace('/', "_");
-            channel.source.mode = Some(virt_model::domain::chardev::SocketMode::Bind);
-            channel.source.path = Some(channels.join(name).to_string_lossy().into_owned());
-            made = true;
-        }
-    }
-    if made {
-        virt_store::make_dir(&channels, 0o750).map_err(|error| store_error(&error))?;
-        give(&channels, whom)?;
-    }
-    let mut taken = Vec::new();
-    for graphics in &mut document.devices.graphics {
-        if graphics.kind != GraphicsType::Vnc || graphics.ports.autoport != Some(YesNo::Yes) {
-            continue;
-        }
-        let listen = graphics.listens.first_mut();
-        if let Some(listen) = listen.filter(|listen| listen.kind == ListenType::Address) {
-            let address =
-                listen.address.get_or_insert_with(|| core.config.vnc_listen.clone()).clone();
-            let port = free_port(&address, &taken)?;
-            taken.push(port);
-            graphics.ports.port = Some(port);
-            graphics.listen = Some(address);
-        }
-    }
-    Ok(())
-}
-
-/// What is known of disks once they are opened: a raw image has nothing below it, and an empty drive
-/// has no format.
-fn disks(document: &mut Document) {
-    for disk in &mut document.devices.disks {
-        let last = match (disk.format(), disk.path()) {
-            (Some("qcow2"), Some(path)) => {
-                image::qcow2(Path::new(path)).is_ok_and(|head| !head.has_backing)
-            }
-            (format, _) => vdisk::is_vdisk(disk) || format.is_none_or(|format| format == "raw"),
-        };
-        if disk.path().is_none() {
-            disk.driver.iter_mut().for_each(|driver| driver.format = None);
-        } else if last {
-            disk.backing_store.get_or_insert_default();
-        }
-    }
-}
-
-fn free_port(address: &str, taken: &[i32]) -> Result<i32> {
-    let free = |port: &i32| {
-        let number = u16::try_from(*port).unwrap_or(0);
-        !taken.contains(port) && std::net::TcpListener::bind((address, number)).is_ok()
-    };
-    VNC_PORTS.clone().find(free).ok_or_else(|| {
-        let (low, high) = (VNC_PORTS.start(), VNC_PORTS.end());
-        let detail = format!("Unable to find an unused port in range 'vnc-{low}-{high}'");
-        Error::internal(Origin::Qemu, detail)
-    })
-}
-
 /// Starts the process, stopped, with the monitor's socket listening already.
 fn launch<'a, 'work: 'a>(
     work: &mut Work<'work>,
@@ -166,7 +91,7 @@ fn launch<'a, 'work: 'a>(
     claim: &mut Option<Claim<'a>>,
 ) -> Result<()> {
     let (core, guest) = (work.core, work.guest);
-    let args = argv::build(document, dir)?;
+    let args = argv::build(document, dir, &argv::Monitor::Stdin)?;
     virt_store::make_dir(dir, 0o750).map_err(|error| store_error(&error))?;
     security::check_reach(dir, whom)?;
     give(dir, whom)?;
@@ -259,7 +184,7 @@ fn master_key(dir: &Path, whom: Option<&Identity>) -> Result<()> {
     give(&path, whom)
 }
 
-fn environment(
+pub(crate) fn environment(
     dir: &Path,
     document: &Document,
     whom: Option<&Identity>,
@@ -270,11 +195,12 @@ fn environment(
             env.extend(std::env::var_os(name).map(|value| ((*name).into(), value)));
         }
     };
-    keep(&mut env, &["PATH", "TMPDIR"]);
+    keep(&mut env, &["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH"]);
     match whom {
-        None => keep(&mut env, &["HOME", "USER", "LOGNAME"]),
+        None => keep(&mut env, &["HOME", "USER", "LOGNAME", "TMPDIR"]),
         // Compat: another user is at home where it may write.
         Some(_) => {
+            keep(&mut env, &["TMPDIR"]);
             env.push(("HOME".into(), dir.into()));
             env.push(("XDG_DATA_HOME".into(), dir.join(".local/share").into()));
             env.push(("XDG_CONFIG_HOME".into(), dir.join(".config").into()));
@@ -311,11 +237,7 @@ fn open_log(
         emulator.display(),
     );
     for arg in args {
-        let arg = arg.to_string_lossy();
-        let plain = !arg.is_empty()
-            && arg.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_=,./:+@%".contains(&b));
-        let quoted =
-            if plain { arg.into_owned() } else { format!("'{}'", arg.replace('\'', "'\\''")) };
+        let quoted = argv::quoted(&arg.to_string_lossy());
         let separator = if quoted.starts_with('-') { " \\\n" } else { " " };
         text.push_str(separator);
         text.push_str(&quoted);

@@ -83,6 +83,8 @@ fn unsupported(detail: String) -> Error {
     Error::new(Code::ConfigUnsupported, Origin::DomainSnapshot, detail)
 }
 
+const NO_MEMORY: &str = "memory state cannot be saved with offline or disk-only snapshot";
+
 /// Reads a document of a snapshot that is taken now.
 fn take(state: &State, xml: &str, validate: bool) -> Result<Snapshot> {
     let now_s = seconds_now();
@@ -93,8 +95,7 @@ fn take(state: &State, xml: &str, validate: bool) -> Result<Snapshot> {
     let default = if state.active() { MemorySnapshot::Internal } else { MemorySnapshot::No };
     let memory = snapshot.memory.get_or_insert(SnapshotMemory { mode: default, file: None });
     if !state.active() && memory.mode == MemorySnapshot::Internal {
-        let detail = "memory state cannot be saved with offline or disk-only snapshot";
-        return Err(unsupported(detail.to_owned()));
+        return Err(unsupported(NO_MEMORY.to_owned()));
     }
     let external = memory.mode == MemorySnapshot::External;
     align_disks(&mut snapshot, state, external)?;
@@ -158,11 +159,42 @@ fn retake(state: &State, xml: &str, validate: bool) -> Result<Snapshot> {
     if !STATE_WORDS.contains(&word.as_str()) {
         return Err(unsupported(format!("Invalid state '{word}' in domain snapshot XML")));
     }
+    let known = state.snapshots.by_name(&snapshot.name).ok();
+    if snapshot.domain.as_ref().and_then(DomainThen::whole).is_none() {
+        snapshot.domain = known.and_then(|known| known.domain.clone());
+    }
     check_domain(&snapshot, state.current.uuid)?;
     let running = word == RUNNING || word == PAUSED;
     let mode = if running { MemorySnapshot::Internal } else { MemorySnapshot::No };
-    snapshot.memory.get_or_insert(SnapshotMemory { mode, file: None });
+    let memory = snapshot.memory.get_or_insert(SnapshotMemory { mode, file: None });
+    if !running && memory.mode == MemorySnapshot::Internal {
+        return Err(Error::new(Code::XmlError, Origin::DomainSnapshot, NO_MEMORY));
+    }
+    known.map_or(Ok(()), |known| stay(known, &snapshot))?;
     Ok(snapshot)
+}
+
+/// A snapshot that is described anew must be of the same kind, and of a domain that the guest would take
+/// for the same.
+fn stay(known: &Snapshot, snapshot: &Snapshot) -> Result<()> {
+    let is = |snapshot: &Snapshot, words: &[&str]| {
+        snapshot.state.as_deref().is_some_and(|word| words.contains(&word))
+    };
+    for (words, what) in [
+        (&[RUNNING, PAUSED][..], "online and offline snapshot state"),
+        (&["disk-snapshot"], "disk only and full system"),
+    ] {
+        if is(known, words) != is(snapshot, words) {
+            let detail = format!("cannot change between {what} in snapshot {}", snapshot.name);
+            return Err(Error::new(Code::InvalidArg, Origin::DomainSnapshot, detail));
+        }
+    }
+    if let (Some(DomainThen::Whole(before)), Some(DomainThen::Whole(after))) =
+        (&known.domain, &snapshot.domain)
+    {
+        before.check_abi(after)?;
+    }
+    Ok(())
 }
 
 fn to_ref(dom: &DomainRef, name: &str) -> DomainSnapshotRef {

@@ -68,6 +68,47 @@ fn snapshots_are_listed_by_generation_and_deleted_with_their_children() {
 }
 
 #[test]
+fn a_snapshot_described_anew_stays_what_it_was() {
+    let connection = open();
+    let dom = connection.domain_lookup_by_name("test").unwrap();
+    let taken = "<domainsnapshot><name>s</name></domainsnapshot>";
+    let taken = connection.domain_snapshot_create_xml(&dom, taken, 0).unwrap();
+    let xml = connection.domain_snapshot_get_xml_desc(&taken, 0).unwrap();
+    let again = |xml: &str| {
+        let redefine = api::DOMAIN_SNAPSHOT_CREATE_REDEFINE;
+        connection.domain_snapshot_create_xml(&dom, xml, redefine)
+    };
+    let without_memory = xml.replace("  <memory snapshot='internal'/>\n", "");
+    for (changed, message) in [
+        (
+            xml.replace("<memory unit='KiB'>8388608<", "<memory unit='KiB'>4194304<"),
+            "unsupported configuration: Target domain max memory 4194304 does not match source \
+             8388608",
+        ),
+        (
+            xml.replace("<name>test</name>", "<name>other</name>"),
+            "unsupported configuration: Target domain name 'other' does not match source 'test'",
+        ),
+        (
+            without_memory.replace(">running<", ">shutoff<"),
+            "invalid argument: cannot change between online and offline snapshot state in snapshot s",
+        ),
+        (
+            xml.replace(">running<", ">shutoff<"),
+            "XML error: memory state cannot be saved with offline or disk-only snapshot",
+        ),
+    ] {
+        assert_ne!(changed, xml);
+        assert_eq!(again(&changed).unwrap_err().message(), message);
+    }
+    again(&xml.replace(">running<", ">paused<")).unwrap();
+    let (start, end) = (xml.find("  <domain ").unwrap(), xml.find("</domain>\n").unwrap() + 10);
+    again(&format!("{}{}", &xml[..start], &xml[end..])).unwrap();
+    let kept = connection.domain_snapshot_get_xml_desc(&taken, 0).unwrap();
+    assert!(kept.contains("<memory unit='KiB'>8388608<"), "{kept}");
+}
+
+#[test]
 fn snapshots_and_checkpoints_exclude_each_other() {
     let connection = open();
     let dom = connection.domain_lookup_by_name("test").unwrap();

@@ -1,4 +1,5 @@
-//! A running guest of libvirt's daemon is taken over by ours, and given back.
+//! Ours in the place of libvirt's daemon: a running guest is taken over and given back, and what would
+//! be started is said in the same words.
 
 use std::path::Path;
 use std::time::Duration;
@@ -78,4 +79,40 @@ fn a_running_guest_is_taken_over_and_given_back() {
     shell.run("resume guest").ok();
     assert!(shell.run("domblkstat guest vdb").ok().contains("rd_req"));
     shell.run("destroy guest").ok();
+}
+
+/// A guest of which libvirt's command line does not depend on the host.
+const SHOWN: &str = "<domain type='qemu'><name>shown</name>
+<uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid><memory unit='MiB'>64</memory><vcpu>2</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os><features><acpi/></features>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/tmp/it, it.raw'/>
+<target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+<serial type='pty'/><graphics type='vnc' autoport='yes'/>
+<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices></domain>";
+
+#[test]
+fn the_native_form_is_what_libvirt_prints() {
+    let program = or_skip!(reference_program("virsh"));
+    let home = or_skip!(files());
+    home.write("shown.xml", SHOWN);
+    let mut daemon = or_skip!(Reference::start());
+    let shell = Shell { uri: daemon.uri("qemu", "session"), program: &program, home: &home };
+    let shown = home.join("shown.xml");
+    let lines = [
+        format!("domxml-to-native qemu-argv --xml {}", shown.display()),
+        format!("domxml-to-native foo --xml {}", shown.display()),
+        format!("domxml-from-native qemu-argv {}", shown.display()),
+        format!(
+            "define {0}; domxml-to-native qemu-argv --domain shown; undefine shown",
+            shown.display()
+        ),
+    ];
+    let theirs: Vec<Outcome> = lines.iter().map(|line| shell.run(line)).collect();
+    daemon.succeeded_by(&home.join("virtd")).expect("our daemon starts there");
+    for (line, theirs) in lines.iter().zip(theirs) {
+        assert_eq!(shell.run(line), theirs, "{line}");
+    }
 }

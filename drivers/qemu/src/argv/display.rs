@@ -1,6 +1,7 @@
 //! Displays and video cards.
 
 use virt_error::Result;
+use virt_model::domain::devices::{Audio, AudioType};
 use virt_model::domain::graphics::{Graphics, GraphicsType, ListenType, VideoModel, VideoType};
 use virt_model::domain::{DeviceInfo, Domain};
 
@@ -11,12 +12,20 @@ pub(crate) const VNC_PORT_MIN: i32 = 5900;
 
 pub(super) fn graphics(argv: &mut Argv, domain: &Domain) -> Result<()> {
     for audio in &domain.devices.audios {
-        let kind = audio.kind.as_str();
-        if kind != "none" {
-            return unsupported(format!("audio backend '{kind}' is not supported yet"));
+        let plain = Audio { id: audio.id, kind: audio.kind, ..Audio::default() };
+        if *audio != plain {
+            let kind = audio.kind.as_str();
+            return unsupported(format!(
+                "settings of audio backend '{kind}' are not supported yet"
+            ));
         }
+        let driver = match audio.kind {
+            AudioType::PulseAudio => "pa",
+            AudioType::File => "wav",
+            kind => kind.as_str(),
+        };
         let object = Object::new("id", &format!("audio{}", audio.id));
-        argv.option("-audiodev", object.text("driver", kind).finish());
+        argv.option("-audiodev", object.text("driver", driver).finish());
     }
     for graphics in &domain.devices.graphics {
         match graphics.kind {

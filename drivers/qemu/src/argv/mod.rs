@@ -13,7 +13,7 @@ mod object;
 mod other;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::address::Address;
@@ -27,8 +27,14 @@ pub(crate) use other::passthrough_env;
 
 use crate::rules::Chipset;
 
-/// The descriptor on which the emulator finds its listening monitor socket: its standard input.
-const MONITOR_FD: i32 = 0;
+/// Where the emulator finds its listening monitor socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Monitor {
+    /// It is its standard input.
+    Stdin,
+    /// It makes the socket itself, as a person who starts it would want.
+    Socket(PathBuf),
+}
 
 /// The namespace of what a definition hands to QEMU as it is.
 pub(crate) const NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
@@ -58,7 +64,7 @@ impl Argv {
 
 /// Builds the command line, the emulator itself not included.
 /// `dir` is the guest's own directory.
-pub(crate) fn build(domain: &Domain, dir: &Path) -> Result<Vec<OsString>> {
+pub(crate) fn build(domain: &Domain, dir: &Path, monitor: &Monitor) -> Result<Vec<OsString>> {
     other::refuse_unknown(domain)?;
     let mut argv = Argv::default();
     argv.option("-name", format!("guest={},debug-threads=on", escaped(&domain.name)));
@@ -72,7 +78,11 @@ pub(crate) fn build(domain: &Domain, dir: &Path) -> Result<Vec<OsString>> {
     }
     argv.flag("-no-user-config");
     argv.flag("-nodefaults");
-    argv.option("-chardev", format!("socket,id=charmonitor,fd={MONITOR_FD},server=on,wait=off"));
+    let socket = match monitor {
+        Monitor::Stdin => "fd=0".to_owned(),
+        Monitor::Socket(path) => format!("path={}", escaped(&path.to_string_lossy())),
+    };
+    argv.option("-chardev", format!("socket,id=charmonitor,{socket},server=on,wait=off"));
     argv.option("-mon", "chardev=charmonitor,id=monitor,mode=control");
     machine::clock(&mut argv, domain)?;
     argv.flag("-no-shutdown");
@@ -95,6 +105,15 @@ pub(crate) fn build(domain: &Domain, dir: &Path) -> Result<Vec<OsString>> {
     other::passthrough(&mut argv, domain);
     argv.option("-msg", "timestamp=on");
     Ok(argv.0)
+}
+
+/// A word as a shell would have to be told it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_=,./:+@%".contains(&b);
+    match !word.is_empty() && word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// A value of the comma-separated form, where a comma is written twice.

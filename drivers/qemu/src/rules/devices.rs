@@ -19,7 +19,7 @@ use virt_model::domain::source::StorageSource;
 use virt_model::domain::{Cpu, DeviceInfo, Domain};
 use virt_model::{NumberSet, OnOff};
 
-use super::Chipset;
+use super::{Chipset, Lookup};
 use crate::capabilities::Capabilities;
 
 /// Limit: ports on a virtio serial bus.
@@ -69,7 +69,11 @@ pub(super) fn inputs(domain: &mut Domain) {
 }
 
 /// Fills in what is left open, in every kind of device.
-pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities, tpms: &[&str]) {
+pub(super) fn complete<L: Lookup + ?Sized>(
+    domain: &mut Domain,
+    capabilities: &Capabilities,
+    lookup: &L,
+) {
     let chipset = Chipset::of_domain(domain);
     let devices = &mut domain.devices;
     for disk in &mut devices.disks {
@@ -93,9 +97,9 @@ pub(super) fn complete(domain: &mut Domain, capabilities: &Capabilities, tpms: &
             model.kind = Some(name.into());
         }
     }
-    small(devices, tpms);
+    small(devices, lookup.tpm_versions());
     serials(domain);
-    audio_balloon_watchdog(domain, chipset);
+    audio_balloon_watchdog(domain, chipset, lookup);
     virtio_serial_ports(domain);
 }
 
@@ -333,10 +337,10 @@ fn serials(domain: &mut Domain) {
     }
 }
 
-fn audio_balloon_watchdog(domain: &mut Domain, chipset: Chipset) {
+fn audio_balloon_watchdog<L: Lookup + ?Sized>(domain: &mut Domain, chipset: Chipset, lookup: &L) {
     let devices = &mut domain.devices;
     if devices.audios.is_empty()
-        && let Some(kind) = audio_type(&devices.graphics)
+        && let Some(kind) = audio_type(&devices.graphics, lookup)
     {
         devices.audios.push(Audio { id: 1, kind, ..Audio::default() });
     }
@@ -355,12 +359,13 @@ fn audio_balloon_watchdog(domain: &mut Domain, chipset: Chipset) {
 }
 
 /// SPICE carries sound to its client; VNC could, but shall not by default.
-fn audio_type(graphics: &[Graphics]) -> Option<AudioType> {
+fn audio_type<L: Lookup + ?Sized>(graphics: &[Graphics], lookup: &L) -> Option<AudioType> {
     let has = |kind| graphics.iter().any(|graphics| graphics.kind == kind);
     if has(GraphicsType::Spice) {
         return Some(AudioType::Spice);
     }
-    (graphics.is_empty() || has(GraphicsType::Vnc)).then_some(AudioType::None)
+    let vnc = has(GraphicsType::Vnc);
+    (graphics.is_empty() || vnc).then(|| lookup.host_audio(vnc).unwrap_or_default())
 }
 
 /// Gives each virtio channel and console the lowest free port of its controller.

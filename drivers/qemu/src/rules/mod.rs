@@ -14,6 +14,7 @@ use std::sync::Arc;
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::boot::OsType;
+use virt_model::domain::devices::AudioType;
 use virt_model::domain::rules::DriverFeatures;
 use virt_model::domain::{Domain, DomainRules, SeclabelType, VirtType};
 
@@ -53,6 +54,16 @@ pub(crate) trait Lookup {
     /// Whether guests of this emulator can use KVM now.
     fn kvm(&self, capabilities: &Capabilities) -> bool {
         capabilities.kvm()
+    }
+
+    /// The same with the hypervisor of another system, of whose guests only documents are read here.
+    fn hvf(&self) -> bool {
+        false
+    }
+
+    /// Where guests are heard that have VNC, or no display; nowhere unless the administrator says so.
+    fn host_audio(&self, _vnc: bool) -> Option<AudioType> {
+        None
     }
 
     /// What firmware there is, the best first.
@@ -111,7 +122,12 @@ impl<L: Deref<Target: Lookup>> DomainRules for QemuRules<L> {
             let what = kind.kind.map_or("none", |kind| kind.as_str());
             return unsupported(format!("Emulator '{emulator}' does not support os type '{what}'"));
         }
-        if !matches!(domain.virt_type, VirtType::Qemu | VirtType::Kvm) {
+        let offered = match domain.virt_type {
+            VirtType::Qemu | VirtType::Kvm => true,
+            VirtType::Hvf => self.0.hvf(),
+            _ => false,
+        };
+        if !offered {
             let what = domain.virt_type.as_str();
             return unsupported(format!(
                 "Emulator '{emulator}' does not support virt type '{what}'"
@@ -163,7 +179,7 @@ impl<L: Deref<Target: Lookup>> DomainRules for QemuRules<L> {
         }
         devices::stray_vcpus(domain);
         devices::remapping(domain, flags.abi_update);
-        devices::complete(domain, &capabilities, self.0.tpm_versions());
+        devices::complete(domain, &capabilities, &*self.0);
         let dirs = self.0.channel_dirs();
         devices::channels(domain, &dirs, flags.inactive);
         domain.check_places()?;

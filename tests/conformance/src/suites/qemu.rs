@@ -33,7 +33,11 @@ fn print(domain: &Domain, inactive: bool) -> String {
 pub(super) fn xmlconf(suite: &Suite, case: &Case) -> Vec<Check> {
     let abi_update = case.column("extra").contains("ABI_UPDATE");
     let flags = ParseFlags { inactive: true, abi_update, ..ParseFlags::default() };
-    let recorded = recorded(suite).changed(case.column("extra"), case.column("config"));
+    let recorded = recorded(suite).changed(
+        case.column("variant"),
+        case.column("extra"),
+        case.column("config"),
+    );
     let domain = suite.input(case, 0).and_then(|text| recorded.load(&text, flags).map_err(message));
     let shown = || domain.as_ref().map(|domain| print(domain, true)).map_err(Clone::clone);
     let mut checks = Vec::new();
@@ -76,7 +80,7 @@ fn options(text: &str) -> BTreeSet<String> {
 
 /// Lines that name the recording machine's own files and descriptors.
 fn is_machines_own(line: &str) -> bool {
-    line.contains("master-key.aes") || line.contains("charmonitor,fd=")
+    line.contains("master-key.aes") || line.contains("id=charmonitor,")
 }
 
 fn same_options(wanted: &str, made: &str) -> Verdict {
