@@ -66,6 +66,8 @@ pub(crate) struct Entries {
     tls_files: Files,
     tls_verify: bool,
     tls_sane: bool,
+    /// Which versions may be spoken, in GnuTLS's words.
+    tls_priority: Option<String>,
     /// Whose certificates let in; everybody's that our authority signed where the list is missing.
     x509_names: Option<Vec<String>>,
     /// Who may come in by SASL; everybody with a password where the list is missing.
@@ -97,6 +99,7 @@ impl Entries {
             tls_files: files(conf).map_err(shown)?,
             tls_verify: !switch("tls_no_verify_certificate", false)?,
             tls_sane: !switch("tls_no_sanity_certificate", false)?,
+            tls_priority: conf.string("tls_priority").map_err(shown)?.map(str::to_owned),
             x509_names: names(conf, "tls_allowed_dn_list").map_err(shown)?,
             sasl_names: names(conf, "sasl_allowed_username_list").map_err(shown)?,
             sasl_file: conf.string("sasl_password_file").map_err(shown)?.map(str::to_owned),
@@ -121,7 +124,8 @@ impl Entries {
 
     /// Reads what the files say now.
     pub(crate) fn server_tls(&self) -> virt_error::Result<ServerTls> {
-        ServerTls::load(&self.tls_files, self.tls_verify, self.tls_sane)
+        let priority = self.tls_priority.as_deref();
+        ServerTls::load(&self.tls_files, self.tls_verify, self.tls_sane, priority)
     }
 }
 

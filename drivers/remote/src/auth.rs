@@ -68,8 +68,8 @@ fn sasl(
         }
         None => offered,
     };
-    // A password is never said where others can hear it.
-    let private = target.transport != Transport::Tcp;
+    // A password is never said where others can hear it, or may.
+    let private = !matches!(target.transport, Transport::Tcp | Transport::Ext);
     let chosen = ClientExchange::choose(&offered, private).map_err(start_failed)?;
     let credentials = Credentials::find(target, person)?;
     let name = credentials.get("authname", "Please enter your authentication name", true)?;

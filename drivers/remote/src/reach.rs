@@ -25,7 +25,8 @@ pub(crate) fn reach(target: &Target) -> Result<Channel> {
             let port = target.port.unwrap_or(tcp::TLS_PORT);
             let folder = target.params.get("pkipath").map(Path::new);
             let (verify, sane) = (!target.switch("no_verify"), !target.switch("no_sanity"));
-            let session = ClientTls { folder, verify, sane }.connect(&target.host)?;
+            let priority = target.params.get("tls_priority");
+            let session = ClientTls { folder, verify, sane, priority }.connect(&target.host)?;
             Channel::secure(tcp::connect(&target.host, port)?, session)
         }
         Transport::Ssh | Transport::Ext | Transport::Libssh2 | Transport::Libssh => {

@@ -2,9 +2,11 @@
 //!
 //! `test:///default` is one world per process, made at the first open, shared by every connection
 //! to it and gone with the last one. `test:///FILE` reads a world of its own for the connection.
+//! `test:///default?streams=1` lets volumes hold something, for those who try streams.
 //! The driver knows no hypervisor and touches the host only where a call names a file.
 
 mod auth;
+mod bytes;
 mod checkpoint;
 mod clock;
 mod device;
@@ -39,6 +41,8 @@ use world::World;
 #[derive(Debug)]
 struct TestDriver {
     world: Arc<World>,
+    /// Volumes can be read and written.
+    streams: bool,
 }
 
 /// The short questions of shells and of monitoring, in the order of their names.

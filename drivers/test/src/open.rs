@@ -17,7 +17,11 @@ pub fn opener() -> impl Opener {
 /// A connection to a default world of its own, shared with nobody.
 pub fn fresh_world() -> Result<Connection> {
     let world = Arc::new(World::default_world()?);
-    Ok(Connection::new(vec![Arc::new(TestDriver { world })], "test:///default", false))
+    Ok(Connection::new(
+        vec![Arc::new(TestDriver { world, streams: false })],
+        "test:///default",
+        false,
+    ))
 }
 
 #[derive(Debug)]
@@ -39,7 +43,8 @@ impl Opener for TestOpener {
                 Arc::new(nodefile::load(path, auth_file.as_deref())?)
             }
         };
-        Ok(Some(vec![Arc::new(TestDriver { world })]))
+        let streams = parameter(request.uri, "streams").is_some_and(|value| value == "1");
+        Ok(Some(vec![Arc::new(TestDriver { world, streams })]))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use virt_driver::{Call, Job, Volumes};
+use virt_driver::{Call, Job, Stream, Volumes, unsupported};
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::storage::{Volume, VolumeParse, VolumeType};
 use virt_types::{StoragePoolRef, StorageVolInfo, StorageVolRef, api};
 
 use crate::TestDriver;
+use crate::bytes::Part;
 use crate::error::{check_flags, internal};
 use crate::pool::{Pool, State};
 use crate::world::World;
@@ -91,6 +92,26 @@ impl World {
             })
         });
         found.into_iter().next()
+    }
+}
+
+impl TestDriver {
+    /// What a volume holds, for who asked for that in the URI.
+    fn stream(
+        &self,
+        vol: &StorageVolRef,
+        offset: u64,
+        length: u64,
+        sparse: bool,
+    ) -> Result<Arc<dyn Stream>> {
+        if !self.streams {
+            return unsupported();
+        }
+        self.world.look_volume(vol, |volume| {
+            let capacity = volume.capacity_bytes.unwrap_or(0);
+            let path = volume.target.path.as_deref().unwrap_or_default();
+            self.world.contents.open(path, Part { offset, length, capacity, sparse })
+        })
     }
 }
 
@@ -180,12 +201,39 @@ impl Volumes for TestDriver {
             state.require_active()?;
             match state.volumes.remove(&vol.name) {
                 Some(volume) => {
+                    self.world.contents.remove(&volume.target.path.unwrap_or_default());
                     state.account(volume.allocation_bytes.unwrap_or(0), false);
                     Ok(())
                 }
                 None => Err(not_found("name", &vol.name)),
             }
         })
+    }
+
+    fn upload(
+        &self,
+        _: &Call<'_>,
+        vol: &StorageVolRef,
+        offset: u64,
+        length: u64,
+        flags: u32,
+    ) -> Result<Arc<dyn Stream>> {
+        let sparse = api::STORAGE_VOL_UPLOAD_SPARSE_STREAM;
+        check_flags(flags, sparse, "testStorageVolUpload")?;
+        self.stream(vol, offset, length, flags & sparse != 0)
+    }
+
+    fn download(
+        &self,
+        _: &Call<'_>,
+        vol: &StorageVolRef,
+        offset: u64,
+        length: u64,
+        flags: u32,
+    ) -> Result<Arc<dyn Stream>> {
+        let sparse = api::STORAGE_VOL_DOWNLOAD_SPARSE_STREAM;
+        check_flags(flags, sparse, "testStorageVolDownload")?;
+        self.stream(vol, offset, length, flags & sparse != 0)
     }
 
     fn get_info(&self, _: &Call<'_>, vol: &StorageVolRef) -> Result<StorageVolInfo> {

@@ -11,6 +11,7 @@ use virt_model::storage::Pool as PoolDefinition;
 use virt_model::{Document, ParseFlags};
 use virt_types::api;
 
+use crate::bytes::Contents;
 use crate::device::DeviceList;
 use crate::domain::{Domain, define, rules};
 use crate::host::Node;
@@ -27,6 +28,7 @@ pub(crate) struct World {
     pub(crate) interfaces: InterfaceList,
     pub(crate) devices: DeviceList,
     pub(crate) events: EventBus,
+    pub(crate) contents: Contents,
     last_id: AtomicI32,
 }
 
@@ -43,6 +45,7 @@ impl World {
             interfaces: InterfaceList::default(),
             devices: DeviceList::default(),
             events: EventBus::new(),
+            contents: Contents::default(),
             last_id: AtomicI32::new(0),
         }
     }

@@ -1,1 +1,13 @@
-//! Holds no code: the tests beside it drive programs of both houses against each other.
+//! What the tests against libvirt share: certificates, a daemon of SSH, a user with a password.
+
+mod hosts;
+mod own;
+mod pki;
+mod sasl;
+mod sshd;
+
+pub use hosts::Hosts;
+pub use own::Own;
+pub use pki::Pki;
+pub use sasl::{credentials, password_line, reference_users};
+pub use sshd::{Sshd, script};

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use interop::{credentials, password_line, reference_users};
 use test_support::{
-    Daemon, Outcome, Reference, Scratch, Virtd, debian_program, free_port, or_skip, our_program,
+    Daemon, Outcome, Reference, Scratch, Terminal, Virtd, free_port, or_skip, our_program,
     reference_program, run, run_with_input, virsh,
 };
 
@@ -19,12 +20,7 @@ fn conf(port: u16, auth_tcp: &str, auth_unix: &str) -> String {
 
 /// Our daemon with one user.
 fn virtd(port: u16, auth_tcp: &str, auth_unix: &str, more: &str) -> Virtd {
-    let line = run_with_input(
-        std::process::Command::new(our_program("virtd")).args(["--sasl-password", "fred"]),
-        "secret\n",
-        LIMIT,
-    )
-    .ok();
+    let line = password_line();
     Virtd::start_listening(|base| {
         std::fs::create_dir_all(base.join("etc/libvirt")).expect("the folder is ours");
         std::fs::write(base.join("etc/libvirt/sasl-passwords"), &line).expect("written");
@@ -34,35 +30,10 @@ fn virtd(port: u16, auth_tcp: &str, auth_unix: &str, more: &str) -> Virtd {
 
 /// Their daemon with the same user.
 fn reference(port: u16, auth_tcp: &str, auth_unix: &str) -> Result<(Scratch, Reference), String> {
-    let program = debian_program("saslpasswd2")?;
-    let sasl = Scratch::new("sasl");
-    let database = sasl.join("db");
-    sasl.write(
-        "libvirt.conf",
-        format!(
-            "mech_list: scram-sha-256 plain\nsasldb_path: {}\npwcheck_method: auxprop\n\
-             auxprop_plugin: sasldb\n",
-            database.display()
-        ),
-    );
-    let mut command = std::process::Command::new(program);
-    command.arg("-f").arg(&database).args(["-c", "-p", "-a", "libvirt", "fred"]);
-    run_with_input(&mut command, "secret", LIMIT);
-    sasl.set_mode(0o755);
-    std::os::unix::fs::chown(&database, Some(65534), Some(65534))
-        .map_err(|error| error.to_string())?;
+    let sasl = reference_users()?;
     let conf = conf(port, auth_tcp, auth_unix);
     let daemon = Reference::start_with(&conf, &[("SASL_CONF_PATH", sasl.path())])?;
     Ok((sasl, daemon))
-}
-
-fn credentials(home: &Scratch, file: &str, password: &str) -> String {
-    let text = format!(
-        "[credentials-x]\nauthname=fred\npassword={password}\n\
-         [auth-libvirt-default]\ncredentials=x\n"
-    );
-    home.write(file, &text);
-    home.join(file).display().to_string()
 }
 
 fn session(shell: &Path, home: &Scratch, uri: &str, line: &str) -> Outcome {
@@ -168,5 +139,29 @@ fn by_scram_a_password_proves_itself_over_tcp_too() {
         let uri = format!("test+tcp://127.0.0.1:{port}/default?authfile={file}");
         let outcome = session(&shell, &home, &uri, "list");
         assert_eq!(outcome.code, Some(code), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_person_is_asked_for_name_and_password() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let (_users, reference) = or_skip!(reference(free_port(), "none", "sasl"));
+    let virtd = virtd(free_port(), "none", "sasl", "");
+    let daemons: [&dyn Daemon; 2] = [&reference, &virtd];
+    for shell in [&theirs, &our_program("virsh")] {
+        for daemon in daemons {
+            for (password, code) in [("secret", 0), ("wrong", 1)] {
+                let home = Scratch::new("person");
+                let mut command = virsh(shell, &daemon.uri("test", "default"), home.path());
+                let mut terminal = Terminal::start(command.arg("list")).expect("a terminal");
+                let who = format!("{} {}", shell.display(), daemon.socket().display());
+                terminal.wait_for("authentication name", LIMIT).expect(&who);
+                terminal.send("fred\r").expect("it reads");
+                let said = terminal.wait_for("password", LIMIT).expect(&who);
+                assert!(!said.contains("secret"), "{said}");
+                terminal.send(&format!("{password}\r")).expect("it reads");
+                assert_eq!(terminal.end(LIMIT), Some(code), "{who} {password}");
+            }
+        }
     }
 }

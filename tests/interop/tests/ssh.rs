@@ -1,96 +1,20 @@
 //! Both shells through `ssh` and other programs: a real daemon of SSH, the helper, netcat.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
+use interop::{Sshd, script};
 use test_support::{
-    Daemon, Lkvm, Outcome, Scratch, Signal, Virtd, debian_program, fake_kernel, free_port,
-    guests_path, lkvm_domain, or_skip, our_program, reference_program, run, signal, virsh,
-    wait_until,
+    Daemon, Lkvm, Outcome, Scratch, Virtd, fake_kernel, guests_path, lkvm_domain, or_skip,
+    our_program, reference_program, run, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn script(folder: &Scratch, name: &str, text: &str) -> PathBuf {
-    let path = folder.write(name, format!("#!/bin/sh\n{text}\n"));
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("ours");
-    path
-}
-
 fn session(shell: &Path, uri: &str, line: &str) -> Outcome {
     let home = Scratch::new("ssh-client");
     run(virsh(shell, uri, home.path()).arg(line), LIMIT)
-}
-
-/// The test's own daemon of SSH, for its own user and key.
-struct Sshd {
-    child: Child,
-    folder: Scratch,
-    port: u16,
-}
-
-impl Sshd {
-    fn start(path: &Path) -> Result<Self, String> {
-        let program = debian_program("sshd")?;
-        if !rustix::process::geteuid().is_root() {
-            return Err("sshd lets nobody else in than who runs it, and wants root".to_owned());
-        }
-        let keygen = debian_program("ssh-keygen")?;
-        let folder = Scratch::new("sshd");
-        for key in ["host", "own"] {
-            let mut command = Command::new(&keygen);
-            command.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(folder.join(key));
-            assert_eq!(run(&mut command, LIMIT).code, Some(0), "{key}");
-        }
-        std::fs::create_dir_all("/run/sshd").map_err(|error| error.to_string())?;
-        let port = free_port();
-        let shown = folder.path().display();
-        let conf = folder.write(
-            "conf",
-            format!(
-                "ListenAddress 127.0.0.1:{port}\nHostKey {shown}/host\nPidFile none\nUsePAM no\n\
-                 AuthorizedKeysFile {shown}/own.pub\nStrictModes no\nPermitRootLogin yes\n\
-                 PasswordAuthentication no\nSetEnv PATH={}:/usr/bin:/bin\n",
-                path.display()
-            ),
-        );
-        let log = std::fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
-        let child = Command::new(program)
-            .args(["-D", "-e", "-f"])
-            .arg(conf)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let sshd = Self { child, folder, port };
-        let up = wait_until(LIMIT, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        if up { Ok(sshd) } else { Err("sshd does not listen".to_owned()) }
-    }
-
-    fn uri(&self, driver: &str, more: &str) -> String {
-        let key = self.folder.join("own");
-        let known = self.folder.join("known");
-        format!(
-            "{}+ssh://root@127.0.0.1:{}/{}?keyfile={}&known_hosts={}&no_verify=1&no_tty=1{more}",
-            driver,
-            self.port,
-            if driver == "test" { "default" } else { guests_path() },
-            key.display(),
-            known.display()
-        )
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            signal(pid, Signal::TERM);
-        }
-        drop(self.child.wait());
-    }
 }
 
 #[test]
@@ -122,6 +46,11 @@ fn a_daemon_is_reached_by_ssh_through_helper_and_netcat() {
         }
         let wrong = session(shell, &sshd.uri("test", "").replace("own&", "host&"), "list");
         assert!(wrong.stderr.contains("Permission denied"), "{wrong:?}");
+    }
+    for spelling in ["test+libssh:", "test+libssh2:"] {
+        let uri = sshd.uri("test", &format!("&proxy=netcat&socket={socket}"));
+        let uri = uri.replacen("test+ssh:", spelling, 1);
+        assert_eq!(session(&our_program("virsh"), &uri, "domname 1").stdout, expected, "{uri}");
     }
     let told = std::fs::read_to_string(told).expect("told");
     let one = "test:///default\ntest:///default\ntest:///default?mode=legacy\n";

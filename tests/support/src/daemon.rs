@@ -206,6 +206,11 @@ impl Reference {
         Self::start_with("", &[])
     }
 
+    /// The process id of the running daemon.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Starts it with a configuration and variables, open to the network where that says so.
     pub fn start_with(conf: &str, variables: &[(&str, &Path)]) -> Result<Self, String> {
         let program = reference_program("libvirtd")?;

@@ -6,6 +6,7 @@
 
 mod files;
 mod name;
+mod priority;
 mod session;
 mod verify;
 
@@ -86,10 +87,10 @@ pub struct ServerTls {
 impl ServerTls {
     /// Reads the files. Without `verify` every client is let in; without `sane` our own files are
     /// not looked at twice.
-    pub fn load(files: &Files, verify: bool, sane: bool) -> Result<Self> {
+    pub fn load(files: &Files, verify: bool, sane: bool, priority: Option<&str>) -> Result<Self> {
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&priority::versions(priority)?)
             .map_err(failed)?;
         let roots = roots(files)?;
         let chain = files::certificates(&files.certificate, "server certificate")?;
@@ -140,6 +141,8 @@ pub struct ClientTls<'a> {
     pub verify: bool,
     /// Whether our own certificate is looked at before it is shown.
     pub sane: bool,
+    /// Which versions may be spoken, in GnuTLS's words.
+    pub priority: Option<&'a str>,
 }
 
 impl ClientTls<'_> {
@@ -150,7 +153,7 @@ impl ClientTls<'_> {
             None => Files::usual(Side::Client),
         };
         let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&priority::versions(self.priority)?)
             .map_err(failed)?;
         let roots = roots(&files)?;
         let verifier = verify::Verifier::new(
