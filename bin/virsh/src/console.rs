@@ -31,11 +31,11 @@ pub(crate) fn run_with(
     flags: u32,
     resume: bool,
 ) -> Done {
-    shell.need_terminal()?;
     let connection = shell.connection()?;
     if !connection.domain_is_active(domain).unwrap_or(true) {
         return fail("The domain is not running");
     }
+    shell.need_terminal()?;
     let escape = shell.settings.escape;
     sayln!(shell, "Connected to domain '{}'", domain.name);
     sayln!(shell, "Escape character is {}", escape.describe());

@@ -13,6 +13,11 @@ pub(crate) fn ask(question: &Question<'_>) -> Option<String> {
     answer.filter(|answer| !answer.is_empty())
 }
 
+/// Asks for what must not be seen; `None` where nothing was typed.
+pub(crate) fn hidden_line(prompt: &str) -> Option<String> {
+    ask(&Question { prompt, echo: false })
+}
+
 fn line(input: &mut dyn BufRead) -> Option<String> {
     let mut text = String::new();
     let count = input.read_line(&mut text).ok()?;

@@ -55,11 +55,13 @@ const PASSED_MAX: usize = 32;
 
 /// The connection for one call that copies of this process's descriptors go with: `3,4`.
 pub(crate) fn passing(connection: &Connection, numbers: &str) -> Result<Connection, Failure> {
-    let parsed = numbers.split(',').map(|text| match text.parse::<u32>() {
+    let numbers = Some(numbers).filter(|numbers| !numbers.is_empty());
+    let numbers = numbers.into_iter().flat_map(|numbers| numbers.split(','));
+    let parsed = numbers.map(|text| match text.parse::<i32>() {
         Ok(number) => Ok(number),
         Err(_) => fail(format!("Unable to parse FD number '{text}'")),
     });
-    let parsed = parsed.collect::<Result<Vec<u32>, Failure>>()?;
+    let parsed = parsed.collect::<Result<Vec<i32>, Failure>>()?;
     if parsed.len() > PASSED_MAX {
         return fail(format!("too many descriptors: {}", parsed.len()));
     }
@@ -72,7 +74,7 @@ pub(crate) fn passing(connection: &Connection, numbers: &str) -> Result<Connecti
 }
 
 /// What the system shows of a descriptor is opened, so that no borrowed number is needed.
-fn copy_of(number: u32) -> Result<OwnedFd, Failure> {
+fn copy_of(number: i32) -> Result<OwnedFd, Failure> {
     let path = format!("/proc/self/fd/{number}");
     let file = File::options().read(true).write(true).open(&path).or_else(|_| File::open(&path));
     file.map(OwnedFd::from).map_err(|error| refusal("pass", &path, &error))

@@ -232,6 +232,11 @@ pub(crate) fn interface_of(
     fail(failed())
 }
 
+/// Whether a text is a world wide name: sixteen digits.
+pub(crate) fn is_wwn(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The node device of `--device`, by name or by `WWNN,WWPN`.
 pub(crate) fn device(shell: &mut Shell, args: &Args) -> Result<NodeDeviceRef, Failure> {
     let connection = shell.connection()?;
@@ -239,7 +244,7 @@ pub(crate) fn device(shell: &mut Shell, args: &Args) -> Result<NodeDeviceRef, Fa
     let found = match text.split_once(',') {
         Some((node, port)) => {
             for wwn in [node, port] {
-                if wwn.len() != 16 || !wwn.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                if !is_wwn(wwn) {
                     return fail(format!("internal error: Malformed wwn: {wwn}"));
                 }
             }
@@ -247,6 +252,13 @@ pub(crate) fn device(shell: &mut Shell, args: &Args) -> Result<NodeDeviceRef, Fa
         }
         None => connection.node_device_lookup_by_name(text),
     };
+    found.during(|| format!("Could not find matching device '{text}'"))
+}
+
+/// The same by its name alone.
+pub(crate) fn device_by_name(shell: &mut Shell, args: &Args) -> Result<NodeDeviceRef, Failure> {
+    let text = args.needed("device")?;
+    let found = shell.connection()?.node_device_lookup_by_name(text);
     found.during(|| format!("Could not find matching device '{text}'"))
 }
 

@@ -27,6 +27,9 @@ pub(crate) const NWFILTER: Opt =
 pub(crate) const FILE: Opt =
     Opt::string("file", "file with the XML document").needed().of(Values::File);
 
+pub(crate) const PASS_FDS: Opt =
+    Opt::string("pass-fds", "numbers of open files to hand over, with commas").unwanted();
+
 pub(crate) const CONFIG: Opt = Opt::flag("config", "change what the next start will use");
 pub(crate) const LIVE: Opt = Opt::flag("live", "change what runs now");
 pub(crate) const CURRENT: Opt = Opt::flag("current", "change whichever of the two is in force");

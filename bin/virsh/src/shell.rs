@@ -50,6 +50,8 @@ pub(crate) struct Shell {
     /// An answer for a program was written.
     told: bool,
     connection: Option<Connection>,
+    /// The other side went away by itself, and nothing has been opened since.
+    lost: bool,
 }
 
 impl virt_cli::Shell for Shell {
@@ -87,7 +89,7 @@ impl virt_cli::Shell for Shell {
 
 impl Shell {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, report: None, told: false, connection: None }
+        Self { settings, report: None, told: false, connection: None, lost: false }
     }
 
     /// Prints for a person to standard output.
@@ -128,27 +130,49 @@ impl Shell {
     /// The connection, opened now if it is not.
     pub(crate) fn connection(&mut self) -> Result<Connection, Failure> {
         if let Some(open) = &self.connection {
-            return Ok(open.clone());
+            if open.is_alive() {
+                return Ok(open.clone());
+            }
+            self.disconnected();
+            return self.reopen().inspect(|_| self.error("Reconnected to the hypervisor"));
         }
+        self.reopen()
+    }
+
+    fn reopen(&mut self) -> Result<Connection, Failure> {
         let (uri, read_only) = (self.settings.uri.clone(), self.settings.read_only);
         let opened = self.open(uri.as_deref(), read_only)?;
         self.connection = Some(opened.clone());
+        self.lost = false;
         Ok(opened)
     }
 
+    /// Says that the other side went away, once.
+    pub(crate) fn disconnected(&mut self) {
+        if let Some(gone) = self.connection.take() {
+            self.lost = true;
+            self.error(&format!("Disconnected from {} due to end of file", gone.uri()));
+        }
+    }
+
     fn open(&mut self, uri: Option<&str>, read_only: bool) -> Result<Connection, Failure> {
-        const FAILED: &str = "failed to connect to the hypervisor";
+        let failed = match self.lost {
+            true => "Failed to reconnect to the hypervisor",
+            false => "failed to connect to the hypervisor",
+        };
         let opened = openers::open(uri, read_only, self.settings.keepalive);
         let opened = opened.map_err(|error| hints::unreachable(uri, read_only, error));
-        let opened = opened.during(|| FAILED)?;
+        let opened = opened.during(|| failed)?;
         let wanted = self.settings.keepalive.0.is_some_and(|interval| interval > 0);
         if wanted && !opened.supports_feature(feature::PROGRAM_KEEPALIVE) {
             self.error("Cannot setup keepalive on connection as requested, disconnecting");
             let refusal = "this function is not supported by the connection driver: \
                            virConnectSetKeepAlive";
-            return Err(Failure::new(refusal).during(FAILED));
+            return Err(Failure::new(refusal).during(failed));
         }
-        if !wanted && !opened.supports_feature(feature::PROGRAM_KEEPALIVE) {
+        if self.settings.keepalive.0.is_none()
+            && !opened.supports_feature(feature::PROGRAM_KEEPALIVE)
+        {
             self.note(LEVEL_INFO, format_args!("Failed to setup keepalive on connection"));
         }
         Ok(opened)
@@ -156,7 +180,7 @@ impl Shell {
 
     /// Leaves the connection for another; the old one is gone even if this fails.
     pub(crate) fn reconnect(&mut self, uri: Option<&str>, read_only: bool) -> Done {
-        self.connection = None;
+        (self.connection, self.lost) = (None, false);
         let uri = uri.map(str::to_owned).or_else(|| self.settings.uri.clone());
         let opened = self.open(uri.as_deref(), read_only)?;
         self.settings.uri = uri;

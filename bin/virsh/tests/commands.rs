@@ -22,22 +22,30 @@ fn tests_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
+/// libvirt's shell hangs now and then, even where nothing waits: it is ended and tried again.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
+const TRIES: usize = 4;
+
 /// Runs one line of commands and prints it as a case.
 fn run(line: &str) -> String {
     let uri = std::env::var("FERROVIRT_VIRSH_URI").unwrap_or_else(|_| "test:///default".into());
-    let output = virsh()
-        .current_dir(tests_folder().join("fixtures"))
-        .args(["-c", &uri, line])
-        .output()
-        .expect("virsh runs");
+    let folder = tests_folder().join("fixtures");
+    let once = || {
+        let mut command = virsh();
+        test_support::run(command.current_dir(&folder).args(["-c", &uri, line]), LIMIT)
+    };
+    let mut output = once();
+    for _ in 1..TRIES {
+        if output.code.is_none() {
+            output = once();
+        }
+    }
     let mut case = format!("$ {line}\n");
-    case.push_str(&normalised(
-        &String::from_utf8_lossy(&output.stdout).replace(&uri, "test:///default"),
-    ));
-    for message in String::from_utf8_lossy(&output.stderr).lines() {
+    case.push_str(&normalised(&output.stdout.replace(&uri, "test:///default")));
+    for message in output.stderr.lines() {
         writeln!(case, "! {}", without_function(message)).expect("a String takes it");
     }
-    match output.status.code() {
+    match output.code {
         Some(0) => {}
         status => writeln!(case, "? {status:?}").expect("a String takes it"),
     }

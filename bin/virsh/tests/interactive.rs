@@ -1,12 +1,10 @@
 //! The interactive shell: lines from a pipe, and a person at a terminal.
 
-use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use test_support::{Scratch, Terminal, wait_until};
 
 fn virsh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virsh"));
@@ -40,73 +38,138 @@ fn lines_from_a_pipe_are_shown_and_obeyed() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// A terminal of our own with virsh on its other side.
-struct Terminal {
-    file: std::fs::File,
-    seen: String,
+/// How long a person would wait.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Our shell on a terminal of its own, which Ctrl-C reaches as a signal.
+fn at_a_terminal(home: &Scratch, variables: &[(&str, &str)]) -> Terminal {
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_virsh"), "-c", "test:///default"]);
+    command.env_clear().envs([("LC_ALL", "C.UTF-8"), ("TERM", "xterm"), ("VIRSH_HINTS", "0")]);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", home.path()).env("TMPDIR", home.path()).current_dir(home.path());
+    command.envs(variables.iter().copied());
+    let mut terminal = Terminal::start(&mut command).expect("a terminal");
+    see(&mut terminal, "virsh # ");
+    terminal
 }
 
-impl Terminal {
-    fn open() -> (Self, OwnedFd) {
-        let control = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty");
-        grantpt(&control).expect("a pty");
-        unlockpt(&control).expect("a pty");
-        let name = ptsname(&control, Vec::new()).expect("a name");
-        let name = name.to_str().expect("a name in ASCII");
-        let other = std::fs::OpenOptions::new().read(true).write(true).open(name);
-        let terminal = Self { file: control.into(), seen: String::new() };
-        (terminal, other.expect("the other side").into())
-    }
+/// Waits until `text` was printed after what was waited for before.
+#[track_caller]
+fn see(terminal: &mut Terminal, text: &str) -> String {
+    terminal.wait_for(text, WAIT_MAX).unwrap_or_else(|error| panic!("{error}"))
+}
 
-    fn type_in(&mut self, text: &str) {
-        self.file.write_all(text.as_bytes()).expect("virsh reads");
-    }
+#[track_caller]
+fn type_in(terminal: &mut Terminal, keys: &str) {
+    terminal.send(keys).expect("virsh reads");
+}
 
-    /// Reads until `text` was printed after what was waited for before.
-    fn wait_for(&mut self, text: &str) {
-        const WAIT_MAX: Duration = Duration::from_secs(10);
-        let deadline = Instant::now() + WAIT_MAX;
-        let mut buffer = [0; 1024];
-        while !self.seen.contains(text) {
-            let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
-            let ready = poll(&mut fds, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })).expect("poll");
-            assert!(Instant::now() < deadline, "no {text:?} in {:?}", self.seen);
-            if ready == 0 {
-                continue;
-            }
-            let count = self.file.read(&mut buffer).expect("virsh prints");
-            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        }
-        let at = self.seen.find(text).map_or(0, |at| at + text.len());
-        self.seen.drain(..at);
-    }
+fn leave(mut terminal: Terminal) {
+    type_in(&mut terminal, "quit\r");
+    assert_eq!(terminal.end(WAIT_MAX), Some(0));
 }
 
 #[test]
 fn a_person_at_a_terminal_completes_runs_and_finds_the_history_again() {
-    let home = std::env::temp_dir().join(format!("virsh-terminal-{}", std::process::id()));
-    std::fs::create_dir_all(&home).expect("a home");
-    let (mut terminal, other) = Terminal::open();
-    let copy = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy"));
-    let mut child = virsh()
-        .env("HOME", &home)
-        .stdin(copy(&other))
-        .stdout(copy(&other))
-        .stderr(copy(&other))
-        .spawn()
-        .expect("virsh runs");
-    drop(other);
-    terminal.wait_for("virsh # ");
-    terminal.type_in("domstat\t");
-    terminal.type_in("e tes\t\r");
-    terminal.wait_for("running");
-    terminal.wait_for("virsh # ");
-    terminal.type_in("quit\r");
-    terminal.wait_for("\n");
-    assert!(child.wait().expect("virsh ends").success());
-    let history = home.join(".cache/libvirt/virsh/history");
-    let kept = std::fs::read_to_string(&history).unwrap_or_default();
-    std::fs::remove_dir_all(&home).expect("our own folder");
+    let home = Scratch::new("virsh-terminal");
+    let mut terminal = at_a_terminal(&home, &[]);
+    type_in(&mut terminal, "domstat\t");
+    type_in(&mut terminal, "e tes\t\r");
+    see(&mut terminal, "running");
+    see(&mut terminal, "virsh # ");
+    leave(terminal);
+    let kept = std::fs::read_to_string(home.join(".cache/libvirt/virsh/history"));
+    let kept = kept.unwrap_or_default();
     let lines: Vec<&str> = kept.lines().map(str::trim_end).collect();
     assert_eq!(lines, ["domstate test", "quit"]);
+    // The next session finds the line again: twice up, past the one that left.
+    let mut terminal = at_a_terminal(&home, &[]);
+    type_in(&mut terminal, "\u{1b}[A\u{1b}[A\r");
+    see(&mut terminal, "running");
+    leave(terminal);
+}
+
+#[test]
+fn a_person_at_a_terminal_moves_between_folders_and_connections() {
+    let home = Scratch::new("virsh-terminal");
+    let mut terminal = at_a_terminal(&home, &[]);
+    type_in(&mut terminal, "cd /usr; pwd\r");
+    see(&mut terminal, "/usr\r\n");
+    type_in(&mut terminal, "cd; pwd\r");
+    see(&mut terminal, &home.path().to_string_lossy());
+    type_in(&mut terminal, "connect test:///default --readonly\r");
+    see(&mut terminal, "virsh > ");
+    type_in(&mut terminal, "destroy test\r");
+    see(&mut terminal, "read only access prevents virDomainDestroy");
+    type_in(&mut terminal, "connect\r");
+    see(&mut terminal, "virsh # ");
+    type_in(&mut terminal, "echo 'a  b'\r");
+    see(&mut terminal, "\r\na  b\r\n");
+    leave(terminal);
+}
+
+#[test]
+fn an_interrupt_ends_what_waits_and_not_the_shell() {
+    let home = Scratch::new("virsh-terminal");
+    let mut terminal = at_a_terminal(&home, &[]);
+    type_in(&mut terminal, "\u{3}");
+    see(&mut terminal, "virsh # ");
+    type_in(&mut terminal, "event --all --loop\r");
+    // The terminal gives signals only while no line is being edited.
+    assert!(wait_until(WAIT_MAX, || !terminal.is_raw()), "the event loop does not start");
+    std::thread::sleep(Duration::from_millis(500));
+    type_in(&mut terminal, "\u{3}");
+    see(&mut terminal, "event loop interrupted");
+    see(&mut terminal, "events received: 0");
+    see(&mut terminal, "virsh # ");
+    leave(terminal);
+}
+
+/// An editor that breaks the document the first time and mends it the second.
+const CLUMSY: &str = "#!/bin/sh
+if [ -e tried ]; then sed -i 's/<vcpx/<vcpu/; s/vcpx>/vcpu>/; s/8388608/8388609/' \"$1\"
+else touch tried; sed -i 's/<vcpu/<vcpx/; s/vcpu>/vcpx>/' \"$1\"; fi
+";
+
+#[test]
+fn a_refused_document_is_edited_again_with_what_was_changed() {
+    let home = Scratch::new("virsh-terminal");
+    home.write("editor", CLUMSY);
+    home.set_mode(0o755);
+    let editor = format!("sh {}", home.join("editor").display());
+    let mut terminal = at_a_terminal(&home, &[("EDITOR", editor.as_str())]);
+    type_in(&mut terminal, "edit test\r");
+    see(&mut terminal, "Failed. Try again? [y,n,i,f,?]: ");
+    type_in(&mut terminal, "?");
+    see(&mut terminal, "y - yes, start editor again");
+    see(&mut terminal, "Failed. Try again? [y,n,i,f,?]: ");
+    type_in(&mut terminal, "y");
+    see(&mut terminal, "Domain 'test' XML configuration edited.");
+    see(&mut terminal, "virsh # ");
+    type_in(&mut terminal, "dumpxml test --inactive --xpath /domain/memory\r");
+    see(&mut terminal, "8388609");
+    see(&mut terminal, "virsh # ");
+    leave(terminal);
+    let drafts = std::fs::read_dir(home.path()).expect("our folder");
+    let drafts = drafts.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "xml"));
+    assert_eq!(drafts.count(), 0, "a draft was left behind");
+}
+
+/// Nobody can be asked without a terminal, but what was typed is worth more than libvirt's silence.
+#[test]
+fn no_text_is_lost_where_nobody_can_be_asked() {
+    let home = Scratch::new("virsh-edit");
+    let output = virsh()
+        .arg("edit test")
+        .env("EDITOR", "sed -i s/vcpu/vcpx/g")
+        .env("TMPDIR", home.path())
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .stdin(Stdio::null())
+        .output()
+        .expect("virsh runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let kept = said.split("your changes are kept in ").nth(1).expect("where they are kept").trim();
+    assert!(std::fs::read_to_string(kept).expect("the draft").contains("<vcpx"), "{said}");
 }

@@ -151,6 +151,14 @@ impl Args {
         }
     }
 
+    /// The same for a number that may be below nothing. Compat: it counts down from the largest.
+    pub fn number_or_less(&self, name: &str) -> Result<Option<u64>, Problem> {
+        match self.number::<i64>(name) {
+            Ok(Some(negative @ ..0)) => Ok(Some(negative.cast_unsigned())),
+            _ => self.number::<u64>(name),
+        }
+    }
+
     /// The option's number with an optional unit; a bare number counts in `unit` bytes.
     pub fn scaled(&self, name: &str, unit: u64, limit: u64) -> Result<Option<u64>, Problem> {
         let Some(text) = self.raw_text(name) else { return Ok(None) };

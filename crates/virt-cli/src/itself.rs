@@ -17,12 +17,12 @@ use crate::table::{Command, Kind, Opt, Values};
 
 const CD: &[Opt] = &[Opt::string("dir", "where to go").at().of(Values::File)];
 const ECHO: &[Opt] = &[
-    Opt::flag("shell", "quote for the Bourne shell"),
-    Opt::flag("xml", "escape for XML"),
-    Opt::flag("split", "at commas, of which two mean one"),
-    Opt::flag("err", "as an error message"),
-    Opt::string("prefix", "say this first"),
-    Opt::argv("string", "what to say").at(),
+    Opt::flag("shell", "escape for shell use"),
+    Opt::flag("xml", "escape for XML use"),
+    Opt::flag("split", "split each argument on ','; ',,' is an escape sequence"),
+    Opt::flag("err", "output to stderr"),
+    Opt::string("prefix", "prefix the message"),
+    Opt::argv("string", "arguments to echo").at(),
     Opt::alias("str", "string"),
     Opt::alias("hi", "string=hello"),
 ];
@@ -43,9 +43,11 @@ impl<S: Shell> Command<Run<S>> {
         Self::new("cd", cmd_cd, "change the folder", about, CD).offline()
     }
 
+    /// Compat: libvirt's own tests compare the words of this one command's help.
     pub const fn echo() -> Self {
-        let about = "Says its arguments again, quoted or split as asked. For scripts and tests.";
-        Self::new("echo", cmd_echo, "say arguments again", about, ECHO).offline()
+        let about = "Echo back arguments, possibly with quoting. Used for internal testing.";
+        Self::new("echo", cmd_echo, "echo arguments. Used for internal testing.", about, ECHO)
+            .offline()
     }
 
     pub const fn exit() -> Self {

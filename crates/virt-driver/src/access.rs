@@ -99,7 +99,11 @@ pub(crate) fn check_read_only(api: &Api, flags: u64) -> Result<()> {
         let detail = format!("read only access prevents {}", api.name);
         return Err(Error::new(Code::OperationDenied, api.origin, detail));
     }
-    let secure = api.access.iter().any(|access| access.applies(flags) && !access.readable());
+    let by_flag = |access: &Access| !matches!(access.when, When::Always);
+    let secure = api
+        .access
+        .iter()
+        .any(|access| by_flag(access) && access.applies(flags) && !access.readable());
     if secure {
         let detail = format!("{} with secure flag", api.name);
         return Err(Error::new(Code::OperationDenied, api.origin, detail));

@@ -21,7 +21,7 @@ mod table;
 
 pub use access::{Access, AccessPolicy, Api, Caller, Object, When};
 pub use call::{Call, CallContext, Cancel};
-pub use connection::Connection;
+pub use connection::{Connection, check_flags_of};
 pub use driver::Driver;
 pub use event::{EventBus, EventFilter, EventObject, EventSink, EventSource, SubscriptionId};
 pub use generated::api;

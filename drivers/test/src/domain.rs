@@ -24,6 +24,7 @@ pub(crate) mod metadata;
 pub(crate) mod rules;
 pub(crate) mod save;
 pub(crate) mod stats;
+pub(crate) mod taint;
 pub(crate) mod throttle;
 pub(crate) mod tune;
 pub(crate) mod vcpu;
@@ -51,6 +52,7 @@ pub(crate) struct State {
     iothreads: Vec<iothread::Polling>,
     /// What the guest's file systems and clock were told.
     guest: guest::Guest,
+    pub(crate) taints: taint::Taints,
 }
 
 impl State {
@@ -216,6 +218,7 @@ impl State {
             checkpoints: Moments::default(),
             iothreads: Vec::new(),
             guest: guest::Guest::default(),
+            taints: taint::Taints::default(),
         }
     }
 }

@@ -18,17 +18,3 @@ pub(crate) fn internal(detail: impl Into<String>) -> Error {
 pub(crate) fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
     virt_driver::check_flags(flags, known, function).map_err(|error| error.or_from(Origin::Test))
 }
-
-/// Refuses two flags that exclude each other, in the name of the function that is called.
-pub(crate) fn exclusive(
-    flags: u32,
-    one: (u32, &str),
-    other: (u32, &str),
-    function: &str,
-) -> Result<()> {
-    if flags & one.0 == 0 || flags & other.0 == 0 {
-        return Ok(());
-    }
-    let message = format!("Flags '{}' and '{}' are mutually exclusive", one.1, other.1);
-    Err(Error::argument(Origin::Domain, function, "ctl", message))
-}

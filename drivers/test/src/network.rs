@@ -414,7 +414,6 @@ impl Networks for TestDriver {
         change.change(|state| {
             let flags = state.explicit(flags)?;
             if flags & api::NETWORK_UPDATE_AFFECT_CONFIG != 0 {
-                state.stored()?;
                 set(if state.active {
                     state.later.as_mut().unwrap_or(&mut state.current)
                 } else {

@@ -15,6 +15,7 @@ use virt_model::{Document, ParseFlags};
 use virt_types::{NodeInfo, api};
 use virt_xml::{Element, parse_number};
 
+use crate::domain::taint::Taints;
 use crate::domain::{define, rules};
 use crate::error::internal;
 use crate::host::Node;
@@ -213,6 +214,7 @@ fn domain(world: &World, root: &Element<'_>, element: &Element<'_>) -> Result<()
     define::preset(world, definition, |state| {
         state.persistent = !extra.transient;
         state.managed_save = extra.managed_save;
+        state.taints = Taints::of(&state.current);
         (extra.state != api::DOMAIN_SHUTOFF).then_some(extra.state)
     })
 }

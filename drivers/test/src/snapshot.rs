@@ -396,12 +396,6 @@ impl Snapshots for TestDriver {
         const RUN_OR_PAUSE: u32 = DOMAIN_SNAPSHOT_REVERT_RUNNING | DOMAIN_SNAPSHOT_REVERT_PAUSED;
         let known = RUN_OR_PAUSE | DOMAIN_SNAPSHOT_REVERT_FORCE;
         check_flags(flags, known, "testDomainRevertToSnapshot")?;
-        if flags & RUN_OR_PAUSE == RUN_OR_PAUSE {
-            let message = "Flags 'VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING' and \
-                           'VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED' are mutually exclusive";
-            let (origin, function) = (Origin::DomainSnapshot, "virDomainRevertToSnapshot");
-            return Err(Error::argument(origin, function, "ctl", message.to_owned()));
-        }
         let domain = self.world.domain(&snap.dom)?;
         let mut change = domain.begin(call, Job::Modify)?;
         revert(&self.world, &domain, &mut change, &snap.name, flags)

@@ -5,6 +5,7 @@ mod documents;
 mod domain;
 mod network;
 mod qemu;
+mod shell;
 mod text;
 mod xen;
 
@@ -35,6 +36,7 @@ pub const JUDGES: &[(&str, Judge)] = &[
     ("storagepool-xml2xml", documents::pool),
     ("storagevol-xml2xml", documents::volume),
     ("virconf", text::virconf),
+    ("virsh-selftest", shell::judge),
     ("xen-caps", xen::capabilities),
     ("xen-domconfig", xen::domain_config),
     ("xen-sexpr2xml", xen::sexpr_to_xml),

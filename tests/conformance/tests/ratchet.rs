@@ -148,6 +148,11 @@ fn virconf() {
 }
 
 #[test]
+fn virsh_selftest() {
+    at_most("virsh-selftest", ALL);
+}
+
+#[test]
 fn xen_caps() {
     at_most("xen-caps", ALL);
 }

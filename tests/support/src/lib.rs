@@ -23,7 +23,7 @@ pub use normalise::Normaliser;
 pub use programs::{debian_program, our_program, reference_program, shared, system_python};
 pub use pty::Terminal;
 pub use scratch::Scratch;
-pub use shell::{Outcome, run, run_with_input, virsh};
+pub use shell::{Outcome, run, run_merged, run_with_input, virsh};
 pub use wait::wait_until;
 
 /// Whether the long forms of the tests were asked for (`cargo xtask test --long`).

@@ -51,6 +51,22 @@ pub fn run_with_input(command: &mut Command, input: &str, limit: Duration) -> Ou
     Outcome { stdout: join(stdout), stderr: join(stderr), code }
 }
 
+/// Runs a program with empty input, and gives what it wrote to both outputs in the order written.
+pub fn run_merged(
+    command: &mut Command,
+    limit: Duration,
+) -> std::io::Result<(String, Option<i32>)> {
+    let (from, to) = std::io::pipe()?;
+    let outputs = command.stdin(Stdio::null()).stdout(to.try_clone()?).stderr(to);
+    let child = outputs.spawn();
+    // The command would hold the pipe open, and its end would never come.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child?;
+    let text = reader(from);
+    let code = end_within(&mut child, limit);
+    Ok((text.join().expect("a reader does not panic"), code))
+}
+
 fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();

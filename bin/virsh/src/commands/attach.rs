@@ -208,13 +208,21 @@ pub(crate) fn cmd_detach_interface(shell: &mut Shell, args: &Args) -> Done {
     };
     let change = Change::of(args)?;
     let found = domain(shell, args)?;
-    let (kind, mac) = (args.needed("type")?, args.text("mac")?);
+    let refused = |problem| detached(Failure::from(problem));
+    let kind = args.needed("type").map_err(refused)?;
+    let mac = args.text("mac").map_err(refused)?;
     let connection = shell.connection()?;
     let text = change.document(&connection, &found)?;
     let root = xml::parse(&text)?;
     let nic = xml::as_it_is(find_nic(&root, kind, mac).map_err(detached)?);
     if print {
         say!(shell, "{nic}");
+        if change.persistent && connection.domain_is_active(&found)? {
+            // Compat: what is kept is printed besides what runs.
+            let text = connection.domain_get_xml_desc(&found, api::DOMAIN_XML_INACTIVE)?;
+            let root = xml::parse(&text)?;
+            say!(shell, "{}", xml::as_it_is(find_nic(&root, kind, mac)?));
+        }
         return Ok(());
     }
     change.detach(&connection, &found, &nic).during(|| "Failed to detach interface")?;
@@ -231,7 +239,9 @@ enum Media {
 }
 
 fn media_change(args: &Args) -> Result<Media, Failure> {
-    for (one, other) in [("eject", "insert"), ("eject", "update"), ("insert", "update")] {
+    for (one, other) in
+        [("eject", "insert"), ("eject", "update"), ("insert", "update"), ("eject", "block")]
+    {
         args.exclusive(one, other)?;
     }
     Ok(match (args.flag("eject"), args.flag("insert")) {
@@ -388,13 +398,12 @@ pub(crate) fn cmd_update_memory_device(shell: &mut Shell, args: &Args) -> Done {
     let (flags, _) = crate::options::impact(args)?;
     args.exclusive("node", "alias")?;
     let found = domain(shell, args)?;
-    let size = args.scaled("requested-size", 1024, u64::MAX)?;
     let connection = shell.connection()?;
     let which = if flags & api::DOMAIN_AFFECT_CONFIG != 0 { api::DOMAIN_XML_INACTIVE } else { 0 };
     let text = connection.domain_get_xml_desc(&found, which)?;
     let root = xml::parse(&text)?;
     let mut memory = find_memory(&root, args)?.to_static();
-    if let Some(size) = size {
+    if let Some(size) = args.scaled("requested-size", 1024, u64::MAX)? {
         for node in &mut memory.children {
             if let virt_xml::Node::Element(target) = node
                 && target.name == "target"

@@ -23,7 +23,7 @@ fn bandwidth(args: &Args) -> Result<u64, Failure> {
     if args.flag("bytes") {
         return scaled_bytes(args);
     }
-    match args.number::<u64>("bandwidth") {
+    match args.number_or_less("bandwidth") {
         Ok(limit) => Ok(limit.unwrap_or_default()),
         // Compat: a limit with a unit is one in bytes.
         Err(_) => Ok(scaled_bytes(args)? >> 20),
@@ -69,7 +69,7 @@ impl Waiting {
         let timeout = super::event::timeout_of(args)?;
         wait |= timeout.is_some();
         let asynchronous = args.flag("async");
-        for option in ["async", "verbose"] {
+        for option in ["verbose", "async"] {
             if !wait && args.flag(option) {
                 let last = implying.last().copied().unwrap_or_default();
                 return fail(format!(
@@ -234,7 +234,6 @@ pub(crate) fn cmd_blockcopy(shell: &mut Shell, args: &Args) -> Done {
     {
         args.exclusive(one, other)?;
     }
-    let waiting = Waiting::of(args, "Block Copy", "Copy aborted", &["pivot", "finish"])?;
     let disk = args.needed("path")?;
     let limit = bandwidth(args)?;
     let given = args.text("xml")?;
@@ -247,6 +246,7 @@ pub(crate) fn cmd_blockcopy(shell: &mut Shell, args: &Args) -> Done {
         (None, Some(dest)) => copy_document(dest, format, args.flag("blockdev")),
         (None, None) => return fail("need either --dest or --xml"),
     };
+    let waiting = Waiting::of(args, "Block Copy", "Copy aborted", &["pivot", "finish"])?;
     if args.flag("print-xml") {
         say!(shell, "{document}");
         return Ok(());
@@ -422,8 +422,11 @@ fn show_job(
 }
 
 pub(crate) fn cmd_blockresize(shell: &mut Shell, args: &Args) -> Done {
-    let disk = args.needed("path")?;
     args.exclusive("size", "capacity")?;
+    if !args.flag("size") && !args.flag("capacity") {
+        return fail("Either --size or --capacity must be provided");
+    }
+    let disk = args.needed("path")?;
     const KIB: u64 = 1024;
     let mut size = args.scaled("size", KIB, u64::MAX)?;
     let mut flags = 0;

@@ -65,7 +65,7 @@ const LIST_FLAGS: &[(&str, u32)] = &[
 ];
 
 pub(crate) fn cmd_checkpoint_list(shell: &mut Shell, args: &Args) -> Done {
-    check_list(args)?;
+    check_list(args, &["from"])?;
     let found = domain(shell, args)?;
     let connection = shell.connection()?;
     let from = match args.text("from")? {

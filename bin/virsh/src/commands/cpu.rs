@@ -126,6 +126,7 @@ pub(crate) fn cmd_hypervisor_cpu_compare(shell: &mut Shell, args: &Args) -> Done
 }
 
 pub(crate) fn cmd_hypervisor_cpu_baseline(shell: &mut Shell, args: &Args) -> Done {
+    args.exclusive("file", "model")?;
     let flags = flags_of(args, BASELINE_FLAGS);
     let (virttype, emulator) = (args.text("virttype")?, args.text("emulator")?);
     let (arch, machine) = (args.text("arch")?, args.text("machine")?);
@@ -138,7 +139,7 @@ pub(crate) fn cmd_hypervisor_cpu_baseline(shell: &mut Shell, args: &Args) -> Don
         cpus.push(to_string(&Element::new("cpu").with_child(model)));
     }
     if cpus.is_empty() {
-        return fail("either '--file' or '--model' must be specified");
+        return fail("Either --file or --model must be provided");
     }
     let text = shell
         .connection()?
@@ -155,7 +156,7 @@ pub(crate) fn cmd_hypervisor_cpu_models(shell: &mut Shell, args: &Args) -> Done 
     let text = shell
         .connection()?
         .connect_get_domain_capabilities(emulator, arch, machine, virttype, 0)
-        .during(|| "failed to get hypervisor CPU models")?;
+        .during(|| "failed to get hypervisor CPU model names")?;
     let root = xml::parse(&text)?;
     let all = args.flag("all");
     let modes = root.child("cpu").into_iter().flat_map(|cpu| cpu.children_named("mode"));

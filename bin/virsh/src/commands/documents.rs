@@ -6,6 +6,7 @@ use virt_error::Code;
 use virt_types::{DomainRef, api};
 use virt_xml::Element;
 
+use crate::commands::edit::{edit_metadata, edit_text};
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::domain;
@@ -29,6 +30,27 @@ pub(crate) fn cmd_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     print_document(shell, args, &text)
 }
 
+/// The new text that the options give, or an editor; without either, `None`. Says so where the
+/// editor changed nothing.
+pub(crate) fn new_text(
+    shell: &mut Shell,
+    args: &Args,
+    (owner, what): (&str, &str),
+    before: &str,
+) -> Result<Option<Option<String>>, Failure> {
+    let words: Vec<&str> = args.words("new-desc").collect();
+    let given = words.join(" ");
+    if !args.flag("edit") {
+        return Ok(args.flag("new-desc").then_some(Some(given)));
+    }
+    let edited = edit_text(if given.is_empty() { before } else { &given })?;
+    let text = edited.or_else(|| (!given.is_empty()).then_some(given));
+    if text.is_none() {
+        extra!(shell, "{} {} not changed", owner, what);
+    }
+    Ok(Some(text))
+}
+
 pub(crate) fn cmd_desc(shell: &mut Shell, args: &Args) -> Done {
     let (flags, _) = impact(args)?;
     let (kind, what) = match args.flag("title") {
@@ -37,26 +59,21 @@ pub(crate) fn cmd_desc(shell: &mut Shell, args: &Args) -> Done {
     };
     let found = domain(shell, args)?;
     let connection = shell.connection()?;
-    if args.flag("new-desc") {
-        let words: Vec<&str> = args.words("new-desc").collect();
-        let text = words.join(" ");
+    // Compat: whatever keeps the text from being had, it counts as none.
+    let before = connection.domain_get_metadata(&found, kind, None, flags).unwrap_or_default();
+    if let Some(text) = new_text(shell, args, ("Domain", what), &before)? {
+        let Some(text) = text else { return Ok(()) };
         connection
             .domain_set_metadata(&found, kind, Some(&text), None, None, flags)
             .during(|| format!("Failed to set new domain {what}"))?;
         shell.print_extra(format_args!("Domain {what} updated successfully"));
         return Ok(());
     }
-    match connection.domain_get_metadata(&found, kind, None, flags) {
-        Ok(text) if !text.is_empty() => {
-            say!(shell, "{text}");
-            shell.fact(what, text);
-        }
-        Err(error) if !error.is(Code::NoDomainMetadata) => return Err(error.into()),
-        _ => {
-            shell.print_extra(format_args!("No {what} for domain: {}", found.name));
-            shell.fact(what, "");
-        }
+    match before.is_empty() {
+        true => shell.print_extra(format_args!("No {what} for domain: {}", found.name)),
+        false => say!(shell, "{before}"),
     }
+    shell.fact(what, before);
     Ok(())
 }
 
@@ -65,14 +82,21 @@ pub(crate) enum MetadataChange<'a> {
     Show,
     Remove,
     Set { key: &'a str, text: &'a str },
+    Edit { key: &'a str },
 }
 
 pub(crate) fn metadata_change(args: &Args) -> Result<MetadataChange<'_>, Failure> {
+    args.exclusive("edit", "set")?;
     args.exclusive("remove", "set")?;
+    args.exclusive("remove", "edit")?;
     if args.flag("remove") {
         return Ok(MetadataChange::Remove);
     }
     match (args.text("set")?, args.text("key")?) {
+        (None, Some(key)) if args.flag("edit") => Ok(MetadataChange::Edit { key }),
+        (None, None) if args.flag("edit") => {
+            fail("namespace key is required when modifying metadata")
+        }
         (None, _) => Ok(MetadataChange::Show),
         (Some(text), Some(key)) => Ok(MetadataChange::Set { key, text }),
         (Some(_), None) => fail("namespace key is required when modifying metadata"),
@@ -90,6 +114,13 @@ pub(crate) fn cmd_metadata(shell: &mut Shell, args: &Args) -> Done {
         MetadataChange::Set { key, text } => {
             connection.domain_set_metadata(&found, kind, Some(text), Some(key), uri, flags)?;
             extra!(shell, "Metadata modified");
+        }
+        MetadataChange::Edit { key } => {
+            let now = || connection.domain_get_metadata(&found, kind, uri, flags);
+            let put = |xml: &str| {
+                connection.domain_set_metadata(&found, kind, Some(xml), Some(key), uri, flags)
+            };
+            edit_metadata(shell, &now, &put)?;
         }
         MetadataChange::Remove => {
             connection.domain_set_metadata(&found, kind, None, None, uri, flags)?;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
 use virt_cli::Args;
+use virt_error::Code;
 use virt_types::{DomainSnapshotRef, api};
 
 use crate::failure::{Done, Failure, fail};
@@ -120,6 +121,16 @@ fn run_editor(path: &Path) -> Done {
         (None, None) => "status".to_owned(),
     };
     fail(format!("internal error: Child process ({shown}) unexpected {how}"))
+}
+
+/// Lets a person change a text that is no document, once; what the editor adds at the end goes.
+/// `None` says that nothing was changed.
+pub(crate) fn edit_text(before: &str) -> Result<Option<String>, Failure> {
+    let draft = Draft::new(before)?;
+    run_editor(&draft.path)?;
+    let edited = draft.text()?;
+    let edited = edited.strip_suffix('\n').unwrap_or(&edited);
+    Ok((edited != before).then(|| edited.to_owned()))
 }
 
 /// What a person wants after a document was refused.
@@ -257,6 +268,37 @@ macro_rules! edit_command {
     }};
 }
 
+/// Lets a person edit metadata, which may be none yet.
+pub(crate) fn edit_metadata(
+    shell: &mut Shell,
+    get: &dyn Fn() -> virt_error::Result<String>,
+    put: &dyn Fn(&str) -> virt_error::Result<()>,
+) -> Done {
+    let edited = edit(
+        shell,
+        Edit {
+            get: &mut || match get() {
+                Err(error)
+                    if [Code::NoDomainMetadata, Code::NoNetworkMetadata]
+                        .iter()
+                        .any(|code| error.is(*code)) =>
+                {
+                    Ok("\n".to_owned())
+                }
+                other => other,
+            },
+            put: &mut |xml, _| Ok(put(xml)?),
+            checked: false,
+            even_unchanged: false,
+        },
+    )?;
+    match edited {
+        None => shell.print_extra(format_args!("Metadata not changed")),
+        Some(()) => extra!(shell, "Metadata modified"),
+    }
+    Ok(())
+}
+
 pub(crate) fn cmd_edit(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let connection = shell.connection()?;
@@ -275,13 +317,26 @@ pub(crate) fn cmd_edit(shell: &mut Shell, args: &Args) -> Done {
     )
 }
 
+/// Compat: a driver that keeps one document only refuses to be asked for the stored one.
+fn or_current(
+    flags: u32,
+    get: impl Fn(u32) -> virt_error::Result<String>,
+) -> virt_error::Result<String> {
+    match get(flags) {
+        Err(error) if error.is(Code::InvalidArg) => get(0),
+        other => other,
+    }
+}
+
 pub(crate) fn cmd_net_edit(shell: &mut Shell, args: &Args) -> Done {
     let found = network(shell, args)?;
     let connection = shell.connection()?;
     edit_command!(
         shell,
         false,
-        get || connection.network_get_xml_desc(&found, api::NETWORK_XML_INACTIVE),
+        get || or_current(api::NETWORK_XML_INACTIVE, |flags| {
+            connection.network_get_xml_desc(&found, flags)
+        }),
         put |xml: &str, _| Ok(connection.network_define_xml(xml)?),
         unchanged format!("Network {} XML configuration not changed.", found.name),
         edited |done: virt_types::NetworkRef| format!("Network {} XML configuration edited.", done.name)
@@ -294,7 +349,9 @@ pub(crate) fn cmd_pool_edit(shell: &mut Shell, args: &Args) -> Done {
     edit_command!(
         shell,
         false,
-        get || connection.storage_pool_get_xml_desc(&found, api::STORAGE_XML_INACTIVE),
+        get || or_current(api::STORAGE_XML_INACTIVE, |flags| {
+            connection.storage_pool_get_xml_desc(&found, flags)
+        }),
         put |xml: &str, _| Ok(connection.storage_pool_define_xml(xml, 0)?),
         unchanged format!("Pool {} XML configuration not changed.", found.name),
         edited |done: virt_types::StoragePoolRef| format!("Pool {} XML configuration edited.", done.name)

@@ -194,8 +194,9 @@ fn wait(
                 break;
             }
             Err(_) => {
-                sayln!(shell, "event loop interrupted");
-                break;
+                shell.disconnected();
+                sayln!(shell, "events received: {}", received);
+                return fail("internal error: client socket is closed");
             }
         }
     }

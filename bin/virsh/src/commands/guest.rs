@@ -17,7 +17,7 @@ pub(crate) fn cmd_set_user_password(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, &[("encrypted", api::DOMAIN_PASSWORD_ENCRYPTED)]);
     let connection = shell.connection()?;
     connection.domain_set_user_password(&found, Some(user), Some(password), flags)?;
-    let name = &found.name;
+    let name = args.needed("domain")?;
     shell.print_extra(format_args!("Password set successfully for {user} in {name}"));
     Ok(())
 }
@@ -47,7 +47,8 @@ fn key_code(text: &str, codeset: &str) -> Option<u32> {
 
 pub(crate) fn cmd_send_key(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
-    let codeset = args.text("codeset")?.unwrap_or("linux");
+    // Compat: an empty name is none.
+    let codeset = args.raw_text("codeset").filter(|name| !name.is_empty()).unwrap_or("linux");
     let hold_ms = args.number::<u32>("holdtime")?.unwrap_or_default();
     let Some(number) = CODESETS.iter().position(|name| *name == codeset) else {
         return fail(format!("unknown codeset: '{codeset}'"));

@@ -133,6 +133,9 @@ pub(crate) fn cmd_freecell(shell: &mut Shell, args: &Args) -> Done {
     }
     match args.number::<i32>("cellno")? {
         Some(cell) => {
+            if cell < 0 {
+                return fail("startCell in virNodeGetCellsFreeMemory must be zero or greater");
+            }
             let free = connection.node_get_cells_free_memory(cell, 1)?;
             let Some(free) = free.first() else { return Err(Failure::silent()) };
             sayln!(shell, "{}: {} KiB", cell, free / 1024);
@@ -191,11 +194,13 @@ pub(crate) fn cmd_freepages(shell: &mut Shell, args: &Args) -> Done {
     if args.flag("all") {
         return freepages_all(shell, args);
     }
+    // Compat: a size must be a number of KiB that fits 32 bits, whatever else is missing.
+    let size = args.scaled("pagesize", 1024, u64::from(u32::MAX) * 1024)?;
     let Some(cell) = args.number::<i32>("cellno")? else { return fail("missing cellno argument") };
     if cell < -1 {
         return fail("cell number must be non-negative integer or -1");
     }
-    let Some(size) = args.scaled("pagesize", 1024, u64::MAX)? else {
+    let Some(size) = size else {
         return fail("missing pagesize argument");
     };
     let Ok(kib) = u32::try_from(size / 1024) else {

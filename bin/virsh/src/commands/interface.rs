@@ -15,6 +15,7 @@ use crate::shell::{Shell, extra};
 
 pub(crate) fn cmd_iface_list(shell: &mut Shell, args: &Args) -> Done {
     let mut flags = 0;
+    args.exclusive("all", "inactive")?;
     if !args.flag("inactive") || args.flag("all") {
         flags |= api::CONNECT_LIST_INTERFACES_ACTIVE;
     }

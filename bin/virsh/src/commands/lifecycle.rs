@@ -7,7 +7,7 @@ use virt_types::{DomainRef, api};
 
 use crate::console;
 use crate::failure::{Done, During as _, Failure, fail};
-use crate::files::read_document;
+use crate::files::{passing, read_document};
 use crate::lookup::{By, domain, domain_by};
 use crate::options::{flags_of, impact};
 use crate::shell::{Shell, extra};
@@ -23,12 +23,18 @@ pub(crate) fn cmd_create(shell: &mut Shell, args: &Args) -> Done {
     let file = args.needed("file")?;
     let xml = read_document(file)?;
     let flags = flags_of(args, CREATE_FLAGS);
-    let created = shell
-        .connection()?
-        .domain_create_xml(&xml, flags)
-        .during(|| format!("Failed to create domain from {file}"))?;
+    let connection = shell.connection()?;
+    let created = match passed(args) {
+        Some(numbers) => passing(&connection, numbers)?.domain_create_xml_with_files(&xml, flags),
+        None => connection.domain_create_xml(&xml, flags),
+    };
+    let created = created.during(|| format!("Failed to create domain from {file}"))?;
     extra!(shell, "Domain '{}' created from {}", created.name, file);
-    attach_console(shell, args, &created)
+    // Compat: a console that cannot be had is reported, but the domain is created.
+    if let Err(failure) = attach_console(shell, args, &created) {
+        shell.report(&failure);
+    }
+    Ok(())
 }
 
 pub(crate) fn cmd_define(shell: &mut Shell, args: &Args) -> Done {
@@ -42,6 +48,11 @@ pub(crate) fn cmd_define(shell: &mut Shell, args: &Args) -> Done {
     let defined = defined.during(|| format!("Failed to define domain from {file}"))?;
     extra!(shell, "Domain '{}' defined from {}", defined.name, file);
     Ok(())
+}
+
+/// The descriptors that go with a start. Compat: an empty list is none.
+fn passed(args: &Args) -> Option<&str> {
+    args.raw_text("pass-fds").filter(|numbers| !numbers.is_empty())
 }
 
 const START_FLAGS: &[(&str, u32)] = &[
@@ -58,12 +69,16 @@ pub(crate) fn cmd_start(shell: &mut Shell, args: &Args) -> Done {
         return fail("Domain is already active");
     }
     let flags = flags_of(args, START_FLAGS);
-    let connection = shell.connection()?;
-    let mut started = create(&connection, &found, flags);
+    let connection = match passed(args) {
+        Some(numbers) => passing(&shell.connection()?, numbers)?,
+        None => shell.connection()?,
+    };
+    let create = |flags| create(&connection, &found, flags, passed(args).is_some());
+    let mut started = create(flags);
     if flags & api::DOMAIN_START_FORCE_BOOT != 0 && started.as_ref().is_err_and(is_refusal) {
         // Compat: a daemon that cannot leave the saved state out is told to delete it first.
         started = delete_saved_state(&connection, &found)
-            .and_then(|()| create(&connection, &found, flags & !api::DOMAIN_START_FORCE_BOOT));
+            .and_then(|()| create(flags & !api::DOMAIN_START_FORCE_BOOT));
     }
     started.during(|| format!("Failed to start domain '{}'", found.name))?;
     extra!(shell, "Domain '{}' started", found.name);
@@ -71,14 +86,16 @@ pub(crate) fn cmd_start(shell: &mut Shell, args: &Args) -> Done {
 }
 
 /// Starts by the oldest call that can express the flags.
-fn create(connection: &Connection, domain: &DomainRef, flags: u32) -> Answer<()> {
+fn create(connection: &Connection, domain: &DomainRef, flags: u32, passes: bool) -> Answer<()> {
     match flags {
+        _ if passes => connection.domain_create_with_files(domain, flags).map(drop),
         0 => connection.domain_create(domain),
         _ => connection.domain_create_with_flags(domain, flags).map(drop),
     }
 }
 
-fn is_refusal(error: &Error) -> bool {
+/// Whether a daemon does not know the call or a flag of it.
+pub(crate) fn is_refusal(error: &Error) -> bool {
     error.is(Code::NoSupport) || error.is(Code::InvalidArg)
 }
 
@@ -107,7 +124,8 @@ fn change(
 ) -> Done {
     let found = domain(shell, args)?;
     let connection = shell.connection()?;
-    let name = &found.name;
+    // Compat: the domain is called what the caller called it.
+    let name = args.needed("domain")?;
     call(&connection, &found).during(|| format!("Failed to {failed} domain '{name}'"))?;
     extra!(shell, "Domain '{}' {}", name, done);
     Ok(())
@@ -185,9 +203,9 @@ pub(crate) fn cmd_reboot(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_autostart(shell: &mut Shell, args: &Args) -> Done {
-    let found = domain_by(shell, args, By { id: false, ..By::ANY })?;
+    let found = domain(shell, args)?;
     let connection = shell.connection()?;
-    let (on, name) = (!args.flag("disable"), &found.name);
+    let (on, name) = (!args.flag("disable"), args.needed("domain")?);
     let mark = if on { "mark" } else { "unmark" };
     if args.flag("once") {
         let change = connection.domain_set_autostart_once(&found, i32::from(on));
@@ -203,7 +221,7 @@ pub(crate) fn cmd_autostart(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_domrename(shell: &mut Shell, args: &Args) -> Done {
-    let found = domain_by(shell, args, By { id: false, ..By::ANY })?;
+    let found = domain(shell, args)?;
     let name = args.needed("new-name")?;
     shell.connection()?.domain_rename(&found, Some(name), 0)?;
     extra!(shell, "Domain successfully renamed");

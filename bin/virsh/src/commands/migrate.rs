@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use virt_cli::Args;
-use virt_driver::Connection;
+use virt_driver::{Connection, check_flags_of};
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{DomainRef, TypedParam, api, feature};
 
-use crate::failure::{Done, Failure, fail};
+use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::domain;
 use crate::openers;
@@ -49,7 +49,7 @@ const SPEED_FLAGS: &[(&str, u32)] = &[("postcopy", api::DOMAIN_MIGRATE_MAX_SPEED
 
 pub(crate) fn cmd_migrate_setspeed(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
-    let speed = args.number::<u64>("bandwidth")?.unwrap_or_default();
+    let speed = args.number_or_less("bandwidth")?.unwrap_or_default();
     let flags = flags_of(args, SPEED_FLAGS);
     Ok(shell.connection()?.domain_migrate_set_max_speed(&found, speed, flags)?)
 }
@@ -132,7 +132,8 @@ fn params_of(args: &Args) -> std::result::Result<Vec<TypedParam>, Failure> {
     }
     for (option, field) in DOCUMENTS {
         if let Some(file) = args.text(option)? {
-            params.push(TypedParam::new(*field, read_document(file)?));
+            let read = read_document(file).during(|| format!("cannot read file '{file}'"));
+            params.push(TypedParam::new(*field, read?));
         }
     }
     for (option, field) in LISTS {
@@ -161,6 +162,16 @@ fn check(args: &Args) -> std::result::Result<Option<(Duration, Late)>, Failure> 
     args.exclusive("live", "offline")?;
     args.exclusive("timeout-suspend", "timeout-postcopy")?;
     args.exclusive("copy-storage-all", "copy-storage-inc")?;
+    let copies = args.flag("copy-storage-all") || args.flag("copy-storage-inc");
+    for option in
+        ["copy-storage-synchronous-writes", "migrate-disks", "migrate-disks-detect-zeroes"]
+    {
+        if args.flag(option) && !copies {
+            return fail(format!(
+                "'--{option}' requires one of '--copy-storage-all', '--copy-storage-inc'"
+            ));
+        }
+    }
     for (option, other) in [
         ("postcopy-after-precopy", "postcopy"),
         ("postcopy-resume", "postcopy"),
@@ -234,6 +245,56 @@ fn by_the_host(
     connection.domain_migrate_perform3_params(found, target, params, &[], flags).map(drop)
 }
 
+/// Refuses what one of the two sides cannot do, in the order in which libvirt asks.
+fn check_both(
+    source: &Connection,
+    dest: &Connection,
+    params: &[TypedParam],
+    flags: u32,
+) -> Result<()> {
+    let unsupported =
+        |detail: &str| Err(Error::new(Code::ArgumentUnsupported, Origin::None, detail));
+    if source.is_read_only() {
+        let detail = "read only access prevents virDomainMigrate3";
+        return Err(Error::new(Code::OperationDenied, Origin::None, detail));
+    }
+    check_flags_of("virDomainMigrate3", Origin::Domain, flags)?;
+    if flags & api::MIGRATE_OFFLINE != 0 {
+        for (side, name) in [(source, "source"), (dest, "destination")] {
+            if !side.supports_feature(feature::MIGRATION_OFFLINE) {
+                return unsupported(&format!(
+                    "offline migration is not supported by the {name} host"
+                ));
+            }
+        }
+    }
+    if flags & api::MIGRATE_TUNNELLED != 0 {
+        let detail = "cannot perform tunnelled migration without using peer2peer flag";
+        return Err(Error::argument(Origin::Domain, "virDomainMigrate3", "ctl", detail.to_owned()));
+    }
+    let both = |number| source.supports_feature(number) && dest.supports_feature(number);
+    if flags & api::MIGRATE_CHANGE_PROTECTION != 0 && !both(feature::MIGRATE_CHANGE_PROTECTION) {
+        return unsupported("cannot enforce change protection");
+    }
+    const OLD: &[&str] = &[
+        api::MIGRATE_PARAM_URI,
+        api::MIGRATE_PARAM_DEST_NAME,
+        api::MIGRATE_PARAM_DEST_XML,
+        api::MIGRATE_PARAM_BANDWIDTH,
+    ];
+    let extended = params.iter().any(|param| !OLD.contains(&param.field.as_str()));
+    if extended && !both(feature::MIGRATION_PARAMS) {
+        return unsupported(
+            "Migration APIs with extensible parameters are not supported but extended parameters \
+             were passed",
+        );
+    }
+    match both(feature::MIGRATION_V3) && both(feature::MIGRATION_PARAMS) {
+        true => Ok(()),
+        false => Err(Error::new(Code::NoSupport, Origin::None, "virDomainMigrate3")),
+    }
+}
+
 /// This shell carries what the two daemons have to tell each other, in five phases.
 fn in_phases(
     source: &Connection,
@@ -242,10 +303,7 @@ fn in_phases(
     params: &[TypedParam],
     flags: u32,
 ) -> Result<()> {
-    let both = |number| source.supports_feature(number) && dest.supports_feature(number);
-    if !both(feature::MIGRATION_V3) || !both(feature::MIGRATION_PARAMS) {
-        return Err(Error::new(Code::NoSupport, Origin::None, "virDomainMigrate3"));
-    }
+    check_both(source, dest, params, flags)?;
     let begun = source.domain_migrate_begin3_params(found, params, flags)?;
     let mut told = params.to_vec();
     told.retain(|param| param.field != api::MIGRATE_PARAM_DEST_XML);

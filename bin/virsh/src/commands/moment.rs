@@ -31,12 +31,30 @@ pub(crate) trait Moment: Sized {
     fn delete(&self, connection: &Connection, flags: u32) -> Answer<()>;
 }
 
-/// Refuses options of a list that do not go together.
-pub(crate) fn check_list(args: &Args) -> Done {
+/// Options of lists that choose by a property, which a tree has no place for.
+const FILTERS: &[&str] =
+    &["leaves", "no-leaves", "inactive", "active", "disk-only", "internal", "external"];
+
+/// Refuses options of a list that do not go together. `start` are those that say where it begins.
+pub(crate) fn check_list(args: &Args, start: &[&str]) -> Done {
     for (one, other) in
         [("tree", "name"), ("parent", "roots"), ("parent", "tree"), ("roots", "tree")]
     {
         args.exclusive(one, other)?;
+    }
+    for option in start {
+        args.exclusive("roots", option)?;
+    }
+    let given = |option: &&&str| args.knows(option) && args.flag(option);
+    if args.flag("tree")
+        && let Some(filter) = FILTERS.iter().find(given)
+    {
+        return fail(format!("--{filter} and --tree are mutually exclusive"));
+    }
+    if args.flag("descendants") && !start.iter().any(|option| args.flag(option)) {
+        let either = if start.len() > 1 { "either " } else { "" };
+        let start: Vec<String> = start.iter().map(|option| format!("--{option}")).collect();
+        return fail(format!("--descendants requires {either}{}", start.join(" or ")));
     }
     Ok(())
 }
@@ -65,7 +83,16 @@ pub(crate) fn list<M: Moment>(
         return print_tree(shell, &connection, from.into_iter().chain(list).collect());
     }
     if args.flag("name") && !reports {
-        list.iter().for_each(|moment| sayln!(shell, "{}", moment.name()));
+        for moment in &list {
+            let parent = match args.flag("parent") {
+                true => moment.facts(&connection)?.parent,
+                false => None,
+            };
+            match parent {
+                Some(parent) => sayln!(shell, "{}\t{}", moment.name(), parent),
+                None => sayln!(shell, "{}", moment.name()),
+            }
+        }
         return Ok(());
     }
     let parents = args.flag("parent") || reports;

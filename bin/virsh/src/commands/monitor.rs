@@ -181,7 +181,8 @@ pub(crate) fn cmd_domblkstat(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let device = args.text("device")?.unwrap_or_default();
     let connection = shell.connection()?;
-    let failed = || format!("Failed to get block stats {} {device}", found.name);
+    let name = args.needed("domain")?;
+    let failed = || format!("Failed to get block stats {name} {device}");
     let values = match connection.domain_block_stats_flags(&found, device, 0) {
         Ok(params) => params
             .into_iter()
@@ -235,15 +236,14 @@ fn block_size(bytes: u64, human: bool) -> Cell {
 pub(crate) fn cmd_domblkinfo(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("all", "device")?;
     let (all, human) = (args.flag("all"), args.flag("human"));
-    let device = args.text("device")?;
-    if !all && device.is_none() {
-        return fail("command 'domblkinfo' requires <device> option");
-    }
     let found = domain(shell, args)?;
     if all {
         return all_block_info(shell, &found, human);
     }
-    let device = device.unwrap_or_default();
+    // Compat: an empty name is none.
+    let Some(device) = args.raw_text("device").filter(|device| !device.is_empty()) else {
+        return fail("command 'domblkinfo' requires <device> option");
+    };
     let info = shell.connection()?.domain_get_block_info(&found, device, 0)?;
     shell.fact("target", device);
     for (label, key, bytes) in [

@@ -6,7 +6,8 @@ use virt_error::Code;
 use virt_types::{NetworkRef, Uuid, api};
 
 use crate::clock;
-use crate::commands::documents::{MetadataChange, metadata_change};
+use crate::commands::documents::{MetadataChange, metadata_change, new_text};
+use crate::commands::edit::edit_metadata;
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
@@ -153,7 +154,8 @@ fn change(
 ) -> Done {
     let found = network(shell, args)?;
     let connection = shell.connection()?;
-    let name = &found.name;
+    // Compat: it is called what the caller called it.
+    let name = args.needed("network")?;
     call(&connection, &found).during(|| format!("Failed to {failed} network {name}"))?;
     extra!(shell, "Network {} {}", name, done);
     Ok(())
@@ -178,8 +180,9 @@ pub(crate) fn cmd_net_autostart(shell: &mut Shell, args: &Args) -> Done {
     let on = !args.flag("disable");
     let mark = if on { "mark" } else { "unmark" };
     let changed = shell.connection()?.network_set_autostart(&found, i32::from(on));
-    changed.during(|| format!("failed to {mark} network {} as autostarted", found.name))?;
-    extra!(shell, "Network {} {}ed as autostarted", found.name, mark);
+    let name = args.needed("network")?;
+    changed.during(|| format!("failed to {mark} network {name} as autostarted"))?;
+    extra!(shell, "Network {} {}ed as autostarted", name, mark);
     Ok(())
 }
 
@@ -196,9 +199,8 @@ pub(crate) fn cmd_net_desc(shell: &mut Shell, args: &Args) -> Done {
         Err(error) if !error.is(Code::NoNetworkMetadata) => return Err(error.into()),
         before => before.unwrap_or_default(),
     };
-    if args.flag("new-desc") {
-        let words: Vec<&str> = args.words("new-desc").collect();
-        let text = words.join(" ");
+    if let Some(text) = new_text(shell, args, ("Network", what), &before)? {
+        let Some(text) = text else { return Ok(()) };
         connection
             .network_set_metadata(&found, kind, Some(&text), None, None, flags)
             .during(|| format!("Failed to set new network {what}"))?;
@@ -224,6 +226,13 @@ pub(crate) fn cmd_net_metadata(shell: &mut Shell, args: &Args) -> Done {
         MetadataChange::Set { key, text } => {
             connection.network_set_metadata(&found, kind, Some(text), Some(key), uri, flags)?;
             extra!(shell, "Metadata modified");
+        }
+        MetadataChange::Edit { key } => {
+            let now = || connection.network_get_metadata(&found, kind, uri, flags);
+            let put = |xml: &str| {
+                connection.network_set_metadata(&found, kind, Some(xml), Some(key), uri, flags)
+            };
+            edit_metadata(shell, &now, &put)?;
         }
         MetadataChange::Remove => {
             connection.network_set_metadata(&found, kind, None, None, uri, flags)?;
@@ -295,10 +304,13 @@ pub(crate) fn cmd_net_update(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_net_dhcp_leases(shell: &mut Shell, args: &Args) -> Done {
     let found = network(shell, args)?;
-    let leases = shell
-        .connection()?
-        .network_get_dhcp_leases(&found, args.text("mac")?, 0)
-        .during(|| format!("Failed to get leases info for {}", found.name))?;
+    let leases =
+        shell.connection()?.network_get_dhcp_leases(&found, args.text("mac")?, 0).during(|| {
+            format!(
+                "Failed to get leases info for {}",
+                args.raw_text("network").unwrap_or_default()
+            )
+        })?;
     let mut list = shell.listing(&[
         ("Expiry Time", "expires_s"),
         ("MAC address", "mac"),
@@ -322,7 +334,9 @@ pub(crate) fn cmd_net_dhcp_leases(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_net_port_list(shell: &mut Shell, args: &Args) -> Done {
-    args.exclusive("table", "uuid")?;
+    if args.flag("table") && args.flag("uuid") {
+        return fail("Only one argument from --table and --uuid may be specified.");
+    }
     let found = network(shell, args)?;
     let ports = shell.connection()?.network_list_all_ports(&found, 0)?;
     if args.flag("uuid") && !shell.reports() {
@@ -336,7 +350,10 @@ pub(crate) fn cmd_net_port_list(shell: &mut Shell, args: &Args) -> Done {
 }
 
 fn port(shell: &mut Shell, args: &Args) -> Result<virt_types::NetworkPortRef, Failure> {
-    let found = network(shell, args)?;
+    let found = network(shell, args).map_err(|mut failure| {
+        failure.lines.truncate(1);
+        failure
+    })?;
     let text = args.needed("port")?;
     // Compat: why a port was not found is not said.
     let port = Uuid::parse(text)

@@ -6,7 +6,7 @@ use virt_types::{NodeDeviceRef, api};
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
-use crate::lookup::device;
+use crate::lookup::{device, device_by_name};
 use crate::options::{flags_of, impact, words_of};
 use crate::report::{cells, record};
 use crate::shell::{Shell, extra, say, sayln};
@@ -58,7 +58,9 @@ fn list_flags(args: &Args) -> Result<u32, Failure> {
     if transient {
         flags |= api::CONNECT_LIST_NODE_DEVICES_TRANSIENT;
     }
-    for name in args.text("cap")?.into_iter().flat_map(|caps| caps.split(',')) {
+    // Compat: an empty list of kinds is none.
+    let kinds = args.raw_text("cap").filter(|kinds| !kinds.is_empty());
+    for name in kinds.into_iter().flat_map(|caps| caps.split(',')) {
         match CAPABILITIES.iter().find(|(capability, _)| *capability == name) {
             Some((_, flag)) => flags |= flag,
             None => return fail("Invalid capability type"),
@@ -69,13 +71,19 @@ fn list_flags(args: &Args) -> Result<u32, Failure> {
 
 pub(crate) fn cmd_nodedev_list(shell: &mut Shell, args: &Args) -> Done {
     if args.flag("tree") {
-        let alone = ["cap", "inactive", "all"].iter().all(|option| !args.flag(option));
-        if !alone {
+        let others = ["cap", "inactive", "persistent", "transient"];
+        if others.iter().any(|option| args.flag(option)) {
             return fail(
-                "Option --tree is incompatible with --cap, --inactive, --all, --persistent and \
+                "Option --tree is incompatible with --cap, --inactive, --persistent and \
                  --transient",
             );
         }
+    }
+    if args.flag("inactive") && args.flag("all") {
+        return fail("Option --all is incompatible with --inactive");
+    }
+    if args.flag("transient") && (args.flag("persistent") || args.flag("inactive")) {
+        return fail("Option --transient is incompatible with --persistent and --inactive");
     }
     let flags = list_flags(args)?;
     let connection = shell.connection()?;
@@ -184,9 +192,9 @@ fn change(
     done: &str,
     call: impl FnOnce(&virt_driver::Connection, &NodeDeviceRef) -> virt_error::Result<()>,
 ) -> Done {
-    let found = device(shell, args)?;
+    let found = device_by_name(shell, args)?;
     let connection = shell.connection()?;
-    let name = &found.name;
+    let name = args.needed("device")?;
     call(&connection, &found).during(|| format!("Failed to {verb} device {name}"))?;
     extra!(shell, "Device {} {}", name, done);
     Ok(())
@@ -199,7 +207,8 @@ pub(crate) fn cmd_nodedev_start(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_nodedev_detach(shell: &mut Shell, args: &Args) -> Done {
-    let driver = args.text("driver")?;
+    // Compat: an empty name of a driver is none.
+    let driver = args.raw_text("driver").filter(|driver| !driver.is_empty());
     change(shell, args, "detach", "detached", |connection, found| match driver {
         Some(driver) => connection.node_device_detach_flags(&found.name, Some(driver), 0),
         // Compat: without a driver it is the oldest form of the call.

@@ -227,8 +227,10 @@ fn disk_limits(args: &Args) -> Result<Vec<TypedParam>, Failure> {
             false => args.number::<u64>(&option),
         };
         let value = value.map_err(|problem| {
-            let mut failure = Failure::from(problem);
+            // Compat: what the conversion says comes last.
+            let mut failure = Failure::new(problem.message);
             failure.lines.push("Unable to parse integer parameter".to_owned());
+            failure.lines.extend(problem.detail);
             failure
         })?;
         params.extend(value.map(|value| TypedParam::new(*name, value)));
@@ -241,7 +243,9 @@ pub(crate) fn cmd_blkdeviotune(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let disk = args.needed("device")?;
     let mut params = disk_limits(args)?;
-    if let Some(group) = args.text("group-name")? {
+    let group = args.text("group-name");
+    let unread = |problem| Failure::from(problem).then("Unable to parse group-name parameter");
+    if let Some(group) = group.map_err(unread)? {
         params.push(TypedParam::new("group_name", group));
     }
     let connection = shell.connection()?;
@@ -372,9 +376,16 @@ fn value_like(old: &TypedParam, text: &str) -> Result<TypedValue, Failure> {
 /// What `--weight`, `--cap` and `--set` change among the values that there are.
 fn scheduler_changes(args: &Args, known: &[TypedParam]) -> Result<Vec<TypedParam>, Failure> {
     let mut wanted: Vec<(&str, &str)> = Vec::new();
+    let mut numbers = Vec::new();
     for option in ["weight", "cap"] {
-        wanted.extend(args.text(option)?.map(|value| (option, value)));
+        // Compat: less than nothing is as much as there is.
+        let number = match args.number::<i32>(option) {
+            Ok(Some(negative @ ..0)) => Some(negative.cast_unsigned().to_string()),
+            _ => args.text(option)?.map(str::to_owned),
+        };
+        numbers.extend(number.map(|number| (option, number)));
     }
+    wanted.extend(numbers.iter().map(|(option, number)| (*option, number.as_str())));
     for word in args.words("set") {
         match word.split_once('=') {
             Some(pair) => wanted.push(pair),
@@ -399,6 +410,9 @@ pub(crate) fn cmd_schedinfo(shell: &mut Shell, args: &Args) -> Done {
         return Ok(());
     }
     // Compat: without any flag it is the oldest of the calls, which every daemon has.
+    // Compat: both at once are asked for as neither.
+    let both = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
+    let flags = if flags == both { 0 } else { flags };
     let read = || match given {
         true => connection.domain_get_scheduler_parameters_flags(&found, flags),
         false => connection.domain_get_scheduler_parameters(&found),

@@ -69,6 +69,9 @@ fn show_vcpu_pins(shell: &mut Shell, args: &Args, vcpu: Option<u32>) -> Done {
     let connection = shell.connection()?;
     let cpus = host_cpus(&connection)?;
     let live = about_live(&connection, &found, flags)?;
+    if live && !connection.domain_is_active(&found)? {
+        return fail("cannot get vcpupin for offline domain");
+    }
     let which = if live { api::DOMAIN_AFFECT_LIVE } else { api::DOMAIN_AFFECT_CONFIG };
     let count =
         connection.domain_get_vcpus_flags(&found, which | api::DOMAIN_VCPU_MAXIMUM)?.unsigned_abs();
@@ -129,7 +132,7 @@ pub(crate) fn cmd_iothreadpin(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let thread = args.number::<u32>("iothread")?.unwrap_or_default();
     let connection = shell.connection()?;
-    let list = args.raw_text("cpulist").unwrap_or_default();
+    let list = args.needed("cpulist")?;
     let map = cpu_map(list, host_cpus(&connection)?)?;
     Ok(connection.domain_pin_iothread(&found, thread, &map, flags)?)
 }
@@ -169,7 +172,12 @@ pub(crate) fn cmd_iothreadset(shell: &mut Shell, args: &Args) -> Done {
         ("poll-grow", api::DOMAIN_IOTHREAD_POLL_GROW),
         ("poll-shrink", api::DOMAIN_IOTHREAD_POLL_SHRINK),
     ] {
-        params.extend(args.number::<u32>(option)?.map(|value| TypedParam::new(name, value)));
+        // Compat: what does not fit is sent as it is, for the driver to refuse.
+        let value = args.number::<u64>(option)?;
+        params.extend(value.map(|value| match u32::try_from(value) {
+            Ok(value) => TypedParam::new(name, value),
+            Err(_) => TypedParam::new(name, value),
+        }));
     }
     for (option, name) in [
         ("thread-pool-min", api::DOMAIN_IOTHREAD_THREAD_POOL_MIN),

@@ -7,7 +7,7 @@ use super::attach::Change;
 use crate::address::{Address, pci_address};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::is_block_device;
-use crate::lookup::domain;
+use crate::lookup::{domain, is_wwn};
 use crate::rate::{Direction, Rate};
 use crate::shell::{Shell, extra, say};
 use crate::xml::own_document;
@@ -79,7 +79,19 @@ fn disk_source(args: &Args) -> Result<(&'static str, Element<'static>), Failure>
     Ok((kind, source))
 }
 
+/// Refuses options that say nothing without another one, and names that are none.
+fn check_disk(args: &Args) -> Done {
+    args.requires("source-host-name", "source-protocol")?;
+    args.requires("source-host-transport", "source-protocol")?;
+    args.requires("source-host-socket", "source-protocol")?;
+    match args.text("wwn")? {
+        Some(wwn) if !is_wwn(wwn) => fail(format!("internal error: Malformed wwn: {wwn}")),
+        _ => Ok(()),
+    }
+}
+
 fn disk(args: &Args) -> Result<Element<'static>, Failure> {
+    check_disk(args)?;
     let mode = args.text("mode")?;
     if let Some(mode) = mode.filter(|mode| !matches!(*mode, "readonly" | "shareable")) {
         return fail(format!("No support for {mode} in command 'attach-disk'"));

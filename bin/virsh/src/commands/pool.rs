@@ -45,6 +45,7 @@ pub(crate) const KIND_WORDS: &[&str] = &words_of(&KINDS);
 const STATES: &[&str] = &["inactive", "building", "running", "degraded", "inaccessible"];
 
 fn list_flags(args: &Args) -> Result<u32, Failure> {
+    args.exclusive("all", "inactive")?;
     let mut flags = flags_of(args, LIST_FLAGS);
     if !args.flag("inactive") || args.flag("all") {
         flags |= api::CONNECT_LIST_STORAGE_POOLS_ACTIVE;
@@ -219,7 +220,8 @@ fn change(
 ) -> Done {
     let found = pool(shell, args)?;
     let connection = shell.connection()?;
-    let name = &found.name;
+    // Compat: it is called what the caller called it.
+    let name = args.needed("pool")?;
     call(&connection, &found).during(|| format!("Failed to {failed} pool {name}"))?;
     extra!(shell, "Pool {} {}", name, done);
     Ok(())
@@ -274,14 +276,24 @@ pub(crate) fn cmd_pool_autostart(shell: &mut Shell, args: &Args) -> Done {
     let on = !args.flag("disable");
     let mark = if on { "mark" } else { "unmark" };
     let changed = shell.connection()?.storage_pool_set_autostart(&found, i32::from(on));
-    changed.during(|| format!("failed to {mark} pool {} as autostarted", found.name))?;
-    extra!(shell, "Pool {} {}ed as autostarted", found.name, mark);
+    let name = args.needed("pool")?;
+    changed.during(|| format!("failed to {mark} pool {name} as autostarted"))?;
+    extra!(shell, "Pool {} {}ed as autostarted", name, mark);
+    Ok(())
+}
+
+/// Compat: what is empty is refused even where it would not be used.
+fn refuse_empty(args: &Args) -> Done {
+    for (option, _) in args.typed().filter(|(option, _)| option.takes_value()) {
+        args.text(option.name)?;
+    }
     Ok(())
 }
 
 /// The document that the options of `pool-define-as` describe.
 fn pool_document(args: &Args) -> Result<String, Failure> {
     let text = |name: &str| args.text(name);
+    refuse_empty(args)?;
     let element = |name: &'static str, attrs: &[(&'static str, Option<&str>)]| {
         let given = attrs.iter().filter_map(|(attr, value)| value.map(|value| (*attr, value)));
         given.fold(Element::new(name), |element, (attr, value)| {
@@ -384,14 +396,17 @@ pub(crate) fn cmd_find_storage_pool_sources(shell: &mut Shell, args: &Args) -> D
 
 pub(crate) fn cmd_find_storage_pool_sources_as(shell: &mut Shell, args: &Args) -> Done {
     let kind = args.needed("type")?;
-    let (host, port) = (args.text("host")?, args.text("port")?);
+    let (host, initiator) = (args.text("host")?, args.text("initiator")?);
+    // Compat: without a host the port is not even looked at.
     let Some(host) = host else { return print_sources(shell, kind, None) };
+    let port =
+        args.text("port").map_err(|problem| Failure::from(problem).then("missing argument"))?;
     let mut element = Element::new("host").with_attr("name", host.to_owned());
     if let Some(port) = port {
         element = element.with_attr("port", port.to_owned());
     }
     let mut source = Element::new("source").with_child(element);
-    if let Some(initiator) = args.text("initiator")? {
+    if let Some(initiator) = initiator {
         let iqn = Element::new("iqn").with_attr("name", initiator.to_owned());
         source = source.with_child(Element::new("initiator").with_child(iqn));
     }

@@ -31,7 +31,12 @@ fn qmp_command(args: &Args) -> Result<String, Failure> {
     let wrapped = format!("{{\"execute\":{name},\"arguments\":{{{rest}}}}}");
     match json::parse(&wrapped) {
         Some(_) => Ok(wrapped),
-        None => fail(format!("failed to wrap arguments '{rest}' into a QMP command wrapper")),
+        None => fail(format!("failed to wrap arguments '{rest}' into a QMP command wrapper"))
+            .map_err(|failure: Failure| {
+                failure.then(
+                    "internal error: failed to parse JSON: quoted object property name expected",
+                )
+            }),
     }
 }
 
@@ -45,7 +50,8 @@ pub(crate) fn cmd_qemu_monitor_command(shell: &mut Shell, args: &Args) -> Done {
         false => (qmp_command(args)?, api::DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT),
     };
     let connection = shell.connection()?;
-    let answer = match args.text("pass-fds")? {
+    // Compat: an empty list of files is none.
+    let answer = match args.raw_text("pass-fds").filter(|numbers| !numbers.is_empty()) {
         Some(numbers) => passing(&connection, numbers)?
             .domain_monitor_command_with_files(&found, &command, flags)?,
         None => connection.domain_monitor_command(&found, &command, flags)?,
@@ -158,7 +164,10 @@ pub(crate) fn cmd_dom_fd_associate(shell: &mut Shell, args: &Args) -> Done {
             ("seclabel-restore", api::DOMAIN_FD_ASSOCIATE_SECLABEL_RESTORE),
         ],
     );
-    let connection = passing(&shell.connection()?, args.needed("pass-fds")?)?;
+    let connection = passing(&shell.connection()?, args.raw_text("pass-fds").unwrap_or_default())?;
+    if args.raw_text("pass-fds").is_none_or(str::is_empty) {
+        return fail("nfds in virDomainFDAssociate must not be zero");
+    }
     Ok(connection.domain_fd_associate(&found, name, flags)?)
 }
 

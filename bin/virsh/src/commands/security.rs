@@ -4,6 +4,7 @@ use virt_cli::{Args, Cell};
 use virt_error::{Code, Error, Origin};
 use virt_types::{NwfilterBindingRef, api};
 
+use crate::credentials;
 use crate::document::print_document;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
@@ -32,6 +33,9 @@ pub(crate) fn cmd_secret_list(shell: &mut Shell, args: &Args) -> Done {
     let connection = shell.connection()?;
     let mut secrets = match connection.connect_list_all_secrets(flags) {
         Ok(secrets) => secrets,
+        Err(error) if error.is(Code::NoSupport) && flags != 0 => {
+            return fail("Filtering is not supported by this libvirt");
+        }
         Err(error) if error.is(Code::NoSupport) => {
             return no_old_list("virConnectNumOfSecrets", "Failed to count secrets");
         }
@@ -199,9 +203,17 @@ pub(crate) fn cmd_nwfilter_binding_delete(shell: &mut Shell, args: &Args) -> Don
 /// Reads the value of a secret from where the options say it is.
 pub(crate) fn cmd_secret_set_value(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("file", "base64")?;
+    args.exclusive("interactive", "file")?;
+    args.exclusive("interactive", "base64")?;
+    args.exclusive("interactive", "plain")?;
     let found = secret(shell, args)?;
     let plain = args.flag("plain");
     let value = match (args.text("file")?, args.text("base64")?) {
+        _ if args.flag("interactive") => {
+            shell.flush();
+            let typed = credentials::hidden_line("Enter new value for secret");
+            typed.ok_or_else(|| Failure::new("Failed to read secret"))?.into_bytes()
+        }
         (Some(file), _) => {
             let text = read_document(file)?;
             match plain {

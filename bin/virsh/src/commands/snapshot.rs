@@ -8,7 +8,7 @@ use virt_xml::Element;
 
 use super::moment::{self, Facts, Moment, check_list, facts, keyed, snapshot_disk};
 use crate::document::print_document;
-use crate::failure::{Done, Failure, fail};
+use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::domain;
 use crate::options::flags_of;
 use crate::report::cells;
@@ -82,7 +82,7 @@ const LIST_FLAGS: &[(&str, u32)] = &[
 ];
 
 pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
-    check_list(args)?;
+    check_list(args, &["from", "current"])?;
     let from_text = args.text("from")?;
     if from_text.is_some() && args.flag("current") {
         return fail("--from and --current are mutually exclusive");
@@ -169,7 +169,6 @@ const CREATE_FLAGS: &[(&str, u32)] = &[
 ];
 
 pub(crate) fn cmd_snapshot_create(shell: &mut Shell, args: &Args) -> Done {
-    args.requires("current", "redefine")?;
     let flags = flags_of(args, CREATE_FLAGS);
     let found = domain(shell, args)?;
     moment::create::<DomainSnapshotRef>(shell, args, &found, flags)
@@ -178,8 +177,8 @@ pub(crate) fn cmd_snapshot_create(shell: &mut Shell, args: &Args) -> Done {
 fn memory(spec: &str) -> Result<Element<'static>, Failure> {
     let bad = || Failure::new(format!("unable to parse memspec: {spec}"));
     let mut parts = split_commas(spec);
-    // A first part without a key is the file.
-    if let Some(first) = parts.first_mut().filter(|first| !first.contains('=')) {
+    // A first part that is a path is the file.
+    if let Some(first) = parts.first_mut().filter(|first| first.starts_with('/')) {
         *first = format!("file={first}");
     }
     let values = keyed(&parts, &["snapshot", "file"]).ok_or_else(bad)?;
@@ -193,7 +192,6 @@ fn memory(spec: &str) -> Result<Element<'static>, Failure> {
 }
 
 pub(crate) fn cmd_snapshot_create_as(shell: &mut Shell, args: &Args) -> Done {
-    args.exclusive("print-xml", "no-metadata")?;
     let creating = CREATE_FLAGS.iter().filter(|(name, _)| args.knows(name)).copied();
     let flags = flags_of(args, &creating.collect::<Vec<_>>());
     let found = domain(shell, args)?;
@@ -218,7 +216,8 @@ pub(crate) fn cmd_snapshot_revert(shell: &mut Shell, args: &Args) -> Done {
         ],
     );
     let (_, found) = snapshot(shell, args, "snapshotname")?;
-    shell.connection()?.domain_revert_to_snapshot(&found, flags)?;
+    let reverted = shell.connection()?.domain_revert_to_snapshot(&found, flags);
+    reverted.during(|| format!("Failed to revert snapshot {}", found.name))?;
     shell.print_extra(format_args!("Domain snapshot {} reverted\n", found.name));
     Ok(())
 }

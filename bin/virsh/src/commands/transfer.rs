@@ -19,15 +19,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// Offset and length that were asked for; a length of 0 goes on to the end.
 fn range(args: &Args) -> Result<(u64, u64), Failure> {
-    let offset = args.scaled("offset", 1, u64::MAX);
-    let offset = offset.map_err(|_| malformed(args, "offset"))?.unwrap_or_default();
-    let length = args.scaled("length", 1, u64::MAX);
-    let length = length.map_err(|_| malformed(args, "length"))?.unwrap_or_default();
+    let offset = args.number::<u64>("offset")?.unwrap_or_default();
+    let length = args.number_or_less("length")?.unwrap_or_default();
     Ok((offset, length))
-}
-
-fn malformed(args: &Args, name: &str) -> Failure {
-    args.malformed("Numeric", name, args.raw_text(name).unwrap_or_default()).into()
 }
 
 pub(crate) fn cmd_vol_download(shell: &mut Shell, args: &Args) -> Done {

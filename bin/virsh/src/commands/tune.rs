@@ -19,9 +19,11 @@ fn size_kib(args: &Args) -> Result<u64, Problem> {
 }
 
 pub(crate) fn cmd_setmem(shell: &mut Shell, args: &Args) -> Done {
-    let (flags, _) = impact(args)?;
+    let (flags, given) = impact(args)?;
     let found = domain(shell, args)?;
     let memory_kib = size_kib(args)?;
+    // Compat: without any flag it is about what runs.
+    let flags = if given { flags } else { api::DOMAIN_AFFECT_LIVE };
     Ok(shell.connection()?.domain_set_memory_flags(&found, memory_kib, flags)?)
 }
 
@@ -37,7 +39,6 @@ pub(crate) fn cmd_setmaxmem(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_setvcpus(shell: &mut Shell, args: &Args) -> Done {
     let (mut flags, given) = impact(args)?;
     args.exclusive("guest", "config")?;
-    args.exclusive("maximum", "guest")?;
     args.requires("maximum", "config")?;
     flags |= flags_of(
         args,
@@ -73,13 +74,7 @@ fn vcpu_count(connection: &Connection, domain: &DomainRef, flags: u32) -> Result
 }
 
 pub(crate) fn cmd_vcpucount(shell: &mut Shell, args: &Args) -> Done {
-    for (one, other) in [
-        ("live", "config"),
-        ("current", "live"),
-        ("current", "config"),
-        ("active", "maximum"),
-        ("guest", "config"),
-    ] {
+    for (one, other) in [("live", "config"), ("active", "maximum"), ("guest", "config")] {
         args.exclusive(one, other)?;
     }
     let flags = flags_of(

@@ -1,8 +1,10 @@
 //! Forgetting a domain, and deleting its disks where that is asked for.
 
 use virt_cli::Args;
+use virt_driver::Connection;
 use virt_types::{DomainRef, StorageVolRef, api};
 
+use crate::commands::lifecycle::is_refusal;
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::domain;
 use crate::options::flags_of;
@@ -30,21 +32,50 @@ pub(crate) fn cmd_undefine(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("nvram", "keep-nvram")?;
     args.exclusive("tpm", "keep-tpm")?;
     let flags = flags_of(args, FLAGS);
-    let storage = args.text("storage")?;
+    // Compat: an empty list of volumes is none.
+    let storage = args.raw_text("storage").filter(|list| !list.is_empty());
     let everything = args.flag("remove-all-storage");
+    args.requires("delete-storage-volume-snapshots", "remove-all-storage")?;
     let deletes = storage.is_some() || everything;
-    for option in ["wipe-storage", "delete-storage-volume-snapshots"] {
-        if args.flag(option) && !deletes {
-            let needs = "'--storage <string>' or '--remove-all-storage'";
-            return fail(format!("'--{option}' requires {needs}"));
-        }
+    if args.flag("wipe-storage") && !deletes {
+        return fail("'--wipe-storage' requires '--storage <string>' or '--remove-all-storage'");
     }
     let found = domain(shell, args)?;
     let doomed = if deletes { doomed_volumes(shell, &found, storage, everything)? } else { vec![] };
-    let undefined = shell.connection()?.domain_undefine_flags(&found, flags);
-    undefined.during(|| format!("Failed to undefine domain '{}'", found.name))?;
-    extra!(shell, "Domain '{}' has been undefined", found.name);
+    let connection = shell.connection()?;
+    let undefined = match connection.domain_undefine_flags(&found, flags) {
+        Err(error) if is_refusal(&error) && flags & api::DOMAIN_UNDEFINE_NVRAM == 0 => {
+            undefine_in_steps(&connection, &found, flags)
+        }
+        other => other.map_err(Failure::from),
+    };
+    let name = args.needed("domain")?;
+    undefined.during(|| format!("Failed to undefine domain '{name}'"))?;
+    extra!(shell, "Domain '{}' has been undefined", name);
     delete_volumes(shell, args, &doomed)
+}
+
+/// Compat: where a daemon does not know a flag, what it stands for is done by older calls, or not at
+/// all where there is none.
+fn undefine_in_steps(connection: &Connection, domain: &DomainRef, flags: u32) -> Done {
+    if connection.domain_has_managed_save_image(domain, 0).unwrap_or_default() {
+        if flags & api::DOMAIN_UNDEFINE_MANAGED_SAVE == 0 {
+            return fail("Refusing to undefine while domain managed save image exists");
+        }
+        connection.domain_managed_save_remove(domain, 0)?;
+    }
+    let snapshots = connection.domain_list_all_snapshots(domain, 0).unwrap_or_default();
+    if !snapshots.is_empty() && domain.id == -1 {
+        if flags & api::DOMAIN_UNDEFINE_SNAPSHOTS_METADATA == 0 {
+            let count = snapshots.len();
+            return fail(format!("Refusing to undefine while {count} snapshots exist"));
+        }
+        for snapshot in &snapshots {
+            let metadata = api::DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY;
+            connection.domain_snapshot_delete(snapshot, metadata)?;
+        }
+    }
+    Ok(connection.domain_undefine(domain)?)
 }
 
 /// The volumes behind the disks that were named. Compat: those that cannot be deleted are reported
@@ -84,10 +115,10 @@ fn doomed_volumes(
             )),
         }
     }
-    for name in wanted {
-        shell.error(&format!("Volume '{name}' was not found in domain's definition.\n"));
+    match wanted.first() {
+        Some(name) => fail(format!("Volume '{name}' was not found in domain's definition.")),
+        None => Ok(doomed),
     }
-    Ok(doomed)
 }
 
 fn delete_volumes(shell: &mut Shell, args: &Args, doomed: &[Doomed]) -> Done {

@@ -145,7 +145,10 @@ pub(crate) fn cmd_vol_create_as(shell: &mut Shell, args: &Args) -> Done {
     let found = pool(shell, args)?;
     let name = args.needed("name")?;
     let capacity = size(args.needed("capacity")?)?;
-    let allocation = args.text("allocation")?.map(size).transpose()?;
+    // Compat: an empty size is none.
+    let allocation = args.raw_text("allocation").filter(|text| !text.is_empty());
+    let allocation = allocation.map(size).transpose()?;
+    let backing_format = args.text("backing-vol-format")?;
     let leaf = |tag: &'static str, text: String| Element::new(tag).with_text(text);
     let format_of = |format: &str| Element::new("format").with_attr("type", format.to_owned());
     let mut document = Element::new("volume")
@@ -160,7 +163,7 @@ pub(crate) fn cmd_vol_create_as(shell: &mut Shell, args: &Args) -> Done {
     if let Some(backing) = args.text("backing-vol")? {
         let path = backing_path(shell, &found, backing)?;
         let mut store = Element::new("backingStore").with_child(leaf("path", path));
-        if let Some(format) = args.text("backing-vol-format")? {
+        if let Some(format) = backing_format {
             store = store.with_child(format_of(format));
         }
         document = document.with_child(store);
@@ -200,8 +203,8 @@ pub(crate) fn cmd_vol_create_from(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, CLONE_FLAGS) | flags_of(args, &CREATE_FLAGS[1..]);
     let found = pool_by(shell, args, "pool", By::ANY)?;
     let file = args.needed("file")?;
-    let xml = read_document(file)?;
     let source = volume_in(shell, args, "vol", "inputpool", true)?;
+    let xml = read_document(file)?;
     let created = shell.connection()?.storage_vol_create_xml_from(&found, &xml, &source, flags);
     let created = created.during(|| format!("Failed to create vol from {}", source.name))?;
     extra!(shell, "Vol {} created from input vol {}", created.name, source.name);

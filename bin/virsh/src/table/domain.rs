@@ -4,7 +4,8 @@ use virt_cli::{Opt, Values};
 
 use crate::commands::{documents, info, lifecycle, monitor, tune, undefine};
 use crate::options::{
-    ACTIVE_DOMAIN, CONFIG, CURRENT, DOMAIN, FILE, INACTIVE_DOMAIN, LIVE, VALIDATE, WRAP, XPATH,
+    ACTIVE_DOMAIN, CONFIG, CURRENT, DOMAIN, FILE, INACTIVE_DOMAIN, LIVE, PASS_FDS, VALIDATE, WRAP,
+    XPATH,
 };
 use crate::table::Entry;
 
@@ -58,6 +59,7 @@ pub(crate) static DOMAIN_COMMANDS: &[Entry] = &[
             Opt::flag("console", "go to its console afterwards"),
             Opt::flag("paused", "leave it paused at its first instruction"),
             Opt::flag("autodestroy", "stop it when this connection ends"),
+            PASS_FDS,
             VALIDATE,
             Opt::flag("reset-nvram", "begin with fresh firmware variables"),
         ],
@@ -80,6 +82,7 @@ pub(crate) static DOMAIN_COMMANDS: &[Entry] = &[
             CONFIG,
             CURRENT,
             Opt::flag("title", "the title, not the description"),
+            Opt::flag("edit", "change it in an editor"),
             Opt::argv("new-desc", "the new text").at(),
         ],
     ),
@@ -233,6 +236,7 @@ pub(crate) static DOMAIN_COMMANDS: &[Entry] = &[
             LIVE,
             CONFIG,
             CURRENT,
+            Opt::flag("edit", "change it in an editor"),
             Opt::string("key", "prefix for the name space").unwanted(),
             Opt::string("set", "the new metadata, an XML element").unwanted(),
             Opt::flag("remove", "take the metadata out"),
@@ -368,6 +372,7 @@ pub(crate) static DOMAIN_COMMANDS: &[Entry] = &[
             Opt::flag("autodestroy", "stop it when this connection ends"),
             Opt::flag("bypass-cache", "do not fill the host's cache while reading the saved state"),
             Opt::flag("force-boot", "throw the saved state away"),
+            PASS_FDS,
             Opt::flag("reset-nvram", "begin with fresh firmware variables"),
         ],
     ),

@@ -1,6 +1,9 @@
 //! An open connection: what stands below it, who uses it, and what they may do.
 
+mod flags;
 mod legacy;
+
+pub use flags::check_flags_of;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -158,6 +161,7 @@ impl Connection {
         if self.shared.read_only {
             check_read_only(api, flags)?;
         }
+        flags::check(api, flags)?;
         if let Some(policy) = &self.shared.policy {
             check_policy(policy.as_ref(), &self.shared.caller, object, api, flags)?;
         }

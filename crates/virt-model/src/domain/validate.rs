@@ -81,11 +81,27 @@ fn boot_orders(domain: &Domain) -> Result<()> {
     Ok(())
 }
 
+impl crate::domain::interface::Interface {
+    /// Checks what stands in an interface alone, as one that comes to a domain that is there.
+    pub fn check(&self) -> Result<()> {
+        let odd = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-');
+        match self.model_name() {
+            Some(model) if model.contains(odd) => Err(virt_error::Error::new(
+                virt_error::Code::InvalidArg,
+                virt_error::Origin::Domain,
+                "Model name contains invalid characters",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn interfaces(domain: &Domain) -> Result<()> {
     use crate::domain::interface::InterfaceType::{
         Bridge, Direct, Hostdev, Internal, Network, Vdpa,
     };
     for interface in &domain.devices.interfaces {
+        interface.check()?;
         let needs = matches!(interface.kind, Network | Bridge | Direct | Hostdev | Internal | Vdpa);
         if needs && interface.source.is_none() {
             return xml_error(format!(

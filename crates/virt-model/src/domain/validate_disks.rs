@@ -26,10 +26,58 @@ pub(super) fn check(domain: &Domain) -> Result<()> {
             ));
         }
     }
+    throttle_filters(domain)?;
     places(&domain.devices)
 }
 
+/// A filter names a group that is there.
+fn throttle_filters(domain: &Domain) -> Result<()> {
+    let groups: Vec<Option<&str>> =
+        domain.throttle_groups.iter().map(|group| group.group_name.as_deref()).collect();
+    let mut filters = domain.devices.disks.iter().flat_map(|disk| &disk.throttle_filters);
+    match filters.find(|filter| !groups.contains(&Some(filter.group.as_str()))) {
+        Some(filter) => xml_error(format!("throttle group '{}' not found", filter.group)),
+        None => Ok(()),
+    }
+}
+
+/// Formats of images that a disk may name.
+const FORMATS: &[&str] = &[
+    "raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop", "cow",
+    "qcow", "qcow2", "qed", "vmdk", "aio",
+];
+
+/// Protocols of network storage.
+const PROTOCOLS: &[&str] = &[
+    "nbd", "rbd", "sheepdog", "gluster", "iscsi", "http", "https", "ftp", "ftps", "tftp", "ssh",
+    "vxhs", "nfs",
+];
+
+impl Disk {
+    /// Checks what stands in a disk alone, as one that comes to a domain that is there.
+    pub fn check(&self) -> Result<()> {
+        one(self)
+    }
+}
+
+fn names(disk: &Disk) -> Result<()> {
+    if let Some(format) = disk.format().filter(|format| !FORMATS.contains(format)) {
+        return Err(error::unsupported(format!("unknown driver format value '{format}'")));
+    }
+    let protocol = disk.source.as_ref().and_then(|source| source.protocol.as_deref());
+    if let Some(protocol) = protocol.filter(|protocol| !PROTOCOLS.contains(protocol)) {
+        return xml_error(format!(
+            "Invalid value for attribute 'protocol' in element 'source': '{protocol}'."
+        ));
+    }
+    if disk.rawio.is_some() && disk.device != DiskDevice::Lun {
+        return Err(error::unsupported("rawio can be used only with device='lun'"));
+    }
+    Ok(())
+}
+
 fn one(disk: &Disk) -> Result<()> {
+    names(disk)?;
     let bus = disk.target.bus.unwrap_or_default();
     let target = &disk.target.dev;
     source(disk)?;

@@ -118,10 +118,15 @@ fn parse(name: &str, text: &str) -> Result<Vec<(String, u64)>> {
     let mut devices = Vec::new();
     for pair in parts.chunks(2) {
         let [path, value] = pair else { return Err(refused()) };
-        let value: u64 = value.parse().map_err(|_| refused())?;
-        if path.is_empty() || value > most {
+        if path.is_empty() {
             return Err(refused());
         }
+        let number = value.parse().ok().filter(|number| *number <= most);
+        let value: u64 = number.ok_or_else(|| {
+            let detail =
+                format!("invalid value '{value}' for parameter '{name}' of device '{path}'");
+            Error::new(Code::InvalidArg, Origin::Domain, detail)
+        })?;
         devices.push(((*path).to_owned(), value));
     }
     Ok(devices)

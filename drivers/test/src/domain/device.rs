@@ -64,6 +64,8 @@ fn plug(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
     check_place(definition, &device)?;
     match device {
         Device::Disk(mut disk) => {
+            disk.check()?;
+            check_filters(definition, &disk)?;
             let alias = disk_alias(&disk);
             disk.info.alias = Some(alias.clone());
             check_target(definition, &disk)?;
@@ -75,6 +77,7 @@ fn plug(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
             Ok(None)
         }
         Device::Interface(interface) => {
+            interface.check()?;
             let kind = interface.kind;
             let detail = format!("hotplug of interface type of {kind} is not implemented yet");
             Err(unsupported(detail))
@@ -104,6 +107,20 @@ fn check_place(definition: &Definition, device: &Device) -> Result<()> {
 }
 
 const NO_USB: &str = "Device configuration is not compatible: Domain has no USB bus support";
+
+/// Refuses a disk with a throttle group that the domain has not.
+fn check_filters(definition: &Definition, disk: &Disk) -> Result<()> {
+    let has = |name: &str| {
+        definition.throttle_groups.iter().any(|group| group.group_name.as_deref() == Some(name))
+    };
+    match disk.throttle_filters.iter().find(|filter| !has(&filter.group)) {
+        Some(filter) => {
+            let detail = format!("throttle group '{}' not found", filter.group);
+            Err(Error::new(Code::XmlError, Origin::Domain, detail))
+        }
+        None => Ok(()),
+    }
+}
 
 /// Refuses a disk whose name another one has.
 fn check_target(definition: &Definition, disk: &Disk) -> Result<()> {

@@ -2,9 +2,9 @@
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::NumberSet;
+use virt_model::domain::IothreadId;
 use virt_model::domain::tune::IothreadPin;
-use virt_model::domain::{Domain as Definition, IothreadId};
-use virt_types::{DomainGetIothreadInfo, DomainIothreadInfo, TypedParam, api};
+use virt_types::{DomainGetIothreadInfo, DomainIothreadInfo, TypedParam};
 
 use super::{State, vcpu};
 use crate::error::invalid_arg;
@@ -51,17 +51,19 @@ pub(crate) fn info(state: &State, flags: u32) -> Result<DomainGetIothreadInfo> {
     Ok(DomainGetIothreadInfo { info, ret })
 }
 
+/// Whether the one definition that the flags are for has such a thread.
+fn has(state: &State, id: u32, flags: u32) -> Result<bool> {
+    Ok(state.affected(flags)?.iothread_ids.iter().any(|thread| thread.id == id))
+}
+
 /// `virDomainAddIOThread`.
 pub(crate) fn add(state: &mut State, id: u32, flags: u32) -> Result<()> {
     if id == 0 {
         return Err(invalid_arg("invalid value of 0 for iothread_id"));
     }
-    check(state, flags, |definition| {
-        if definition.iothread_ids.iter().any(|thread| thread.id == id) {
-            return Err(refused(format!("an IOThread is already using iothread_id '{id}'")));
-        }
-        Ok(())
-    })?;
+    if has(state, id, flags)? {
+        return Err(refused(format!("an IOThread is already using iothread_id '{id}'")));
+    }
     state.change_affected(flags, |definition| {
         definition.iothread_ids.push(IothreadId { id, ..IothreadId::default() });
         definition.iothreads = u32::try_from(definition.iothread_ids.len()).ok();
@@ -74,12 +76,9 @@ pub(crate) fn add(state: &mut State, id: u32, flags: u32) -> Result<()> {
 
 /// `virDomainDelIOThread`.
 pub(crate) fn delete(state: &mut State, id: u32, flags: u32) -> Result<()> {
-    check(state, flags, |definition| {
-        if definition.iothread_ids.iter().any(|thread| thread.id == id) {
-            return Ok(());
-        }
-        Err(refused(format!("cannot find IOThread '{id}' in iothreadids list")))
-    })?;
+    if !has(state, id, flags)? {
+        return Err(refused(format!("cannot find IOThread '{id}' in iothreadids list")));
+    }
     state.change_affected(flags, |definition| {
         definition.iothread_ids.retain(|thread| thread.id != id);
         let left = u32::try_from(definition.iothread_ids.len()).ok();
@@ -90,28 +89,15 @@ pub(crate) fn delete(state: &mut State, id: u32, flags: u32) -> Result<()> {
     Ok(())
 }
 
-/// Looks at each definition that the flags are for before any is changed.
-fn check(state: &State, flags: u32, look: impl Fn(&Definition) -> Result<()>) -> Result<()> {
-    const BOTH: u32 = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
-    if flags & BOTH == BOTH {
-        look(state.affected(api::DOMAIN_AFFECT_LIVE)?)?;
-        return look(state.affected(api::DOMAIN_AFFECT_CONFIG)?);
-    }
-    look(state.affected(flags)?)
-}
-
 /// `virDomainPinIOThread`.
 pub(crate) fn pin(state: &mut State, id: u32, cpumap: &[u8], flags: u32) -> Result<()> {
     let cpuset = vcpu::from_bytes(cpumap);
     if cpuset.is_empty() {
         return Err(invalid_arg("Empty iothread cpumap list for pinning"));
     }
-    check(state, flags, |definition| {
-        if definition.iothread_ids.iter().any(|thread| thread.id == id) {
-            return Ok(());
-        }
-        Err(invalid_arg(format!("iothreadid {id} not found")))
-    })?;
+    if !has(state, id, flags)? {
+        return Err(invalid_arg(format!("iothreadid {id} not found")));
+    }
     state.change_affected(flags, |definition| {
         let pins = &mut definition.cputune.iothreadpins;
         match pins.iter_mut().find(|pin| pin.iothread == id) {

@@ -15,7 +15,7 @@ use virt_model::{ParseFlags, PrintFlags};
 use virt_types::{DomainRef, api};
 
 use super::{State, define, lifecycle, rules};
-use crate::error::{check_flags, exclusive, internal, invalid_operation};
+use crate::error::{check_flags, internal, invalid_operation};
 use crate::world::World;
 
 const MAGIC: &[u8] = b"TestGuestMagic\0";
@@ -159,14 +159,6 @@ pub(crate) fn dump(
     to: &str,
     (format, flags): (u32, u32),
 ) -> Result<()> {
-    let (crash, live, reset) = (
-        (api::DUMP_CRASH, "VIR_DUMP_CRASH"),
-        (api::DUMP_LIVE, "VIR_DUMP_LIVE"),
-        (api::DUMP_RESET, "VIR_DUMP_RESET"),
-    );
-    for (one, other) in [(crash, live), (crash, reset), (live, reset)] {
-        exclusive(flags, one, other, call.api.name)?;
-    }
     check_flags(flags, api::DUMP_CRASH, "testDomainCoreDumpWithFormat")?;
     let domain = world.domain(dom)?;
     let mut change = domain.begin(call, Job::Modify)?;

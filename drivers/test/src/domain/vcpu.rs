@@ -41,7 +41,7 @@ pub(crate) fn set_count(state: &mut State, count: u32, flags: u32) -> Result<()>
         let stored = limit(state.affected(api::DOMAIN_AFFECT_CONFIG)?);
         let live = flags & api::DOMAIN_AFFECT_LIVE != 0;
         most = if live { most.min(stored) } else { stored };
-    } else {
+    } else if flags & api::DOMAIN_AFFECT_LIVE != 0 {
         state.require_active()?;
     }
     if !maximum && count > most {

@@ -112,6 +112,6 @@ impl DomainStats for TestDriver {
 
     fn get_messages(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<Vec<String>> {
         check_flags(flags, guest::MESSAGE_FLAGS, "testDomainGetMessages")?;
-        self.world.look(dom, |_| Ok(Vec::new()))
+        self.world.look(dom, |state| Ok(state.taints.messages(flags)))
     }
 }
