@@ -384,18 +384,23 @@ fn every_client_reaches_every_daemon_by_every_transport() {
         Client { name: "python3-libvirt", program: visitor, is_python: true },
         Client { name: "our virsh", program: our_program("virsh"), is_python: false },
     ];
+    try_all(&world, &hosts, &clients, &pool, &kernel);
+}
+
+/// Tries everything with everything, and prints what came of it.
+fn try_all(world: &World, hosts: &[Host], clients: &[Client], pool: &Path, kernel: &Path) {
     let mut table = String::new();
     let mut failures = Vec::new();
-    for host in &hosts {
-        let _keeper = keep(&world, host).expect("a visitor that stays");
+    for host in hosts {
+        let _keeper = keep(world, host).expect("a visitor that stays");
         if host.name == "libvirtd" {
             let way = Way { transport: "unix", password: "good", who: "" };
             let uri = world.uri(host, way, "qemu", "session", "");
             let make = format!("pool-create-as pool dir --target {}", pool.display());
             run(virsh(&our_program("virsh"), &uri, world.home.path()).arg(make), LIMIT).ok();
         }
-        world.furnish(host, &kernel).expect("the daemon is furnished");
-        for client in &clients {
+        world.furnish(host, kernel).expect("the daemon is furnished");
+        for client in clients {
             for transport in TRANSPORTS {
                 let who = format!("{:<9} {:<16} {transport:<5}", host.name, client.name);
                 let _ = write!(table, "\n{who}");
