@@ -320,7 +320,7 @@ fn fail(core: &Core, guest: &Arc<Domain>, turn: &mut Working<'_>, document: &Doc
 /// Takes back what the daemon made for a run. The status file goes last, for by it a new daemon
 /// finds what else there is to clear up.
 pub(crate) fn clear(core: &Core, guest: &Arc<Domain>, document: &Document) {
-    net::remove(document);
+    net::remove(core, document);
     files::give_back(document);
     core.release_names(document);
     Limits::of(document.id.unwrap_or(-1), &guest.name).remove();

@@ -5,8 +5,10 @@
 //! its own (`vnc.rs`): its tap is made in there, with a pair of devices as the cable to the host.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -75,7 +77,7 @@ pub(crate) fn make(core: &Core, document: &Domain) -> Result<()> {
         }
         check_bridge(core, interface)?;
         if !isolated {
-            ip(&tuntap(core, device, &owner(core)))?;
+            ip(core, &tuntap(core, device, &owner(core)))?;
             plug(core, interface, device)?;
         }
     }
@@ -120,12 +122,12 @@ fn check_bridge(core: &Core, interface: &Interface) -> Result<()> {
 fn plug(core: &Core, interface: &Interface, device: &str) -> Result<()> {
     check_bridge(core, interface)?;
     if let Some(mtu) = &interface.mtu {
-        ip(&["link", "set", "dev", device, "mtu", &mtu.size.to_string()])?;
+        ip(core, &["link", "set", "dev", device, "mtu", &mtu.size.to_string()])?;
     }
     if let Some(bridge) = bridge(core, interface)? {
-        ip(&["link", "set", "dev", device, "master", &bridge])?;
+        ip(core, &["link", "set", "dev", device, "master", &bridge])?;
     }
-    ip(&["link", "set", "dev", device, "up"])
+    ip(core, &["link", "set", "dev", device, "up"])
 }
 
 /// Limit: how long a process may take to leave the host's network.
@@ -152,13 +154,16 @@ pub(crate) fn move_in(core: &Core, document: &Domain, pid: u32) -> Result<()> {
     let pid = pid.to_string();
     let inside = |args: &[&str]| {
         let words = ["--target", &pid, "--net", "--", "ip"];
-        run("nsenter", &[&words, args].concat())
+        run(core, "nsenter", &[&words, args].concat())
     };
     inside(&["link", "set", "dev", "lo", "up"])?;
     for interface in document.devices.interfaces.iter().filter(|one| is_ours(one)) {
         let device = interface.target_dev().unwrap_or_default();
         let (cable, inner) = (format!("{device}c"), format!("{device}b"));
-        ip(&["link", "add", "dev", device, "type", "veth", "peer", "name", &cable, "netns", &pid])?;
+        ip(
+            core,
+            &["link", "add", "dev", device, "type", "veth", "peer", "name", &cable, "netns", &pid],
+        )?;
         inside(&tuntap(core, device, &owner(core)))?;
         inside(&["link", "add", "dev", &inner, "type", "bridge"])?;
         for member in [cable.as_str(), device] {
@@ -172,17 +177,17 @@ pub(crate) fn move_in(core: &Core, document: &Domain, pid: u32) -> Result<()> {
 }
 
 /// Takes away the devices of a guest that has ended.
-pub(crate) fn remove(document: &Domain) {
+pub(crate) fn remove(core: &Core, document: &Domain) {
     for interface in document.devices.interfaces.iter().filter(|one| is_ours(one)) {
         if let Some(device) = interface.target_dev().filter(|device| exists(device)) {
             // One that stays is in nobody's way: its name is passed over.
-            let _ = ip(&["link", "delete", "dev", device]);
+            let _ = ip(core, &["link", "delete", "dev", device]);
         }
     }
 }
 
-fn ip(args: &[&str]) -> Result<()> {
-    run("ip", args)
+fn ip(core: &Core, args: &[&str]) -> Result<()> {
+    run(core, "ip", args)
 }
 
 /// A program where distributions put it, which a daemon's path may not name.
@@ -193,10 +198,10 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn run(name: &str, args: &[&str]) -> Result<()> {
+fn run(core: &Core, name: &str, args: &[&str]) -> Result<()> {
     let path = program(name)
         .ok_or_else(|| operation_failed(format!("networks need the program '{name}'")))?;
-    let output = Command::new(path).args(args).stdin(Stdio::null()).output();
+    let output = Command::new(path).args(args).stdin(under_way(core)?).output();
     let output = output.map_err(|error| Error::io(ORIGIN, &error, format!("cannot run {name}")))?;
     if output.status.success() {
         return Ok(());
@@ -204,6 +209,27 @@ fn run(name: &str, args: &[&str]) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.lines().next().unwrap_or_default();
     Err(operation_failed(format!("{name} {} failed: {said}", args.join(" "))))
+}
+
+/// What a program at work holds, for as long as it runs: it outlives a daemon that is killed, and
+/// could make a device after the next one has looked for what was left.
+fn under_way(core: &Core) -> Result<File> {
+    let file = at_work(core).and_then(|file| file.lock_shared().map(|()| file));
+    file.map_err(|error| Error::io(ORIGIN, &error, "cannot note that a program is at work"))
+}
+
+fn at_work(core: &Core) -> std::io::Result<File> {
+    let path = core.dirs().run.join("network.lock");
+    File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Waits for programs that an earlier daemon started and did not see end.
+pub(crate) fn await_earlier(core: &Core) {
+    let Ok(file) = at_work(core) else { return };
+    let deadline = Instant::now() + LEAVE_MAX;
+    while file.try_lock().is_err() && Instant::now() < deadline {
+        std::thread::sleep(LEAVE_STEP);
+    }
 }
 
 impl Core {

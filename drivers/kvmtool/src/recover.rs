@@ -19,6 +19,7 @@ use crate::control;
 use crate::core::{Core, Domain, Working};
 use crate::ipc;
 use crate::lifecycle;
+use crate::net;
 use crate::status::{self, Status};
 use crate::vnc::{self, Relay};
 
@@ -28,6 +29,8 @@ const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Loads everything.
 pub(crate) fn load(core: &Arc<Core>) -> Result<()> {
     core.guests.load_definitions()?;
+    // Order: what an earlier daemon still has made is there when what is left of it is looked for.
+    net::await_earlier(core);
     let (ready, wait) = channel();
     for name in core.guests.names(&core.dirs().run)? {
         match Status::read(core.dirs(), &name) {
