@@ -1,6 +1,7 @@
 //! How a client shows who it is, before anything else it may ask.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_transport::sasl::{self, SaslError, ServerExchange};
@@ -10,6 +11,7 @@ use crate::calls::Server;
 use crate::client::Client;
 use crate::entry::{Auth, Way};
 use crate::session::read;
+use crate::{polkit, pool};
 
 /// Whether a call may come before its client has shown who it is.
 pub(crate) fn is_part(program: u32, number: u32) -> bool {
@@ -48,8 +50,27 @@ pub(crate) fn list(
     Ok(())
 }
 
-pub(crate) fn polkit(_: &Server, _: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> Result<()> {
-    Err(refused())
+/// Lets somebody in whom polkit knows. A worker waits for its answer.
+pub(crate) fn polkit(
+    server: &Server,
+    client: &Arc<Client>,
+    _: u32,
+    _: &[u8],
+    reply: &mut Writer,
+) -> Result<()> {
+    expect(client, Auth::Polkit)?;
+    let patience = Duration::from_secs(server.settings.entries.auth_timeout_s.into());
+    let action = polkit::action(client.arrival.read_only);
+    pool::on_wait(true);
+    let checked = polkit::check(&client.caller, action, patience);
+    pool::on_wait(false);
+    checked.inspect_err(|error| {
+        let id = client.caller.client_id;
+        virt_log::error!("rpc.auth", "polkit does not let client {id} in: {error}");
+    })?;
+    client.admit(&server.crowd);
+    reply.i32(1);
+    Ok(())
 }
 
 pub(crate) fn sasl_init(

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use virt_access::Policy;
 use virt_driver::{CallContext, Stream};
 use virt_error::{Code, Error, Origin, Result};
 use virt_transport::sasl::Passwords;
@@ -33,6 +34,8 @@ pub(crate) struct Server {
     pub(crate) passwords: Passwords,
     /// How long the daemon stays when nobody is there; for ever where it is none.
     pub(crate) idle_max: Mutex<Option<Duration>>,
+    /// The rules, where there are some.
+    pub(crate) access: Option<Arc<Policy>>,
     pub(crate) pool: Pool,
     /// The loop, for pumps that workers start.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -47,6 +50,7 @@ impl Server {
         settings: Settings,
         drivers: Drivers,
         tls: Option<ServerTls>,
+        access: Option<Arc<Policy>>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
         let limits = pool::Limits {
@@ -60,12 +64,26 @@ impl Server {
             admin_crowd: Crowd::new(settings.admin_clients_max, 0),
             tls: Mutex::new(tls),
             idle_max: Mutex::new(settings.idle_max),
+            access,
             passwords: Passwords::at(&settings.password_file()),
             settings,
             pool: Pool::new(limits),
             runtime,
             starved: tokio::sync::Notify::new(),
             ending: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// Reads anew what may change while we run. What cannot be read changes nothing.
+    pub(crate) fn reload(&self) {
+        match &self.access {
+            None => virt_log::info!("daemon", "there is nothing to reload"),
+            Some(access) => match access.reload() {
+                Ok(count) => virt_log::info!("access", "{count} access rules are in force"),
+                Err(error) => {
+                    virt_log::error!("access", "{error}; the rules as they were stay in force")
+                }
+            },
         }
     }
 
@@ -221,6 +239,9 @@ fn run(
         let refusal = Error::unsupported().in_call(procedure.api, virt_error::Origin::Domain);
         return client.reply_error(header, refusal);
     };
+    if procedure.stream.is_some() && client.session().streams.len() >= streams::STREAMS_MAX {
+        return client.reply_error(header, virt_dispatch::rpc_error("too many open streams"));
+    }
     let context = Arc::new(CallContext::new(fds, pool::on_wait));
     let connection = connection.with_context(Arc::clone(&context));
     let tracked = track(client, procedure, &context);
@@ -266,7 +287,11 @@ fn open_stream(
     stream: Arc<dyn Stream>,
 ) -> Arc<streams::Link> {
     let link = Arc::new(streams::Link::new(client, header, procedure.stream, stream));
-    client.session().streams.insert(header.serial, Arc::clone(&link));
+    let replaced = client.session().streams.insert(header.serial, Arc::clone(&link));
+    // A client that uses a number twice cannot mean the first stream any more.
+    if let Some(replaced) = replaced {
+        replaced.close();
+    }
     link
 }
 

@@ -7,11 +7,15 @@ use virt_transport::tcp;
 use virt_transport::tls::{Files, ServerTls, Side};
 use virt_types::glob;
 
+use crate::polkit;
+
 /// How somebody who comes by a way shows who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Auth {
     None,
     Sasl,
+    /// On unix sockets, and never of root.
+    Polkit,
 }
 
 impl Auth {
@@ -20,6 +24,7 @@ impl Auth {
         match self {
             Self::None => 0,
             Self::Sasl => 1,
+            Self::Polkit => 2,
         }
     }
 }
@@ -158,9 +163,13 @@ fn auth(conf: &Conf, file: &str, key: &str, otherwise: Auth) -> Result<Auth, Str
         None => Ok(otherwise),
         Some("none") => Ok(Auth::None),
         Some("sasl") => Ok(Auth::Sasl),
-        Some("polkit") if key.starts_with("auth_unix") => {
-            Err(format!("{key}: authentication 'polkit' is not available"))
-        }
+        Some("polkit") if key.starts_with("auth_unix") => match polkit::program() {
+            Some(_) => Ok(Auth::Polkit),
+            None => Err(format!(
+                "{key}: 'polkit' needs the program 'pkcheck', which is not in PATH; install polkit, \
+                 or use \"none\" with unix_sock_group, or \"sasl\""
+            )),
+        },
         Some(kind) => {
             Err(format!("unsupported configuration: {file}: {key}: unsupported auth {kind}"))
         }
@@ -192,7 +201,6 @@ mod tests {
     fn what_cannot_be_granted_is_refused() {
         let entries = |text: &str| Entries::from_conf(&Conf::parse(text).expect("conf"), "c");
         for (text, message) in [
-            ("auth_unix_rw = \"polkit\"", "auth_unix_rw: authentication 'polkit' is not available"),
             (
                 "auth_tcp = \"polkit\"",
                 "unsupported configuration: c: auth_tcp: unsupported auth polkit",

@@ -18,8 +18,8 @@ use crate::server;
 use crate::settings::Settings;
 
 /// A daemon that runs on a thread of this process.
-#[derive(Debug)]
 pub struct Daemon {
+    server: Arc<Server>,
     visitors: UnboundedSender<(UnixStream, Arrival)>,
 }
 
@@ -42,8 +42,11 @@ impl Daemon {
             .enable_time()
             .build()
             .map_err(|error| error.to_string())?;
+        let access = settings.access()?;
         let drivers = Drivers::only(registry);
-        let server = Arc::new(Server::new(settings, drivers, None, runtime.handle().clone()));
+        let server = Server::new(settings, drivers, None, access, runtime.handle().clone());
+        let server = Arc::new(server);
+        let shared = Arc::clone(&server);
         let (visitors, mut came) = unbounded_channel();
         let thread = std::thread::Builder::new().name("daemon".to_owned());
         let serve = move || {
@@ -58,7 +61,12 @@ impl Daemon {
             });
         };
         thread.spawn(serve).map_err(|error| error.to_string())?;
-        Ok(Self { visitors })
+        Ok(Self { server: shared, visitors })
+    }
+
+    /// What a hang-up signal makes a daemon do.
+    pub fn reload(&self) {
+        self.server.reload();
     }
 
     /// A client's end of a new connection.

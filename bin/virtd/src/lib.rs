@@ -19,6 +19,7 @@ pub mod harness;
 mod outbox;
 mod pace;
 mod pidfile;
+mod polkit;
 mod pool;
 mod secure;
 mod serve;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use virt_access::Policy;
 use virt_model::schema::explain;
 use virt_transport::sasl::Secret;
 use virt_transport::{Listen, tcp};
@@ -114,6 +116,8 @@ fn start(args: &Args) -> Result<(), String> {
     if args.daemon {
         daemonize::detach()?;
     }
+    // Order: with rules that cannot be read, nobody is let in.
+    let access = settings.access()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -123,7 +127,7 @@ fn start(args: &Args) -> Result<(), String> {
     let signals =
         server::Signals::take(&runtime).map_err(|error| format!("cannot take signals: {error}"))?;
     let (doors, made) = doors(args, &settings)?;
-    let result = serve(args, settings, &runtime, signals, doors);
+    let result = serve(args, settings, access, &runtime, signals, doors);
     made.iter().for_each(|path| drop(std::fs::remove_file(path)));
     drop(held);
     result
@@ -132,6 +136,7 @@ fn start(args: &Args) -> Result<(), String> {
 fn serve(
     args: &Args,
     settings: Settings,
+    access: Option<Arc<Policy>>,
     runtime: &tokio::runtime::Runtime,
     signals: server::Signals,
     doors: Vec<Door>,
@@ -141,7 +146,7 @@ fn serve(
         false => None,
     };
     let drivers = drivers::Drivers::start(&settings);
-    let server = Arc::new(Server::new(settings, drivers, tls, runtime.handle().clone()));
+    let server = Arc::new(Server::new(settings, drivers, tls, access, runtime.handle().clone()));
     let daemon = args.daemon;
     let ready = move || {
         if daemon {

@@ -79,7 +79,7 @@ pub(crate) fn run(
         let mut told = pin!(server.ending.notified());
         poll_fn(|cx| {
             while poll_signal(&mut reload, cx) {
-                virt_log::info!("daemon", "there is nothing to reload");
+                server.reload();
             }
             if ends.iter_mut().any(|end| poll_signal(end, cx)) || told.as_mut().poll(cx).is_ready()
             {
@@ -178,18 +178,32 @@ pub(crate) fn welcome(server: &Arc<Server>, socket: UnixStream, arrival: Arrival
     let crowd = if arrival.admin { &server.admin_crowd } else { &server.crowd };
     let (place, client) = crowd.take(|id| {
         let caller = caller(&socket, id, arrival.way);
-        Client::new(socket, caller, arrival, secure)
+        // Compat: polkit is not asked about root.
+        let known = arrival.auth == Auth::Polkit && caller.uid == Some(0);
+        let auth = if known { Auth::None } else { arrival.auth };
+        Client::new(socket, caller, Arrival { auth, ..arrival }, secure)
     });
     let (caller, peer) = (&client.caller, client.arrival.peer);
     virt_log::debug!("rpc.server", "a client came: {caller:?} {peer:?}");
-    if arrival.asks() {
-        tokio::task::spawn_local(hurry(Arc::clone(server), Arc::downgrade(&client)));
-    }
+    let hurry =
+        (!client.is_authenticated()).then(|| hurry(Arc::clone(server), Arc::downgrade(&client)));
     let server = Arc::clone(server);
     tokio::task::spawn_local(async move {
-        serve::run(server, client).await;
+        beside(serve::run(server, client), hurry).await;
         drop(place);
     });
+}
+
+/// Waits for one future, with another at its side that ends with it.
+async fn beside(main: impl Future<Output = ()>, side: Option<impl Future<Output = ()>>) {
+    let (mut main, mut side) = (pin!(main), pin!(side));
+    poll_fn(|cx| {
+        if side.as_mut().as_pin_mut().is_some_and(|side| side.poll(cx).is_ready()) {
+            side.set(None);
+        }
+        main.as_mut().poll(cx)
+    })
+    .await;
 }
 
 /// The encryption for a client that comes by TLS.

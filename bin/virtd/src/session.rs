@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use virt_access::{Identity, Socket};
+use virt_driver::{AccessPolicy, Caller};
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{TypedParam, TypedValue, feature};
 use virt_wire::{Codec, Message, Procedure, Reader, Writer, XdrError, limits, qemu, remote};
@@ -9,6 +11,7 @@ use virt_wire::{Codec, Message, Procedure, Reader, Writer, XdrError, limits, qem
 use crate::auth;
 use crate::calls::{Server, arguments, guarded};
 use crate::client::{Client, start_reply};
+use crate::entry::Way;
 use crate::events;
 
 /// The version of libvirt whose interface this is: 11.3.0.
@@ -48,7 +51,7 @@ pub(crate) fn own(program: u32, number: u32) -> Option<Own> {
         // Making a key of a password takes milliseconds.
         AUTH_SASL_START => Own::Worker(auth::sasl_start),
         AUTH_SASL_STEP => Own::Worker(auth::sasl_step),
-        AUTH_POLKIT => Own::Loop(auth::polkit),
+        AUTH_POLKIT => Own::Worker(auth::polkit),
         CONNECT_SUPPORTS_FEATURE => Own::Loop(supports_feature),
         CONNECT_GET_LIB_VERSION => Own::Loop(lib_version),
         CONNECT_REGISTER_CLOSE_CALLBACK | CONNECT_UNREGISTER_CLOSE_CALLBACK => {
@@ -87,10 +90,18 @@ pub(crate) fn answer(
 ) {
     let header = message.header;
     let result = guarded(procedure.api, || {
+        admit(client, header.program, header.procedure)?;
         let mut reply = start_reply(header);
         run(server, client, header.procedure, arguments(message), &mut reply).map(|()| reply)
     });
     client.reply(header, result, Vec::new());
+}
+
+/// Whether an open connection's caller may make a call of the daemon's own.
+fn admit(client: &Client, program: u32, number: u32) -> Result<()> {
+    let Some(api) = virt_dispatch::own(program, number) else { return Ok(()) };
+    let connection = client.session().connection.clone();
+    connection.map_or(Ok(()), |connection| connection.admit(api))
 }
 
 pub(crate) fn read<T>(decoded: std::result::Result<T, XdrError>) -> Result<T> {
@@ -134,7 +145,26 @@ fn open_named(
     }
     let read_only = client.arrival.read_only || flags & OPEN_READ_ONLY != 0;
     let connection = server.drivers.registry.open(Some(name), read_only)?;
-    Ok(connection.for_caller(client.named_caller(), None))
+    let caller = client.named_caller();
+    let guard = guard(server, client, &caller, read_only);
+    let connection = connection.for_caller(caller, guard);
+    connection.admit(&virt_driver::api::CONNECT_OPEN)?;
+    Ok(connection)
+}
+
+/// The rules for somebody who has this client's connection.
+fn guard(
+    server: &Server,
+    client: &Client,
+    caller: &Caller,
+    read_only: bool,
+) -> Option<Arc<dyn AccessPolicy>> {
+    let socket = match client.arrival.way {
+        Way::Unix => Socket::Unix,
+        Way::Tcp => Socket::Tcp,
+        Way::Tls => Socket::Tls,
+    };
+    server.access.as_ref().map(|policy| policy.guard(Identity::of(caller, socket, read_only)))
 }
 
 fn close(_: &Server, client: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> Result<()> {
@@ -198,9 +228,10 @@ fn close_callback(
     Ok(())
 }
 
-/// A front daemon says on whose behalf it calls. Only what is known may be said.
+/// A front daemon says on whose behalf it calls. Only what is known may be said, and where rules are
+/// in force only root and the daemon's own user may say it: then the rules are those of the other.
 fn set_identity(
-    _: &Server,
+    server: &Server,
     client: &Arc<Client>,
     _: u32,
     arguments: &[u8],
@@ -209,25 +240,34 @@ fn set_identity(
     let r = &mut Reader::new(arguments);
     let params = read(r.list(limits::CONNECT_IDENTITY_PARAMS_MAX, TypedParam::decode))?;
     let _flags = read(r.u32())?;
-    client.connection()?;
-    for param in &params {
-        let known = matches!(
-            (param.field.as_str(), &param.value),
-            (
-                "user_name"
-                    | "group_name"
-                    | "sasl_user_name"
-                    | "x509_distinguished_name"
-                    | "selinux_context",
-                TypedValue::String(_)
-            ) | ("unix_user_id" | "unix_group_id" | "process_time", TypedValue::Ullong(_))
-                | ("process_id", TypedValue::Llong(_))
-        );
-        if !known {
-            let detail = format!("parameter '{}' not supported", param.field);
-            return Err(Error::new(Code::ArgumentUnsupported, Origin::None, detail));
+    let connection = client.connection()?;
+    let mut caller = Caller { client_id: client.caller.client_id, ..Caller::default() };
+    for TypedParam { field, value } in params {
+        let number = |number: u64| u32::try_from(number).ok();
+        match (field.as_str(), value) {
+            ("user_name" | "group_name" | "selinux_context", TypedValue::String(_))
+            | ("process_time", TypedValue::Ullong(_)) => {}
+            ("sasl_user_name", TypedValue::String(name)) => caller.sasl_name = Some(name),
+            ("x509_distinguished_name", TypedValue::String(name)) => caller.x509_name = Some(name),
+            ("unix_user_id", TypedValue::Ullong(uid)) => caller.uid = number(uid),
+            ("unix_group_id", TypedValue::Ullong(gid)) => caller.gid = number(gid),
+            ("process_id", TypedValue::Llong(pid)) => caller.pid = i32::try_from(pid).ok(),
+            _ => {
+                let detail = format!("parameter '{field}' not supported");
+                return Err(Error::new(Code::ArgumentUnsupported, Origin::None, detail));
+            }
         }
     }
+    if server.access.is_none() {
+        return Ok(());
+    }
+    let own = rustix::process::geteuid().as_raw();
+    if !client.caller.uid.is_some_and(|uid| uid == 0 || uid == own) {
+        let detail = "only root may call for somebody else";
+        return Err(Error::new(Code::AccessDenied, Origin::Access, detail));
+    }
+    let guard = guard(server, client, &caller, connection.is_read_only());
+    client.session().connection = Some(connection.assume(caller, guard));
     Ok(())
 }
 

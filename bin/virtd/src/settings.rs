@@ -1,8 +1,10 @@
 //! `libvirtd.conf`: what it may say and what holds when it says nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use virt_access::Policy;
 use virt_conf::{Conf, ConfError};
 
 use crate::args::Args;
@@ -55,6 +57,10 @@ pub(crate) struct Settings {
     pub(crate) keepalive_interval_s: Option<u64>,
     /// Pings without answer before the connection is given up; 0: it is given up without a ping.
     pub(crate) keepalive_count: u32,
+    /// Who may do what; everybody everything where it is missing.
+    pub(crate) access_rules: Option<PathBuf>,
+    /// Whether what the rules allow to change something is written to the log.
+    pub(crate) access_log_allowed: bool,
     pub(crate) log_level: Option<u32>,
     pub(crate) log_filters: Option<String>,
     pub(crate) log_outputs: Option<String>,
@@ -124,7 +130,16 @@ impl Settings {
         let settings = Self::from_conf(&conf, system, dirs, layout, entries)
             .map_err(|error| error.at(shown))?;
         settings.check()?;
-        Ok(settings)
+        let unknown = conf.strings("access_drivers").map_err(|error| error.at(shown))?;
+        let unknown = unknown.unwrap_or_default().into_iter().find(|name| *name != "none");
+        match unknown {
+            None => Ok(settings),
+            // What cannot be checked is refused, never ignored.
+            Some(name) => Err(format!(
+                "access_drivers: the driver '{name}' is not available; name a file of rules with \
+                 access_rules_file instead"
+            )),
+        }
     }
 
     fn from_conf(
@@ -180,6 +195,8 @@ impl Settings {
                 Some(seconds) => u64::try_from(seconds).ok().filter(|&seconds| seconds > 0),
             },
             keepalive_count: number("keepalive_count", 5)?,
+            access_rules: conf.string("access_rules_file")?.map(PathBuf::from),
+            access_log_allowed: number("access_log_allowed", 0)? != 0,
             log_level: conf.unsigned32("log_level")?,
             log_filters: text("log_filters")?,
             log_outputs: text("log_outputs")?,
@@ -204,6 +221,12 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// The rules of the file that is named.
+    pub(crate) fn access(&self) -> Result<Option<Arc<Policy>>, String> {
+        let load = |path: &PathBuf| Policy::load(path, self.access_log_allowed);
+        self.access_rules.as_ref().map(load).transpose().map_err(|error| error.to_string())
     }
 
     /// Where passwords for SASL are.

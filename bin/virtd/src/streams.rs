@@ -35,8 +35,12 @@ use crate::client::{Client, error_message, lock};
 use crate::pool;
 use crate::serve::drained;
 
+/// Limit: streams that one client may have open at once.
+pub(crate) const STREAMS_MAX: usize = 256;
 /// Limit: bytes from a client that its streams have not taken yet; then it is not read any more.
 const INBOX_BYTES_MAX: usize = 1 << 20;
+/// What a message counts for beside its data: holes and ends have none, and take memory too.
+const MESSAGE_COST_BYTES: usize = 64;
 /// A console's messages need not be as long as a volume's: a terminal gives no more at once.
 const CONSOLE_READ_BYTES: usize = 4 << 10;
 /// After a piece smaller than this one, a console is left alone for [`GATHER`]: a guest that prints
@@ -72,6 +76,15 @@ enum Inward {
     Hole(u64),
     Finish,
     Abort,
+}
+
+impl Inward {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Data(data) => MESSAGE_COST_BYTES.saturating_add(data.len()),
+            Self::Hole(_) | Self::Finish | Self::Abort => MESSAGE_COST_BYTES,
+        }
+    }
 }
 
 impl Link {
@@ -110,8 +123,8 @@ impl Link {
     fn take(&self) -> Option<Inward> {
         let mut inbox = lock(&self.inbox);
         let taken = inbox.queue.pop_front();
-        if let Some(Inward::Data(data)) = &taken {
-            inbox.bytes = inbox.bytes.saturating_sub(data.len());
+        if let Some(inward) = &taken {
+            inbox.bytes = inbox.bytes.saturating_sub(inward.cost());
             if inbox.bytes < INBOX_BYTES_MAX {
                 drop(inbox);
                 self.client.resume();
@@ -140,7 +153,12 @@ impl Link {
 
     /// Takes the stream off the client's list; what still comes for it is passed over.
     fn forget(&self) {
-        self.client.session().streams.remove(&self.header.serial);
+        let streams = &mut self.client.session().streams;
+        let serial = self.header.serial;
+        // Another one may have its number by now.
+        if streams.get(&serial).is_some_and(|link| std::ptr::eq(Arc::as_ptr(link), self)) {
+            streams.remove(&serial);
+        }
         self.client.resume();
     }
 }
@@ -167,9 +185,7 @@ pub(crate) fn receive(client: &Arc<Client>, message: Message) {
         (_, MessageStatus::Error) => Inward::Abort,
     };
     let mut inbox = lock(&link.inbox);
-    if let Inward::Data(data) = &inward {
-        inbox.bytes += data.len();
-    }
+    inbox.bytes = inbox.bytes.saturating_add(inward.cost());
     inbox.queue.push_back(inward);
     drop(inbox);
     link.changed.notify_one();

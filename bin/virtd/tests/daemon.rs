@@ -88,10 +88,6 @@ fn a_wrong_configuration_is_refused_with_its_line() {
                 "internal error: {shown}: expected an unsigned integer for 'log_level' parameter"
             ),
         ),
-        (
-            "auth_unix_rw = \"polkit\"\n",
-            "auth_unix_rw: authentication 'polkit' is not available".to_owned(),
-        ),
     ] {
         fs::write(&path, conf).expect("conf");
         let (code, _, err) = output(virtd(base.path()).arg("--config").arg(&path));

@@ -9,7 +9,7 @@ mod row;
 
 use std::sync::Arc;
 
-use virt_driver::{Connection, Stream};
+use virt_driver::{Api, Connection, Stream};
 use virt_error::Result;
 use virt_wire::{Reader, Writer, lxc, qemu, remote};
 
@@ -24,6 +24,20 @@ pub fn find(program: u32, number: u32) -> Option<&'static Row> {
         _ => return None,
     };
     rows.binary_search_by_key(&number, |row| row.number).ok().and_then(|at| rows.get(at))
+}
+
+/// What a procedure needs that the daemon answers itself.
+pub fn own(program: u32, number: u32) -> Option<&'static Api> {
+    let own = match program {
+        remote::PROGRAM => generated::REMOTE_OWN,
+        qemu::PROGRAM => generated::QEMU_OWN,
+        lxc::PROGRAM => generated::LXC_OWN,
+        _ => return None,
+    };
+    own.binary_search_by_key(&number, |(known, _)| *known)
+        .ok()
+        .and_then(|at| own.get(at))
+        .map(|(_, api)| *api)
 }
 
 /// Makes one call. The answer is appended to `reply`; a stream is given back to be pumped.

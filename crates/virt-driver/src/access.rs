@@ -2,8 +2,9 @@
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{
-    DomainCheckpointRef, DomainRef, DomainSnapshotRef, InterfaceRef, NetworkPortRef, NetworkRef,
-    NodeDeviceRef, NwfilterBindingRef, NwfilterRef, SecretRef, StoragePoolRef, StorageVolRef,
+    DomainCheckpointRef, DomainRef, DomainSnapshotRef, DomainStatsRecord, Event, InterfaceRef,
+    NetworkPortRef, NetworkRef, NodeDeviceRef, NwfilterBindingRef, NwfilterRef, SecretRef,
+    StoragePoolRef, StorageVolRef, TypedParam, TypedValue,
 };
 
 /// One public call: its name and what its caller must be allowed.
@@ -16,6 +17,8 @@ pub struct Api {
     /// Whether a read-only connection refuses it whatever the flags.
     pub write: bool,
     pub access: &'static [Access],
+    /// What an object in the answer must allow to be seen there.
+    pub filter: Option<Access>,
 }
 
 /// A permission that a call needs, in libvirt's names.
@@ -66,6 +69,91 @@ pub enum Object<'a> {
     Secret(&'a SecretRef),
     Nwfilter(&'a NwfilterRef),
     NwfilterBinding(&'a NwfilterBindingRef),
+    /// A node device, which has no other key than its name.
+    NodeDeviceNamed(&'a str),
+    /// What will come of a document, under another name where one is given. With neither, nothing
+    /// is known of it before the driver has looked.
+    Described {
+        name: Option<&'a str>,
+        xml: Option<&'a str>,
+    },
+    NewVolume {
+        pool: &'a StoragePoolRef,
+        xml: &'a str,
+    },
+    NewPort {
+        network: &'a NetworkRef,
+        xml: &'a str,
+    },
+    /// What the call will find: it is looked at before the caller sees it.
+    Found,
+}
+
+impl<'a> Object<'a> {
+    /// What a migration's or a restore's parameters say will come of it.
+    pub(crate) fn of_params(params: &'a [TypedParam]) -> Self {
+        let text = |field: &str| {
+            params.iter().find(|param| param.field == field).and_then(|param| match &param.value {
+                TypedValue::String(text) => Some(text.as_str()),
+                _ => None,
+            })
+        };
+        let xml = text("destination_xml").or_else(|| text("xml"));
+        Self::Described { name: text("destination_name"), xml }
+    }
+}
+
+/// What can be in a list that is shown to a caller.
+pub trait Listed {
+    fn object(&self) -> Object<'_>;
+}
+
+macro_rules! listed {
+    ($($kind:ident: $variant:ident),* $(,)?) => {
+        $(
+            impl Listed for $kind {
+                fn object(&self) -> Object<'_> {
+                    Object::$variant(self)
+                }
+            }
+        )*
+    };
+}
+
+listed! {
+    DomainRef: Domain,
+    NetworkRef: Network,
+    NetworkPortRef: NetworkPort,
+    StoragePoolRef: StoragePool,
+    StorageVolRef: StorageVol,
+    InterfaceRef: Interface,
+    NodeDeviceRef: NodeDevice,
+    SecretRef: Secret,
+    NwfilterRef: Nwfilter,
+    NwfilterBindingRef: NwfilterBinding,
+}
+
+impl Listed for DomainStatsRecord {
+    fn object(&self) -> Object<'_> {
+        Object::Domain(&self.dom)
+    }
+}
+
+/// The object an event is about, and its kind in libvirt's names.
+pub(crate) fn object_of(event: &Event) -> Option<(&'static str, Object<'_>)> {
+    if let Some(domain) = event.domain() {
+        return Some(("domain", Object::Domain(domain)));
+    }
+    if let Some(network) = event.network() {
+        return Some(("network", Object::Network(network)));
+    }
+    if let Some(pool) = event.storage_pool() {
+        return Some(("storage_pool", Object::StoragePool(pool)));
+    }
+    if let Some(device) = event.node_device() {
+        return Some(("node_device", Object::NodeDevice(device)));
+    }
+    event.secret().map(|secret| ("secret", Object::Secret(secret)))
 }
 
 /// Who is at the other end of a connection.
@@ -81,14 +169,25 @@ pub struct Caller {
     pub client_id: u64,
 }
 
-/// Fine-grained rules: asked for every permission that a call needs.
-pub trait AccessPolicy: Send + Sync {
-    fn allowed(&self, caller: &Caller, object: Object<'_>, access: &Access) -> bool;
+/// Whether somebody may do something to something.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The driver's name as `virConnectGetType` gives it.
+    pub driver: &'a str,
+    /// The public call.
+    pub api: &'a str,
+    pub object: Object<'a>,
+    /// The object's kind in libvirt's names: `domain`, `storage_pool`.
+    pub kind: &'a str,
+    pub permission: &'a str,
+    /// Only whether it is to be shown: an object left out of a list is nothing to report.
+    pub listing: bool,
+}
 
-    /// Whether it may have to ask somebody else, who takes time to answer.
-    fn waits(&self) -> bool {
-        false
-    }
+/// Fine-grained rules for one caller: asked for every permission that a call needs. It must not
+/// wait: it is asked while events are published.
+pub trait AccessPolicy: Send + Sync {
+    fn allowed(&self, asked: &Asked<'_>) -> bool;
 }
 
 /// Refuses what a read-only connection may not do.
@@ -111,19 +210,7 @@ pub(crate) fn check_read_only(api: &Api, flags: u64) -> Result<()> {
     Ok(())
 }
 
-/// Asks the rules for every permission that the call needs.
-pub(crate) fn check_policy(
-    policy: &dyn AccessPolicy,
-    caller: &Caller,
-    object: Object<'_>,
-    api: &Api,
-    flags: u64,
-) -> Result<()> {
-    let needed = api.access.iter().filter(|access| access.applies(flags));
-    for access in needed {
-        if !policy.allowed(caller, object, access) {
-            return Err(Error::new(Code::AccessDenied, Origin::Access, api.name));
-        }
-    }
-    Ok(())
+/// Compat: libvirt names the driver, not the call.
+pub(crate) fn denied(driver: &str) -> Error {
+    Error::new(Code::AccessDenied, Origin::Access, format!("'{driver}' denied access"))
 }

@@ -19,7 +19,7 @@ mod open;
 mod stream;
 mod table;
 
-pub use access::{Access, AccessPolicy, Api, Caller, Object, When};
+pub use access::{Access, AccessPolicy, Api, Asked, Caller, Listed, Object, When};
 pub use call::{Call, CallContext, Cancel};
 pub use connection::{Connection, check_flags_of};
 pub use driver::Driver;

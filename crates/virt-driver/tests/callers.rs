@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use virt_driver::{
-    Access, AccessPolicy, AsyncJob, Call, Caller, Cell, Connection, Domains, Driver, Job,
-    Migration, Networks, Object, Secrets, Volumes, unsupported,
+    AccessPolicy, Asked, AsyncJob, Call, Caller, Cell, Connection, Domains, Driver, Job, Migration,
+    Networks, Secrets, Volumes, unsupported,
 };
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{
@@ -48,6 +48,10 @@ impl Driver for Hypervisor {
 }
 
 impl Domains for Hypervisor {
+    fn lookup_by_uuid(&self, _call: &Call<'_>, _uuid: &Uuid) -> Result<DomainRef> {
+        Ok(domain("a"))
+    }
+
     fn create(&self, call: &Call<'_>, dom: &DomainRef, _flags: u32) -> Result<DomainRef> {
         let connection = call.connection;
         let network = connection.networks()?.lookup_by_name(call, "default")?;
@@ -207,8 +211,8 @@ impl Secrets for Below {
 struct DomainsOnly;
 
 impl AccessPolicy for DomainsOnly {
-    fn allowed(&self, _caller: &Caller, _object: Object<'_>, access: &Access) -> bool {
-        access.object == "domain"
+    fn allowed(&self, asked: &Asked<'_>) -> bool {
+        asked.kind == "domain"
     }
 }
 

@@ -49,6 +49,7 @@ impl Opener for Fresh {
 pub(crate) fn daemon() -> &'static Daemon {
     static DAEMON: OnceLock<Daemon> = OnceLock::new();
     DAEMON.get_or_init(|| {
+        virt_log::set_outputs(Vec::new());
         let passwords = crate::sasl::password_file();
         // Strangers come one after the other, and each may take its time.
         let conf = format!("sasl_password_file = \"{passwords}\"\nauth_timeout = 3600\n");
@@ -305,11 +306,12 @@ fn step(peer: &mut Peer, choices: &mut Choices<'_>, calls: &[(&Program, &Call)])
             let header = Header::call(keepalive::PROGRAM, 1, procedure % 4, 0);
             said(peer, Header { kind: MessageType::Message, ..header }, &[])
         }
-        // It says that descriptors come with it, and none do.
+        // It says that descriptors come with it, and only the bytes that should carry them do.
         3 => {
             let count = choices.number("count") as u32 % 64;
             let arguments = [&count.to_be_bytes()[..], &arguments].concat();
             said(peer, Header { kind: MessageType::CallWithFds, ..header }, &arguments)
+                && peer.send(&vec![0; count as usize])
         }
         // Arguments cut short, or with bytes changed.
         4..=6 if !touches_files(call) => {

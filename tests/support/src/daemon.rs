@@ -1,5 +1,6 @@
 //! Private daemons: ours below a folder of its own, and libvirt's as the reference.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ pub struct Virtd {
     socket: PathBuf,
     /// It lets people in over the network.
     listens: bool,
+    variables: Vec<(&'static str, OsString)>,
     child: Option<Child>,
     /// Those that nobody has waited for.
     killed: Vec<Child>,
@@ -57,22 +59,36 @@ impl Virtd {
 
     /// Starts a given program, and waits until its socket answers.
     pub fn start_program(program: PathBuf) -> Self {
-        Self::launch(program, Scratch::new("virtd"), false)
+        Self::launch(program, Scratch::new("virtd"), false, Vec::new())
     }
 
     /// Starts the daemon of this build with a configuration, open to the network where that says so.
     pub fn start_listening(conf: impl FnOnce(&Path) -> String) -> Self {
+        Self::start_with(&[], conf)
+    }
+
+    /// [`Virtd::start_listening`] with variables in its environment.
+    pub fn start_with(
+        variables: &[(&'static str, OsString)],
+        conf: impl FnOnce(&Path) -> String,
+    ) -> Self {
         let base = Scratch::new("virtd");
         let text = conf(base.path());
         let folder = base.join("etc/libvirt");
         fs::create_dir_all(&folder).expect("the folder is ours");
         fs::write(folder.join("libvirtd.conf"), text).expect("the folder is ours");
-        Self::launch(our_program("virtd"), base, true)
+        Self::launch(our_program("virtd"), base, true, variables.to_vec())
     }
 
-    fn launch(program: PathBuf, base: Scratch, listens: bool) -> Self {
+    fn launch(
+        program: PathBuf,
+        base: Scratch,
+        listens: bool,
+        variables: Vec<(&'static str, OsString)>,
+    ) -> Self {
         let socket = base.join("run/libvirt/libvirt-sock");
-        let mut virtd = Self { base, program, socket, listens, child: None, killed: Vec::new() };
+        let (child, killed) = (None, Vec::new());
+        let mut virtd = Self { base, program, socket, listens, variables, child, killed };
         virtd.restart();
         virtd
     }
@@ -95,6 +111,7 @@ impl Virtd {
             .arg("--base-dir")
             .arg(self.base())
             .args(self.listens.then_some("--listen"))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("the folder is ours"))

@@ -6,6 +6,7 @@
 mod constants;
 mod errors;
 mod names;
+mod procedures;
 mod seam;
 mod served;
 mod types;
@@ -50,12 +51,17 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
         ("crates/virt-driver/src/generated/families.rs", seam::families(&programs)?),
         ("crates/virt-driver/src/generated/facade.rs", seam::facade(&programs)?),
         ("crates/virt-driver/src/generated/api.rs", seam::apis(&programs)?),
+        ("crates/virt-access/src/generated/mod.rs", seam::permissions(&programs)?),
         ("crates/virt-dispatch/src/generated/mod.rs", served::dispatch(&programs)?),
         ("drivers/remote/src/generated/mod.rs", served::remote(&programs)?),
     ];
+    let table = procedures::emit(&programs)?;
     let mut stale = Vec::new();
-    for (path, code) in files {
-        let code = formatted(root, &code).map_err(|error| format!("{path}: {error}"))?;
+    for (path, code) in files.into_iter().chain([("docs/procedures.md", table)]) {
+        let code = match path.ends_with(".rs") {
+            true => formatted(root, &code).map_err(|error| format!("{path}: {error}"))?,
+            false => code,
+        };
         let full = root.join(path);
         if std::fs::read_to_string(&full).is_ok_and(|old| old == code) {
             continue;

@@ -9,7 +9,9 @@ use protocol::{Call, Field, Form, Program, Ret, Type, Via};
 pub(super) fn dispatch(programs: &[Program]) -> Result<String, String> {
     let mut out =
         super::header("Dispatch rows: decode the arguments, make the call, encode the answer.");
-    out.push_str("use virt_wire::{Codec, limits};\n\nuse crate::row::{Row, put, read};\n\n");
+    out.push_str(
+        "use virt_driver::{Api, api};\nuse virt_wire::{Codec, limits};\n\nuse crate::row::{Row, put, read};\n\n",
+    );
     for program in programs.iter().filter(|program| program.name != "admin") {
         let _ = writeln!(
             out,
@@ -19,10 +21,20 @@ pub(super) fn dispatch(programs: &[Program]) -> Result<String, String> {
         );
         let mut calls: Vec<_> = program.calls.iter().collect();
         calls.sort_by_key(|call| call.number);
-        for call in calls {
+        for call in &calls {
             if call.via != Via::Session {
                 row(&mut out, program, call);
             }
+        }
+        out.push_str("];\n\n");
+        let _ = writeln!(
+            out,
+            "/// The daemon's own procedures of the {} program.\npub(crate) static {}_OWN: &[(u32, &Api)] = &[",
+            program.name,
+            program.name.to_uppercase()
+        );
+        for call in calls.iter().filter(|call| call.via == Via::Session) {
+            let _ = writeln!(out, "({}, &api::{}),", call.number, call.name);
         }
         out.push_str("];\n\n");
     }

@@ -19,6 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("virt-json", &[]),
     ("virt-model", &["virt-xml", "virt-json"]),
     ("virt-driver", &["virt-xml", "virt-model"]),
+    ("virt-access", &["virt-xml", "virt-model", "virt-driver", "virt-log"]),
     ("virt-dispatch", &["virt-xdr", "virt-wire", "virt-driver"]),
     ("virt-transport", &["virt-conf"]),
     ("virt-client", &["virt-xdr", "virt-wire", "virt-transport"]),

@@ -37,7 +37,11 @@ pub(crate) enum Next {
 
 impl Raw {
     pub(crate) fn connect(path: &Path) -> Self {
-        let socket = UnixStream::connect(path).expect("connect");
+        Self::on(UnixStream::connect(path).expect("connect"))
+    }
+
+    /// On a connection that is there already.
+    pub(crate) fn on(socket: UnixStream) -> Self {
         Self { socket, frames: FrameReader::new(), serial: 0 }
     }
 

@@ -22,13 +22,13 @@ macro_rules! counted {
         impl Connection {
             pub fn $num(&self) -> Result<i32> {
                 self.run(&calls::$num_api, Object::Connect, 0, |call| {
-                    Ok(count(&self.$family()?.list_all(call, $flags)?))
+                    Ok(count(&call.visible(self.$family()?.list_all(call, $flags)?)))
                 })
             }
 
             pub fn $list(&self, maxnames: i32) -> Result<Vec<String>> {
                 self.run(&calls::$list_api, Object::Connect, 0, |call| {
-                    let list = self.$family()?.list_all(call, $flags)?;
+                    let list = call.visible(self.$family()?.list_all(call, $flags)?);
                     Ok(first(list.iter().map(|object| object.name.to_string()), maxnames))
                 })
             }
@@ -87,26 +87,32 @@ impl Connection {
 
     pub fn connect_num_of_domains(&self) -> Result<i32> {
         self.run(&calls::CONNECT_NUM_OF_DOMAINS, Object::Connect, 0, |call| {
-            Ok(count(&self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_ACTIVE)?))
+            Ok(count(
+                &call.visible(self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_ACTIVE)?),
+            ))
         })
     }
 
     pub fn connect_list_domains(&self, maxids: i32) -> Result<Vec<i32>> {
         self.run(&calls::CONNECT_LIST_DOMAINS, Object::Connect, 0, |call| {
-            let list = self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_ACTIVE)?;
+            let list =
+                call.visible(self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_ACTIVE)?);
             Ok(first(list.iter().map(|domain| domain.id), maxids))
         })
     }
 
     pub fn connect_num_of_defined_domains(&self) -> Result<i32> {
         self.run(&calls::CONNECT_NUM_OF_DEFINED_DOMAINS, Object::Connect, 0, |call| {
-            Ok(count(&self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_INACTIVE)?))
+            Ok(count(
+                &call.visible(self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_INACTIVE)?),
+            ))
         })
     }
 
     pub fn connect_list_defined_domains(&self, maxnames: i32) -> Result<Vec<String>> {
         self.run(&calls::CONNECT_LIST_DEFINED_DOMAINS, Object::Connect, 0, |call| {
-            let list = self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_INACTIVE)?;
+            let list =
+                call.visible(self.domains()?.list_all(call, api::CONNECT_LIST_DOMAINS_INACTIVE)?);
             Ok(first(list.iter().map(|domain| domain.name.to_string()), maxnames))
         })
     }
@@ -114,7 +120,7 @@ impl Connection {
     pub fn storage_pool_num_of_volumes(&self, pool: &StoragePoolRef) -> Result<i32> {
         let object = Object::StoragePool(pool);
         self.run(&calls::STORAGE_POOL_NUM_OF_VOLUMES, object, 0, |call| {
-            Ok(count(&self.volumes()?.list_all(call, pool, 0)?))
+            Ok(count(&call.visible(self.volumes()?.list_all(call, pool, 0)?)))
         })
     }
 
@@ -125,14 +131,14 @@ impl Connection {
     ) -> Result<Vec<String>> {
         let object = Object::StoragePool(pool);
         self.run(&calls::STORAGE_POOL_LIST_VOLUMES, object, 0, |call| {
-            let list = self.volumes()?.list_all(call, pool, 0)?;
+            let list = call.visible(self.volumes()?.list_all(call, pool, 0)?);
             Ok(first(list.iter().map(|volume| volume.name.to_string()), maxnames))
         })
     }
 
     pub fn node_num_of_devices(&self, cap: Option<&str>, flags: u32) -> Result<i32> {
         self.run(&calls::NODE_NUM_OF_DEVICES, Object::Connect, flags.into(), |call| {
-            Ok(count(&self.devices_with(call, cap)?))
+            Ok(count(&call.visible(self.devices_with(call, cap)?)))
         })
     }
 
@@ -143,7 +149,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<String>> {
         self.run(&calls::NODE_LIST_DEVICES, Object::Connect, flags.into(), |call| {
-            let list = self.devices_with(call, cap)?;
+            let list = call.visible(self.devices_with(call, cap)?);
             Ok(first(list.iter().map(|device| device.name.to_string()), maxnames))
         })
     }
@@ -159,20 +165,20 @@ impl Connection {
     }
 
     pub fn node_device_num_of_caps(&self, name: &str) -> Result<i32> {
-        self.run(&calls::NODE_DEVICE_NUM_OF_CAPS, Object::Connect, 0, |call| {
+        self.run(&calls::NODE_DEVICE_NUM_OF_CAPS, Object::NodeDeviceNamed(name), 0, |call| {
             Ok(count(&self.node_devices()?.list_caps(call, name, i32::MAX)?))
         })
     }
 
     pub fn connect_num_of_secrets(&self) -> Result<i32> {
         self.run(&calls::CONNECT_NUM_OF_SECRETS, Object::Connect, 0, |call| {
-            Ok(count(&self.secrets()?.list_all(call, 0)?))
+            Ok(count(&call.visible(self.secrets()?.list_all(call, 0)?)))
         })
     }
 
     pub fn connect_list_secrets(&self, maxuuids: i32) -> Result<Vec<String>> {
         self.run(&calls::CONNECT_LIST_SECRETS, Object::Connect, 0, |call| {
-            let list = self.secrets()?.list_all(call, 0)?;
+            let list = call.visible(self.secrets()?.list_all(call, 0)?);
             Ok(first(list.iter().map(|secret| secret.uuid.to_string()), maxuuids))
         })
     }

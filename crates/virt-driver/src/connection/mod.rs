@@ -1,6 +1,7 @@
 //! An open connection: what stands below it, who uses it, and what they may do.
 
 mod flags;
+mod guard;
 mod legacy;
 
 pub use flags::check_flags_of;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::feature;
 
-use crate::access::{check_policy, check_read_only};
+use crate::access::check_read_only;
 use crate::{
     AccessPolicy, Api, Call, CallContext, Caller, Driver, EventFilter, EventSink, Object,
     SubscriptionId,
@@ -57,7 +58,7 @@ impl Connection {
         Self { shared: Arc::new(shared), context: None }
     }
 
-    /// The same connection used by `caller`, under `policy` where there is one.
+    /// The same connection used by `caller`, under `policy`, the rules for them, where there is one.
     #[must_use]
     pub fn for_caller(&self, caller: Caller, policy: Option<Arc<dyn AccessPolicy>>) -> Self {
         let shared = Shared {
@@ -69,6 +70,22 @@ impl Connection {
             on_close: Mutex::default(),
         };
         Self { shared: Arc::new(shared), context: None }
+    }
+
+    /// The same connection used on behalf of somebody else, who takes over what is to be done at
+    /// its end.
+    #[must_use]
+    pub fn assume(&self, caller: Caller, policy: Option<Arc<dyn AccessPolicy>>) -> Self {
+        let left = std::mem::take(
+            &mut *self.shared.on_close.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        let assumed = self.for_caller(caller, policy);
+        *assumed.shared.on_close.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        assumed
+    }
+
+    pub(crate) fn policy(&self) -> Option<&Arc<dyn AccessPolicy>> {
+        self.shared.policy.as_ref()
     }
 
     /// A clone for one call, which carries the call's descriptors and cancellation.
@@ -89,8 +106,9 @@ impl Connection {
 
     /// Whether a call waits for nothing, whoever of the drivers answers it.
     pub fn answers_at_once(&self, function: &str) -> bool {
+        // Under rules the object is looked up first, by a call of its own.
         let shared = &self.shared;
-        !shared.policy.as_ref().is_some_and(|policy| policy.waits())
+        shared.policy.is_none()
             && shared.drivers.iter().all(|driver| driver.answers_at_once(function))
     }
 
@@ -135,7 +153,9 @@ impl Connection {
     pub fn subscribe(&self, filter: EventFilter, sink: EventSink) -> Result<SubscriptionId> {
         let source = self.shared.drivers.iter().find_map(|driver| driver.events());
         match source {
-            Some(source) => source.subscribe(filter, sink),
+            Some(source) => {
+                source.subscribe(filter, self.guarded("virConnectDomainEventRegisterAny", sink))
+            }
             None => {
                 Err(Error::unsupported()
                     .in_call("virConnectDomainEventRegisterAny", Origin::Domain))
@@ -162,10 +182,12 @@ impl Connection {
             check_read_only(api, flags)?;
         }
         flags::check(api, flags)?;
-        if let Some(policy) = &self.shared.policy {
-            check_policy(policy.as_ref(), &self.shared.caller, object, api, flags)?;
-        }
-        body(&Call { connection: self, api }).map_err(|error| error.in_call(api.name, api.origin))
+        let call = Call { connection: self, api };
+        let checked = match &self.shared.policy {
+            None => Ok(()),
+            Some(policy) => self.check_policy(policy.as_ref(), &call, object, flags),
+        };
+        checked.and_then(|()| body(&call)).map_err(|error| error.in_call(api.name, api.origin))
     }
 }
 

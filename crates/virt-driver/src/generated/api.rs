@@ -11,50 +11,63 @@ pub static CONNECT_OPEN: Api = Api {
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
-pub static CONNECT_CLOSE: Api =
-    Api { name: "virConnectClose", origin: Origin::Domain, write: false, access: &[] };
+pub static CONNECT_CLOSE: Api = Api {
+    name: "virConnectClose",
+    origin: Origin::Domain,
+    write: false,
+    access: &[],
+    filter: None,
+};
 pub static CONNECT_GET_TYPE: Api = Api {
     name: "virConnectGetType",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_VERSION: Api = Api {
     name: "virConnectGetVersion",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_MAX_VCPUS: Api = Api {
     name: "virConnectGetMaxVcpus",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_INFO: Api = Api {
     name: "virNodeGetInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_CAPABILITIES: Api = Api {
     name: "virConnectGetCapabilities",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_ATTACH_DEVICE: Api = Api {
     name: "virDomainAttachDevice",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CREATE: Api = Api {
     name: "virDomainCreate",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "start", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CREATE_XML: Api = Api {
     name: "virDomainCreateXML",
@@ -64,6 +77,7 @@ pub static DOMAIN_CREATE_XML: Api = Api {
         Access { object: "domain", permission: "write", when: When::Always },
         Access { object: "domain", permission: "start", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_DEFINE_XML: Api = Api {
     name: "virDomainDefineXML",
@@ -73,18 +87,21 @@ pub static DOMAIN_DEFINE_XML: Api = Api {
         Access { object: "domain", permission: "write", when: When::Always },
         Access { object: "domain", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_DESTROY: Api = Api {
     name: "virDomainDestroy",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "stop", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_DETACH_DEVICE: Api = Api {
     name: "virDomainDetachDevice",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_XML_DESC: Api = Api {
     name: "virDomainGetXMLDesc",
@@ -95,78 +112,91 @@ pub static DOMAIN_GET_XML_DESC: Api = Api {
         Access { object: "domain", permission: "read_secure", when: When::AnyOf(0x1) },
         Access { object: "domain", permission: "read_secure", when: When::AnyOf(0x8) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_AUTOSTART: Api = Api {
     name: "virDomainGetAutostart",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_INFO: Api = Api {
     name: "virDomainGetInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_MAX_MEMORY: Api = Api {
     name: "virDomainGetMaxMemory",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_MAX_VCPUS: Api = Api {
     name: "virDomainGetMaxVcpus",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_OS_TYPE: Api = Api {
     name: "virDomainGetOSType",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_VCPUS: Api = Api {
     name: "virDomainGetVcpus",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_LIST_DEFINED_DOMAINS: Api = Api {
     name: "virConnectListDefinedDomains",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static DOMAIN_LOOKUP_BY_ID: Api = Api {
     name: "virDomainLookupByID",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_LOOKUP_BY_NAME: Api = Api {
     name: "virDomainLookupByName",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_LOOKUP_BY_UUID: Api = Api {
     name: "virDomainLookupByUUID",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_NUM_OF_DEFINED_DOMAINS: Api = Api {
     name: "virConnectNumOfDefinedDomains",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static DOMAIN_PIN_VCPU: Api = Api {
     name: "virDomainPinVcpu",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_REBOOT: Api = Api {
     name: "virDomainReboot",
@@ -176,78 +206,91 @@ pub static DOMAIN_REBOOT: Api = Api {
         Access { object: "domain", permission: "init_control", when: When::Always },
         Access { object: "domain", permission: "write", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_RESUME: Api = Api {
     name: "virDomainResume",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "suspend", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_AUTOSTART: Api = Api {
     name: "virDomainSetAutostart",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_MAX_MEMORY: Api = Api {
     name: "virDomainSetMaxMemory",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_MEMORY: Api = Api {
     name: "virDomainSetMemory",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_VCPUS: Api = Api {
     name: "virDomainSetVcpus",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SHUTDOWN: Api = Api {
     name: "virDomainShutdown",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "init_control", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SUSPEND: Api = Api {
     name: "virDomainSuspend",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "suspend", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_UNDEFINE: Api = Api {
     name: "virDomainUndefine",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_LIST_DEFINED_NETWORKS: Api = Api {
     name: "virConnectListDefinedNetworks",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "connect", permission: "search_networks", when: When::Always }],
+    filter: Some(Access { object: "network", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_DOMAINS: Api = Api {
     name: "virConnectListDomains",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_NETWORKS: Api = Api {
     name: "virConnectListNetworks",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "connect", permission: "search_networks", when: When::Always }],
+    filter: Some(Access { object: "network", permission: "getattr", when: When::Always }),
 };
 pub static NETWORK_CREATE: Api = Api {
     name: "virNetworkCreate",
     origin: Origin::Network,
     write: true,
     access: &[Access { object: "network", permission: "start", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_CREATE_XML: Api = Api {
     name: "virNetworkCreateXML",
@@ -257,6 +300,7 @@ pub static NETWORK_CREATE_XML: Api = Api {
         Access { object: "network", permission: "write", when: When::Always },
         Access { object: "network", permission: "start", when: When::Always },
     ],
+    filter: None,
 };
 pub static NETWORK_DEFINE_XML: Api = Api {
     name: "virNetworkDefineXML",
@@ -266,78 +310,91 @@ pub static NETWORK_DEFINE_XML: Api = Api {
         Access { object: "network", permission: "write", when: When::Always },
         Access { object: "network", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static NETWORK_DESTROY: Api = Api {
     name: "virNetworkDestroy",
     origin: Origin::Network,
     write: true,
     access: &[Access { object: "network", permission: "stop", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_GET_XML_DESC: Api = Api {
     name: "virNetworkGetXMLDesc",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_GET_AUTOSTART: Api = Api {
     name: "virNetworkGetAutostart",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_GET_BRIDGE_NAME: Api = Api {
     name: "virNetworkGetBridgeName",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_LOOKUP_BY_NAME: Api = Api {
     name: "virNetworkLookupByName",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_LOOKUP_BY_UUID: Api = Api {
     name: "virNetworkLookupByUUID",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_SET_AUTOSTART: Api = Api {
     name: "virNetworkSetAutostart",
     origin: Origin::Network,
     write: true,
     access: &[Access { object: "network", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_UNDEFINE: Api = Api {
     name: "virNetworkUndefine",
     origin: Origin::Network,
     write: true,
     access: &[Access { object: "network", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_NUM_OF_DEFINED_NETWORKS: Api = Api {
     name: "virConnectNumOfDefinedNetworks",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "connect", permission: "search_networks", when: When::Always }],
+    filter: Some(Access { object: "network", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_NUM_OF_DOMAINS: Api = Api {
     name: "virConnectNumOfDomains",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_NUM_OF_NETWORKS: Api = Api {
     name: "virConnectNumOfNetworks",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "connect", permission: "search_networks", when: When::Always }],
+    filter: Some(Access { object: "network", permission: "getattr", when: When::Always }),
 };
 pub static DOMAIN_CORE_DUMP: Api = Api {
     name: "virDomainCoreDump",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "core_dump", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_RESTORE: Api = Api {
     name: "virDomainRestore",
@@ -347,42 +404,49 @@ pub static DOMAIN_RESTORE: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_SAVE: Api = Api {
     name: "virDomainSave",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_SCHEDULER_TYPE: Api = Api {
     name: "virDomainGetSchedulerType",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_SCHEDULER_PARAMETERS: Api = Api {
     name: "virDomainGetSchedulerParameters",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_SCHEDULER_PARAMETERS: Api = Api {
     name: "virDomainSetSchedulerParameters",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_HOSTNAME: Api = Api {
     name: "virConnectGetHostname",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_SUPPORTS_FEATURE: Api = Api {
     name: "virConnectSupportsFeature",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PREPARE: Api = Api {
     name: "virDomainMigratePrepare",
@@ -393,70 +457,95 @@ pub static DOMAIN_MIGRATE_PREPARE: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PERFORM: Api = Api {
     name: "virDomainMigratePerform",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_FINISH: Api = Api {
     name: "virDomainMigrateFinish",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_STATS: Api = Api {
     name: "virDomainBlockStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_INTERFACE_STATS: Api = Api {
     name: "virDomainInterfaceStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static AUTH_LIST: Api =
-    Api { name: "virAuthList", origin: Origin::Domain, write: false, access: &[] };
-pub static AUTH_SASL_INIT: Api =
-    Api { name: "virAuthSaslInit", origin: Origin::Domain, write: false, access: &[] };
-pub static AUTH_SASL_START: Api =
-    Api { name: "virAuthSaslStart", origin: Origin::Domain, write: false, access: &[] };
-pub static AUTH_SASL_STEP: Api =
-    Api { name: "virAuthSaslStep", origin: Origin::Domain, write: false, access: &[] };
+    Api { name: "virAuthList", origin: Origin::Domain, write: false, access: &[], filter: None };
+pub static AUTH_SASL_INIT: Api = Api {
+    name: "virAuthSaslInit",
+    origin: Origin::Domain,
+    write: false,
+    access: &[],
+    filter: None,
+};
+pub static AUTH_SASL_START: Api = Api {
+    name: "virAuthSaslStart",
+    origin: Origin::Domain,
+    write: false,
+    access: &[],
+    filter: None,
+};
+pub static AUTH_SASL_STEP: Api = Api {
+    name: "virAuthSaslStep",
+    origin: Origin::Domain,
+    write: false,
+    access: &[],
+    filter: None,
+};
 pub static AUTH_POLKIT: Api =
-    Api { name: "virAuthPolkit", origin: Origin::Domain, write: false, access: &[] };
+    Api { name: "virAuthPolkit", origin: Origin::Domain, write: false, access: &[], filter: None };
 pub static CONNECT_NUM_OF_STORAGE_POOLS: Api = Api {
     name: "virConnectNumOfStoragePools",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "search_storage_pools", when: When::Always }],
+    filter: Some(Access { object: "storage_pool", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_STORAGE_POOLS: Api = Api {
     name: "virConnectListStoragePools",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "search_storage_pools", when: When::Always }],
+    filter: Some(Access { object: "storage_pool", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_NUM_OF_DEFINED_STORAGE_POOLS: Api = Api {
     name: "virConnectNumOfDefinedStoragePools",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "search_storage_pools", when: When::Always }],
+    filter: Some(Access { object: "storage_pool", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_DEFINED_STORAGE_POOLS: Api = Api {
     name: "virConnectListDefinedStoragePools",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "search_storage_pools", when: When::Always }],
+    filter: Some(Access { object: "storage_pool", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_FIND_STORAGE_POOL_SOURCES: Api = Api {
     name: "virConnectFindStoragePoolSources",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "connect", permission: "detect_storage_pools", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_CREATE_XML: Api = Api {
     name: "virStoragePoolCreateXML",
@@ -466,6 +555,7 @@ pub static STORAGE_POOL_CREATE_XML: Api = Api {
         Access { object: "storage_pool", permission: "start", when: When::Always },
         Access { object: "storage_pool", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static STORAGE_POOL_DEFINE_XML: Api = Api {
     name: "virStoragePoolDefineXML",
@@ -475,84 +565,98 @@ pub static STORAGE_POOL_DEFINE_XML: Api = Api {
         Access { object: "storage_pool", permission: "write", when: When::Always },
         Access { object: "storage_pool", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static STORAGE_POOL_CREATE: Api = Api {
     name: "virStoragePoolCreate",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_pool", permission: "start", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_BUILD: Api = Api {
     name: "virStoragePoolBuild",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_pool", permission: "format", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_DESTROY: Api = Api {
     name: "virStoragePoolDestroy",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_pool", permission: "stop", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_DELETE: Api = Api {
     name: "virStoragePoolDelete",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_pool", permission: "format", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_UNDEFINE: Api = Api {
     name: "virStoragePoolUndefine",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_pool", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_REFRESH: Api = Api {
     name: "virStoragePoolRefresh",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_pool", permission: "refresh", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_LOOKUP_BY_NAME: Api = Api {
     name: "virStoragePoolLookupByName",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_LOOKUP_BY_UUID: Api = Api {
     name: "virStoragePoolLookupByUUID",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_LOOKUP_BY_VOLUME: Api = Api {
     name: "virStoragePoolLookupByVolume",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_GET_INFO: Api = Api {
     name: "virStoragePoolGetInfo",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_GET_XML_DESC: Api = Api {
     name: "virStoragePoolGetXMLDesc",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_GET_AUTOSTART: Api = Api {
     name: "virStoragePoolGetAutostart",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_SET_AUTOSTART: Api = Api {
     name: "virStoragePoolSetAutostart",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_pool", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_NUM_OF_VOLUMES: Api = Api {
     name: "virStoragePoolNumOfVolumes",
@@ -563,6 +667,7 @@ pub static STORAGE_POOL_NUM_OF_VOLUMES: Api = Api {
         permission: "search_storage_vols",
         when: When::Always,
     }],
+    filter: Some(Access { object: "storage_vol", permission: "getattr", when: When::Always }),
 };
 pub static STORAGE_POOL_LIST_VOLUMES: Api = Api {
     name: "virStoragePoolListVolumes",
@@ -573,90 +678,105 @@ pub static STORAGE_POOL_LIST_VOLUMES: Api = Api {
         permission: "search_storage_vols",
         when: When::Always,
     }],
+    filter: Some(Access { object: "storage_vol", permission: "getattr", when: When::Always }),
 };
 pub static STORAGE_VOL_CREATE_XML: Api = Api {
     name: "virStorageVolCreateXML",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "create", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_DELETE: Api = Api {
     name: "virStorageVolDelete",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_LOOKUP_BY_NAME: Api = Api {
     name: "virStorageVolLookupByName",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_vol", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_LOOKUP_BY_KEY: Api = Api {
     name: "virStorageVolLookupByKey",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_vol", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_LOOKUP_BY_PATH: Api = Api {
     name: "virStorageVolLookupByPath",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_vol", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_GET_INFO: Api = Api {
     name: "virStorageVolGetInfo",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_vol", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_GET_XML_DESC: Api = Api {
     name: "virStorageVolGetXMLDesc",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_vol", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_GET_PATH: Api = Api {
     name: "virStorageVolGetPath",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_vol", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_CELLS_FREE_MEMORY: Api = Api {
     name: "virNodeGetCellsFreeMemory",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_FREE_MEMORY: Api = Api {
     name: "virNodeGetFreeMemory",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_PEEK: Api = Api {
     name: "virDomainBlockPeek",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MEMORY_PEEK: Api = Api {
     name: "virDomainMemoryPeek",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "mem_read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_DOMAIN_EVENT_REGISTER: Api = Api {
     name: "virConnectDomainEventRegister",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_DOMAIN_EVENT_DEREGISTER: Api = Api {
     name: "virConnectDomainEventDeregister",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PREPARE2: Api = Api {
     name: "virDomainMigratePrepare2",
@@ -667,90 +787,105 @@ pub static DOMAIN_MIGRATE_PREPARE2: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_FINISH2: Api = Api {
     name: "virDomainMigrateFinish2",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_URI: Api = Api {
     name: "virConnectGetURI",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NODE_NUM_OF_DEVICES: Api = Api {
     name: "virNodeNumOfDevices",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "connect", permission: "search_node_devices", when: When::Always }],
+    filter: Some(Access { object: "node_device", permission: "getattr", when: When::Always }),
 };
 pub static NODE_LIST_DEVICES: Api = Api {
     name: "virNodeListDevices",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "connect", permission: "search_node_devices", when: When::Always }],
+    filter: Some(Access { object: "node_device", permission: "getattr", when: When::Always }),
 };
 pub static NODE_DEVICE_LOOKUP_BY_NAME: Api = Api {
     name: "virNodeDeviceLookupByName",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_GET_XML_DESC: Api = Api {
     name: "virNodeDeviceGetXMLDesc",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_GET_PARENT: Api = Api {
     name: "virNodeDeviceGetParent",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_NUM_OF_CAPS: Api = Api {
     name: "virNodeDeviceNumOfCaps",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_LIST_CAPS: Api = Api {
     name: "virNodeDeviceListCaps",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_DETTACH: Api = Api {
     name: "virNodeDeviceDettach",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "detach", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_RE_ATTACH: Api = Api {
     name: "virNodeDeviceReAttach",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "detach", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_RESET: Api = Api {
     name: "virNodeDeviceReset",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "detach", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_SECURITY_LABEL: Api = Api {
     name: "virDomainGetSecurityLabel",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_SECURITY_MODEL: Api = Api {
     name: "virNodeGetSecurityModel",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_CREATE_XML: Api = Api {
     name: "virNodeDeviceCreateXML",
@@ -760,48 +895,56 @@ pub static NODE_DEVICE_CREATE_XML: Api = Api {
         Access { object: "node_device", permission: "write", when: When::Always },
         Access { object: "node_device", permission: "start", when: When::Always },
     ],
+    filter: None,
 };
 pub static NODE_DEVICE_DESTROY: Api = Api {
     name: "virNodeDeviceDestroy",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "stop", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_CREATE_XML_FROM: Api = Api {
     name: "virStorageVolCreateXMLFrom",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "create", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_NUM_OF_INTERFACES: Api = Api {
     name: "virConnectNumOfInterfaces",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "connect", permission: "search_interfaces", when: When::Always }],
+    filter: Some(Access { object: "interface", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_INTERFACES: Api = Api {
     name: "virConnectListInterfaces",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "connect", permission: "search_interfaces", when: When::Always }],
+    filter: Some(Access { object: "interface", permission: "getattr", when: When::Always }),
 };
 pub static INTERFACE_LOOKUP_BY_NAME: Api = Api {
     name: "virInterfaceLookupByName",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "interface", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static INTERFACE_LOOKUP_BY_MAC_STRING: Api = Api {
     name: "virInterfaceLookupByMACString",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "interface", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static INTERFACE_GET_XML_DESC: Api = Api {
     name: "virInterfaceGetXMLDesc",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "interface", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static INTERFACE_DEFINE_XML: Api = Api {
     name: "virInterfaceDefineXML",
@@ -811,66 +954,77 @@ pub static INTERFACE_DEFINE_XML: Api = Api {
         Access { object: "interface", permission: "write", when: When::Always },
         Access { object: "interface", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static INTERFACE_UNDEFINE: Api = Api {
     name: "virInterfaceUndefine",
     origin: Origin::Interface,
     write: true,
     access: &[Access { object: "interface", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static INTERFACE_CREATE: Api = Api {
     name: "virInterfaceCreate",
     origin: Origin::Interface,
     write: true,
     access: &[Access { object: "interface", permission: "start", when: When::Always }],
+    filter: None,
 };
 pub static INTERFACE_DESTROY: Api = Api {
     name: "virInterfaceDestroy",
     origin: Origin::Interface,
     write: true,
     access: &[Access { object: "interface", permission: "stop", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_DOMAIN_XML_FROM_NATIVE: Api = Api {
     name: "virConnectDomainXMLFromNative",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_DOMAIN_XML_TO_NATIVE: Api = Api {
     name: "virConnectDomainXMLToNative",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_NUM_OF_DEFINED_INTERFACES: Api = Api {
     name: "virConnectNumOfDefinedInterfaces",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "connect", permission: "search_interfaces", when: When::Always }],
+    filter: Some(Access { object: "interface", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_DEFINED_INTERFACES: Api = Api {
     name: "virConnectListDefinedInterfaces",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "connect", permission: "search_interfaces", when: When::Always }],
+    filter: Some(Access { object: "interface", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_NUM_OF_SECRETS: Api = Api {
     name: "virConnectNumOfSecrets",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "connect", permission: "search_secrets", when: When::Always }],
+    filter: Some(Access { object: "secret", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_SECRETS: Api = Api {
     name: "virConnectListSecrets",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "connect", permission: "search_secrets", when: When::Always }],
+    filter: Some(Access { object: "secret", permission: "getattr", when: When::Always }),
 };
 pub static SECRET_LOOKUP_BY_UUID: Api = Api {
     name: "virSecretLookupByUUID",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "secret", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static SECRET_DEFINE_XML: Api = Api {
     name: "virSecretDefineXML",
@@ -880,36 +1034,42 @@ pub static SECRET_DEFINE_XML: Api = Api {
         Access { object: "secret", permission: "write", when: When::Always },
         Access { object: "secret", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static SECRET_GET_XML_DESC: Api = Api {
     name: "virSecretGetXMLDesc",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "secret", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static SECRET_SET_VALUE: Api = Api {
     name: "virSecretSetValue",
     origin: Origin::Secret,
     write: true,
     access: &[Access { object: "secret", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static SECRET_GET_VALUE: Api = Api {
     name: "virSecretGetValue",
     origin: Origin::Secret,
     write: true,
     access: &[Access { object: "secret", permission: "read_secure", when: When::Always }],
+    filter: None,
 };
 pub static SECRET_UNDEFINE: Api = Api {
     name: "virSecretUndefine",
     origin: Origin::Secret,
     write: true,
     access: &[Access { object: "secret", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static SECRET_LOOKUP_BY_USAGE: Api = Api {
     name: "virSecretLookupByUsage",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "secret", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PREPARE_TUNNEL: Api = Api {
     name: "virDomainMigratePrepareTunnel",
@@ -920,68 +1080,84 @@ pub static DOMAIN_MIGRATE_PREPARE_TUNNEL: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
-pub static CONNECT_IS_SECURE: Api =
-    Api { name: "virConnectIsSecure", origin: Origin::Domain, write: false, access: &[] };
+pub static CONNECT_IS_SECURE: Api = Api {
+    name: "virConnectIsSecure",
+    origin: Origin::Domain,
+    write: false,
+    access: &[],
+    filter: None,
+};
 pub static DOMAIN_IS_ACTIVE: Api = Api {
     name: "virDomainIsActive",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_IS_PERSISTENT: Api = Api {
     name: "virDomainIsPersistent",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_IS_ACTIVE: Api = Api {
     name: "virNetworkIsActive",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_IS_PERSISTENT: Api = Api {
     name: "virNetworkIsPersistent",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_IS_ACTIVE: Api = Api {
     name: "virStoragePoolIsActive",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_IS_PERSISTENT: Api = Api {
     name: "virStoragePoolIsPersistent",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static INTERFACE_IS_ACTIVE: Api = Api {
     name: "virInterfaceIsActive",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "interface", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_LIB_VERSION: Api = Api {
     name: "virConnectGetLibVersion",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_COMPARE_CPU: Api = Api {
     name: "virConnectCompareCPU",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MEMORY_STATS: Api = Api {
     name: "virDomainMemoryStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_ATTACH_DEVICE_FLAGS: Api = Api {
     name: "virDomainAttachDeviceFlags",
@@ -992,6 +1168,7 @@ pub static DOMAIN_ATTACH_DEVICE_FLAGS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_DETACH_DEVICE_FLAGS: Api = Api {
     name: "virDomainDetachDeviceFlags",
@@ -1002,48 +1179,56 @@ pub static DOMAIN_DETACH_DEVICE_FLAGS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static CONNECT_BASELINE_CPU: Api = Api {
     name: "virConnectBaselineCPU",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_JOB_INFO: Api = Api {
     name: "virDomainGetJobInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_ABORT_JOB: Api = Api {
     name: "virDomainAbortJob",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_WIPE: Api = Api {
     name: "virStorageVolWipe",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "format", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_SET_MAX_DOWNTIME: Api = Api {
     name: "virDomainMigrateSetMaxDowntime",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_DOMAIN_EVENT_REGISTER_ANY: Api = Api {
     name: "virConnectDomainEventRegisterAny",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_DOMAIN_EVENT_DEREGISTER_ANY: Api = Api {
     name: "virConnectDomainEventDeregisterAny",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_UPDATE_DEVICE_FLAGS: Api = Api {
     name: "virDomainUpdateDeviceFlags",
@@ -1054,36 +1239,42 @@ pub static DOMAIN_UPDATE_DEVICE_FLAGS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static NWFILTER_LOOKUP_BY_NAME: Api = Api {
     name: "virNWFilterLookupByName",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "nwfilter", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NWFILTER_LOOKUP_BY_UUID: Api = Api {
     name: "virNWFilterLookupByUUID",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "nwfilter", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NWFILTER_GET_XML_DESC: Api = Api {
     name: "virNWFilterGetXMLDesc",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "nwfilter", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_NUM_OF_NWFILTERS: Api = Api {
     name: "virConnectNumOfNWFilters",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "connect", permission: "search_nwfilters", when: When::Always }],
+    filter: Some(Access { object: "nwfilter", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_NWFILTERS: Api = Api {
     name: "virConnectListNWFilters",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "connect", permission: "search_nwfilters", when: When::Always }],
+    filter: Some(Access { object: "nwfilter", permission: "getattr", when: When::Always }),
 };
 pub static NWFILTER_DEFINE_XML: Api = Api {
     name: "virNWFilterDefineXML",
@@ -1093,30 +1284,35 @@ pub static NWFILTER_DEFINE_XML: Api = Api {
         Access { object: "nwfilter", permission: "write", when: When::Always },
         Access { object: "nwfilter", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static NWFILTER_UNDEFINE: Api = Api {
     name: "virNWFilterUndefine",
     origin: Origin::Nwfilter,
     write: true,
     access: &[Access { object: "nwfilter", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MANAGED_SAVE: Api = Api {
     name: "virDomainManagedSave",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_HAS_MANAGED_SAVE_IMAGE: Api = Api {
     name: "virDomainHasManagedSaveImage",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MANAGED_SAVE_REMOVE: Api = Api {
     name: "virDomainManagedSaveRemove",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_CREATE_XML: Api = Api {
     name: "virDomainSnapshotCreateXML",
@@ -1126,6 +1322,7 @@ pub static DOMAIN_SNAPSHOT_CREATE_XML: Api = Api {
         Access { object: "domain", permission: "snapshot", when: When::Always },
         Access { object: "domain", permission: "fs_freeze", when: When::AnyOf(0x40) },
     ],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_GET_XML_DESC: Api = Api {
     name: "virDomainSnapshotGetXMLDesc",
@@ -1135,60 +1332,70 @@ pub static DOMAIN_SNAPSHOT_GET_XML_DESC: Api = Api {
         Access { object: "domain", permission: "read", when: When::Always },
         Access { object: "domain", permission: "read_secure", when: When::AnyOf(0x1) },
     ],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_NUM: Api = Api {
     name: "virDomainSnapshotNum",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_LIST_NAMES: Api = Api {
     name: "virDomainSnapshotListNames",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_LOOKUP_BY_NAME: Api = Api {
     name: "virDomainSnapshotLookupByName",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_HAS_CURRENT_SNAPSHOT: Api = Api {
     name: "virDomainHasCurrentSnapshot",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_CURRENT: Api = Api {
     name: "virDomainSnapshotCurrent",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_REVERT_TO_SNAPSHOT: Api = Api {
     name: "virDomainRevertToSnapshot",
     origin: Origin::DomainSnapshot,
     write: true,
     access: &[Access { object: "domain", permission: "snapshot", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_DELETE: Api = Api {
     name: "virDomainSnapshotDelete",
     origin: Origin::DomainSnapshot,
     write: true,
     access: &[Access { object: "domain", permission: "snapshot", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_BLOCK_INFO: Api = Api {
     name: "virDomainGetBlockInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CREATE_WITH_FLAGS: Api = Api {
     name: "virDomainCreateWithFlags",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "start", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_MEMORY_PARAMETERS: Api = Api {
     name: "virDomainSetMemoryParameters",
@@ -1199,12 +1406,14 @@ pub static DOMAIN_SET_MEMORY_PARAMETERS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_MEMORY_PARAMETERS: Api = Api {
     name: "virDomainGetMemoryParameters",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_VCPUS_FLAGS: Api = Api {
     name: "virDomainSetVcpusFlags",
@@ -1216,6 +1425,7 @@ pub static DOMAIN_SET_VCPUS_FLAGS: Api = Api {
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
         Access { object: "domain", permission: "write", when: When::AnyOf(0x8) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_VCPUS_FLAGS: Api = Api {
     name: "virDomainGetVcpusFlags",
@@ -1225,24 +1435,28 @@ pub static DOMAIN_GET_VCPUS_FLAGS: Api = Api {
         Access { object: "domain", permission: "read", when: When::Always },
         Access { object: "domain", permission: "write", when: When::AnyOf(0x8) },
     ],
+    filter: None,
 };
 pub static DOMAIN_OPEN_CONSOLE: Api = Api {
     name: "virDomainOpenConsole",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_device", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_IS_UPDATED: Api = Api {
     name: "virDomainIsUpdated",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_SYSINFO: Api = Api {
     name: "virConnectGetSysinfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_MEMORY_FLAGS: Api = Api {
     name: "virDomainSetMemoryFlags",
@@ -1253,6 +1467,7 @@ pub static DOMAIN_SET_MEMORY_FLAGS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_SET_BLKIO_PARAMETERS: Api = Api {
     name: "virDomainSetBlkioParameters",
@@ -1263,54 +1478,63 @@ pub static DOMAIN_SET_BLKIO_PARAMETERS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_BLKIO_PARAMETERS: Api = Api {
     name: "virDomainGetBlkioParameters",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_SET_MAX_SPEED: Api = Api {
     name: "virDomainMigrateSetMaxSpeed",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_UPLOAD: Api = Api {
     name: "virStorageVolUpload",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "data_write", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_DOWNLOAD: Api = Api {
     name: "virStorageVolDownload",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "data_read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_INJECT_NMI: Api = Api {
     name: "virDomainInjectNMI",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "inject_nmi", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SCREENSHOT: Api = Api {
     name: "virDomainScreenshot",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "screenshot", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_STATE: Api = Api {
     name: "virDomainGetState",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_BEGIN3: Api = Api {
     name: "virDomainMigrateBegin3",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PREPARE3: Api = Api {
     name: "virDomainMigratePrepare3",
@@ -1321,6 +1545,7 @@ pub static DOMAIN_MIGRATE_PREPARE3: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3: Api = Api {
     name: "virDomainMigratePrepareTunnel3",
@@ -1331,24 +1556,28 @@ pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PERFORM3: Api = Api {
     name: "virDomainMigratePerform3",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_FINISH3: Api = Api {
     name: "virDomainMigrateFinish3",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_CONFIRM3: Api = Api {
     name: "virDomainMigrateConfirm3",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS: Api = Api {
     name: "virDomainSetSchedulerParametersFlags",
@@ -1359,6 +1588,7 @@ pub static DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static INTERFACE_CHANGE_BEGIN: Api = Api {
     name: "virInterfaceChangeBegin",
@@ -1369,6 +1599,7 @@ pub static INTERFACE_CHANGE_BEGIN: Api = Api {
         permission: "interface_transaction",
         when: When::Always,
     }],
+    filter: None,
 };
 pub static INTERFACE_CHANGE_COMMIT: Api = Api {
     name: "virInterfaceChangeCommit",
@@ -1379,6 +1610,7 @@ pub static INTERFACE_CHANGE_COMMIT: Api = Api {
         permission: "interface_transaction",
         when: When::Always,
     }],
+    filter: None,
 };
 pub static INTERFACE_CHANGE_ROLLBACK: Api = Api {
     name: "virInterfaceChangeRollback",
@@ -1389,12 +1621,14 @@ pub static INTERFACE_CHANGE_ROLLBACK: Api = Api {
         permission: "interface_transaction",
         when: When::Always,
     }],
+    filter: None,
 };
 pub static DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS: Api = Api {
     name: "virDomainGetSchedulerParametersFlags",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_PIN_VCPU_FLAGS: Api = Api {
     name: "virDomainPinVcpuFlags",
@@ -1405,48 +1639,56 @@ pub static DOMAIN_PIN_VCPU_FLAGS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_SEND_KEY: Api = Api {
     name: "virDomainSendKey",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "send_input", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_CPU_STATS: Api = Api {
     name: "virNodeGetCPUStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_MEMORY_STATS: Api = Api {
     name: "virNodeGetMemoryStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_CONTROL_INFO: Api = Api {
     name: "virDomainGetControlInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_VCPU_PIN_INFO: Api = Api {
     name: "virDomainGetVcpuPinInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_UNDEFINE_FLAGS: Api = Api {
     name: "virDomainUndefineFlags",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SAVE_FLAGS: Api = Api {
     name: "virDomainSaveFlags",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_RESTORE_FLAGS: Api = Api {
     name: "virDomainRestoreFlags",
@@ -1456,18 +1698,21 @@ pub static DOMAIN_RESTORE_FLAGS: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_DESTROY_FLAGS: Api = Api {
     name: "virDomainDestroyFlags",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "stop", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SAVE_IMAGE_GET_XML_DESC: Api = Api {
     name: "virDomainSaveImageGetXMLDesc",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SAVE_IMAGE_DEFINE_XML: Api = Api {
     name: "virDomainSaveImageDefineXML",
@@ -1477,84 +1722,98 @@ pub static DOMAIN_SAVE_IMAGE_DEFINE_XML: Api = Api {
         Access { object: "domain", permission: "write", when: When::Always },
         Access { object: "domain", permission: "hibernate", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_JOB_ABORT: Api = Api {
     name: "virDomainBlockJobAbort",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_BLOCK_JOB_INFO: Api = Api {
     name: "virDomainGetBlockJobInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_JOB_SET_SPEED: Api = Api {
     name: "virDomainBlockJobSetSpeed",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_PULL: Api = Api {
     name: "virDomainBlockPull",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_GET_MAX_SPEED: Api = Api {
     name: "virDomainMigrateGetMaxSpeed",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_STATS_FLAGS: Api = Api {
     name: "virDomainBlockStatsFlags",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_GET_PARENT: Api = Api {
     name: "virDomainSnapshotGetParent",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_RESET: Api = Api {
     name: "virDomainReset",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "reset", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_NUM_CHILDREN: Api = Api {
     name: "virDomainSnapshotNumChildren",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_LIST_CHILDREN_NAMES: Api = Api {
     name: "virDomainSnapshotListChildrenNames",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_OPEN_GRAPHICS: Api = Api {
     name: "virDomainOpenGraphics",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_graphics", when: When::Always }],
+    filter: None,
 };
 pub static NODE_SUSPEND_FOR_DURATION: Api = Api {
     name: "virNodeSuspendForDuration",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "pm_control", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_RESIZE: Api = Api {
     name: "virDomainBlockResize",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_BLOCK_IO_TUNE: Api = Api {
     name: "virDomainSetBlockIoTune",
@@ -1565,12 +1824,14 @@ pub static DOMAIN_SET_BLOCK_IO_TUNE: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_BLOCK_IO_TUNE: Api = Api {
     name: "virDomainGetBlockIoTune",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_NUMA_PARAMETERS: Api = Api {
     name: "virDomainSetNumaParameters",
@@ -1581,12 +1842,14 @@ pub static DOMAIN_SET_NUMA_PARAMETERS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_NUMA_PARAMETERS: Api = Api {
     name: "virDomainGetNumaParameters",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_INTERFACE_PARAMETERS: Api = Api {
     name: "virDomainSetInterfaceParameters",
@@ -1597,12 +1860,14 @@ pub static DOMAIN_SET_INTERFACE_PARAMETERS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_INTERFACE_PARAMETERS: Api = Api {
     name: "virDomainGetInterfaceParameters",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SHUTDOWN_FLAGS: Api = Api {
     name: "virDomainShutdownFlags",
@@ -1612,36 +1877,42 @@ pub static DOMAIN_SHUTDOWN_FLAGS: Api = Api {
         Access { object: "domain", permission: "init_control", when: When::Always },
         Access { object: "domain", permission: "write", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static STORAGE_VOL_WIPE_PATTERN: Api = Api {
     name: "virStorageVolWipePattern",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "format", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_RESIZE: Api = Api {
     name: "virStorageVolResize",
     origin: Origin::Storage,
     write: true,
     access: &[Access { object: "storage_vol", permission: "resize", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_PM_SUSPEND_FOR_DURATION: Api = Api {
     name: "virDomainPMSuspendForDuration",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "pm_control", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_CPU_STATS: Api = Api {
     name: "virDomainGetCPUStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_DISK_ERRORS: Api = Api {
     name: "virDomainGetDiskErrors",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_METADATA: Api = Api {
     name: "virDomainSetMetadata",
@@ -1652,66 +1923,77 @@ pub static DOMAIN_SET_METADATA: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_METADATA: Api = Api {
     name: "virDomainGetMetadata",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_REBASE: Api = Api {
     name: "virDomainBlockRebase",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_PM_WAKEUP: Api = Api {
     name: "virDomainPMWakeup",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "pm_control", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_IS_CURRENT: Api = Api {
     name: "virDomainSnapshotIsCurrent",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_HAS_METADATA: Api = Api {
     name: "virDomainSnapshotHasMetadata",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_LIST_ALL_DOMAINS: Api = Api {
     name: "virConnectListAllDomains",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static DOMAIN_LIST_ALL_SNAPSHOTS: Api = Api {
     name: "virDomainListAllSnapshots",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN: Api = Api {
     name: "virDomainSnapshotListAllChildren",
     origin: Origin::DomainSnapshot,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_HOSTNAME: Api = Api {
     name: "virDomainGetHostname",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_SECURITY_LABEL_LIST: Api = Api {
     name: "virDomainGetSecurityLabelList",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_PIN_EMULATOR: Api = Api {
     name: "virDomainPinEmulator",
@@ -1722,18 +2004,21 @@ pub static DOMAIN_PIN_EMULATOR: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_EMULATOR_PIN_INFO: Api = Api {
     name: "virDomainGetEmulatorPinInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_LIST_ALL_STORAGE_POOLS: Api = Api {
     name: "virConnectListAllStoragePools",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "search_storage_pools", when: When::Always }],
+    filter: Some(Access { object: "storage_pool", permission: "getattr", when: When::Always }),
 };
 pub static STORAGE_POOL_LIST_ALL_VOLUMES: Api = Api {
     name: "virStoragePoolListAllVolumes",
@@ -1744,54 +2029,63 @@ pub static STORAGE_POOL_LIST_ALL_VOLUMES: Api = Api {
         permission: "search_storage_vols",
         when: When::Always,
     }],
+    filter: Some(Access { object: "storage_vol", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_ALL_NETWORKS: Api = Api {
     name: "virConnectListAllNetworks",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "connect", permission: "search_networks", when: When::Always }],
+    filter: Some(Access { object: "network", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_ALL_INTERFACES: Api = Api {
     name: "virConnectListAllInterfaces",
     origin: Origin::Interface,
     write: false,
     access: &[Access { object: "connect", permission: "search_interfaces", when: When::Always }],
+    filter: Some(Access { object: "interface", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_ALL_NODE_DEVICES: Api = Api {
     name: "virConnectListAllNodeDevices",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "connect", permission: "search_node_devices", when: When::Always }],
+    filter: Some(Access { object: "node_device", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_ALL_NWFILTERS: Api = Api {
     name: "virConnectListAllNWFilters",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "connect", permission: "search_nwfilters", when: When::Always }],
+    filter: Some(Access { object: "nwfilter", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_LIST_ALL_SECRETS: Api = Api {
     name: "virConnectListAllSecrets",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "connect", permission: "search_secrets", when: When::Always }],
+    filter: Some(Access { object: "secret", permission: "getattr", when: When::Always }),
 };
 pub static NODE_SET_MEMORY_PARAMETERS: Api = Api {
     name: "virNodeSetMemoryParameters",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_MEMORY_PARAMETERS: Api = Api {
     name: "virNodeGetMemoryParameters",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BLOCK_COMMIT: Api = Api {
     name: "virDomainBlockCommit",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_UPDATE: Api = Api {
     name: "virNetworkUpdate",
@@ -1802,66 +2096,77 @@ pub static NETWORK_UPDATE: Api = Api {
         Access { object: "network", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "network", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static NODE_GET_CPU_MAP: Api = Api {
     name: "virNodeGetCPUMap",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_FSTRIM: Api = Api {
     name: "virDomainFSTrim",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_trim", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SEND_PROCESS_SIGNAL: Api = Api {
     name: "virDomainSendProcessSignal",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "send_signal", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_OPEN_CHANNEL: Api = Api {
     name: "virDomainOpenChannel",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_device", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN: Api = Api {
     name: "virNodeDeviceLookupSCSIHostByWWN",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_JOB_STATS: Api = Api {
     name: "virDomainGetJobStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_GET_COMPRESSION_CACHE: Api = Api {
     name: "virDomainMigrateGetCompressionCache",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_SET_COMPRESSION_CACHE: Api = Api {
     name: "virDomainMigrateSetCompressionCache",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_DETACH_FLAGS: Api = Api {
     name: "virNodeDeviceDetachFlags",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "detach", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_BEGIN3_PARAMS: Api = Api {
     name: "virDomainMigrateBegin3Params",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PREPARE3_PARAMS: Api = Api {
     name: "virDomainMigratePrepare3Params",
@@ -1872,6 +2177,7 @@ pub static DOMAIN_MIGRATE_PREPARE3_PARAMS: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS: Api = Api {
     name: "virDomainMigratePrepareTunnel3Params",
@@ -1882,24 +2188,28 @@ pub static DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_PERFORM3_PARAMS: Api = Api {
     name: "virDomainMigratePerform3Params",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_FINISH3_PARAMS: Api = Api {
     name: "virDomainMigrateFinish3Params",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_CONFIRM3_PARAMS: Api = Api {
     name: "virDomainMigrateConfirm3Params",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_MEMORY_STATS_PERIOD: Api = Api {
     name: "virDomainSetMemoryStatsPeriod",
@@ -1910,6 +2220,7 @@ pub static DOMAIN_SET_MEMORY_STATS_PERIOD: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_CREATE_XML_WITH_FILES: Api = Api {
     name: "virDomainCreateXMLWithFiles",
@@ -1919,120 +2230,140 @@ pub static DOMAIN_CREATE_XML_WITH_FILES: Api = Api {
         Access { object: "domain", permission: "write", when: When::Always },
         Access { object: "domain", permission: "start", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_CREATE_WITH_FILES: Api = Api {
     name: "virDomainCreateWithFiles",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "start", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_CPU_MODEL_NAMES: Api = Api {
     name: "virConnectGetCPUModelNames",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_NETWORK_EVENT_REGISTER_ANY: Api = Api {
     name: "virConnectNetworkEventRegisterAny",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "connect", permission: "search_networks", when: When::Always }],
+    filter: Some(Access { object: "network", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_NETWORK_EVENT_DEREGISTER_ANY: Api = Api {
     name: "virConnectNetworkEventDeregisterAny",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: Api = Api {
     name: "virConnectDomainEventCallbackRegisterAny",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY: Api = Api {
     name: "virConnectDomainEventCallbackDeregisterAny",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CORE_DUMP_WITH_FORMAT: Api = Api {
     name: "virDomainCoreDumpWithFormat",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "core_dump", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_FSFREEZE: Api = Api {
     name: "virDomainFSFreeze",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_freeze", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_FSTHAW: Api = Api {
     name: "virDomainFSThaw",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_freeze", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_TIME: Api = Api {
     name: "virDomainGetTime",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_TIME: Api = Api {
     name: "virDomainSetTime",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "set_time", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_FREE_PAGES: Api = Api {
     name: "virNodeGetFreePages",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_GET_DHCP_LEASES: Api = Api {
     name: "virNetworkGetDHCPLeases",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_DOMAIN_CAPABILITIES: Api = Api {
     name: "virConnectGetDomainCapabilities",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_OPEN_GRAPHICS_FD: Api = Api {
     name: "virDomainOpenGraphicsFD",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "open_graphics", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_GET_ALL_DOMAIN_STATS: Api = Api {
     name: "virConnectGetAllDomainStats",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "search_domains", when: When::Always }],
+    filter: Some(Access { object: "domain", permission: "read", when: When::Always }),
 };
 pub static DOMAIN_BLOCK_COPY: Api = Api {
     name: "virDomainBlockCopy",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "block_write", when: When::Always }],
+    filter: None,
 };
 pub static NODE_ALLOC_PAGES: Api = Api {
     name: "virNodeAllocPages",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_FSINFO: Api = Api {
     name: "virDomainGetFSInfo",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "fs_freeze", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_DEFINE_XML_FLAGS: Api = Api {
     name: "virDomainDefineXMLFlags",
@@ -2042,12 +2373,14 @@ pub static DOMAIN_DEFINE_XML_FLAGS: Api = Api {
         Access { object: "domain", permission: "write", when: When::Always },
         Access { object: "domain", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_GET_IOTHREAD_INFO: Api = Api {
     name: "virDomainGetIOThreadInfo",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_PIN_IOTHREAD: Api = Api {
     name: "virDomainPinIOThread",
@@ -2058,12 +2391,14 @@ pub static DOMAIN_PIN_IOTHREAD: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_INTERFACE_ADDRESSES: Api = Api {
     name: "virDomainInterfaceAddresses",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_ADD_IOTHREAD: Api = Api {
     name: "virDomainAddIOThread",
@@ -2074,6 +2409,7 @@ pub static DOMAIN_ADD_IOTHREAD: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_DEL_IOTHREAD: Api = Api {
     name: "virDomainDelIOThread",
@@ -2084,12 +2420,14 @@ pub static DOMAIN_DEL_IOTHREAD: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_SET_USER_PASSWORD: Api = Api {
     name: "virDomainSetUserPassword",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "set_password", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_RENAME: Api = Api {
     name: "virDomainRename",
@@ -2099,90 +2437,105 @@ pub static DOMAIN_RENAME: Api = Api {
         Access { object: "domain", permission: "write", when: When::Always },
         Access { object: "domain", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static CONNECT_REGISTER_CLOSE_CALLBACK: Api = Api {
     name: "virConnectRegisterCloseCallback",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_UNREGISTER_CLOSE_CALLBACK: Api = Api {
     name: "virConnectUnregisterCloseCallback",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "connect", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_START_POST_COPY: Api = Api {
     name: "virDomainMigrateStartPostCopy",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_PERF_EVENTS: Api = Api {
     name: "virDomainGetPerfEvents",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_PERF_EVENTS: Api = Api {
     name: "virDomainSetPerfEvents",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY: Api = Api {
     name: "virConnectStoragePoolEventRegisterAny",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "search_storage_pools", when: When::Always }],
+    filter: Some(Access { object: "storage_pool", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_STORAGE_POOL_EVENT_DEREGISTER_ANY: Api = Api {
     name: "virConnectStoragePoolEventDeregisterAny",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_GUEST_VCPUS: Api = Api {
     name: "virDomainGetGuestVcpus",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_GUEST_VCPUS: Api = Api {
     name: "virDomainSetGuestVcpus",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY: Api = Api {
     name: "virConnectNodeDeviceEventRegisterAny",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "connect", permission: "search_node_devices", when: When::Always }],
+    filter: Some(Access { object: "node_device", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY: Api = Api {
     name: "virConnectNodeDeviceEventDeregisterAny",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_VOL_GET_INFO_FLAGS: Api = Api {
     name: "virStorageVolGetInfoFlags",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_vol", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_SECRET_EVENT_REGISTER_ANY: Api = Api {
     name: "virConnectSecretEventRegisterAny",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "connect", permission: "search_secrets", when: When::Always }],
+    filter: Some(Access { object: "secret", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_SECRET_EVENT_DEREGISTER_ANY: Api = Api {
     name: "virConnectSecretEventDeregisterAny",
     origin: Origin::Secret,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_VCPU: Api = Api {
     name: "virDomainSetVcpu",
@@ -2193,18 +2546,21 @@ pub static DOMAIN_SET_VCPU: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_SET_BLOCK_THRESHOLD: Api = Api {
     name: "virDomainSetBlockThreshold",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MIGRATE_GET_MAX_DOWNTIME: Api = Api {
     name: "virDomainMigrateGetMaxDowntime",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "migrate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MANAGED_SAVE_GET_XML_DESC: Api = Api {
     name: "virDomainManagedSaveGetXMLDesc",
@@ -2214,6 +2570,7 @@ pub static DOMAIN_MANAGED_SAVE_GET_XML_DESC: Api = Api {
         Access { object: "domain", permission: "read", when: When::Always },
         Access { object: "domain", permission: "read_secure", when: When::AnyOf(0x1) },
     ],
+    filter: None,
 };
 pub static DOMAIN_MANAGED_SAVE_DEFINE_XML: Api = Api {
     name: "virDomainManagedSaveDefineXML",
@@ -2223,18 +2580,21 @@ pub static DOMAIN_MANAGED_SAVE_DEFINE_XML: Api = Api {
         Access { object: "domain", permission: "write", when: When::Always },
         Access { object: "domain", permission: "hibernate", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_SET_LIFECYCLE_ACTION: Api = Api {
     name: "virDomainSetLifecycleAction",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static STORAGE_POOL_LOOKUP_BY_TARGET_PATH: Api = Api {
     name: "virStoragePoolLookupByTargetPath",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "storage_pool", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_DETACH_DEVICE_ALIAS: Api = Api {
     name: "virDomainDetachDeviceAlias",
@@ -2245,54 +2605,63 @@ pub static DOMAIN_DETACH_DEVICE_ALIAS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static CONNECT_COMPARE_HYPERVISOR_CPU: Api = Api {
     name: "virConnectCompareHypervisorCPU",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_BASELINE_HYPERVISOR_CPU: Api = Api {
     name: "virConnectBaselineHypervisorCPU",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static NODE_GET_SEV_INFO: Api = Api {
     name: "virNodeGetSEVInfo",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_LAUNCH_SECURITY_INFO: Api = Api {
     name: "virDomainGetLaunchSecurityInfo",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NWFILTER_BINDING_LOOKUP_BY_PORT_DEV: Api = Api {
     name: "virNWFilterBindingLookupByPortDev",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "nwfilter_binding", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NWFILTER_BINDING_GET_XML_DESC: Api = Api {
     name: "virNWFilterBindingGetXMLDesc",
     origin: Origin::Nwfilter,
     write: false,
     access: &[Access { object: "nwfilter_binding", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NWFILTER_BINDING_CREATE_XML: Api = Api {
     name: "virNWFilterBindingCreateXML",
     origin: Origin::Nwfilter,
     write: true,
     access: &[Access { object: "nwfilter_binding", permission: "create", when: When::Always }],
+    filter: None,
 };
 pub static NWFILTER_BINDING_DELETE: Api = Api {
     name: "virNWFilterBindingDelete",
     origin: Origin::Nwfilter,
     write: true,
     access: &[Access { object: "nwfilter_binding", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_LIST_ALL_NWFILTER_BINDINGS: Api = Api {
     name: "virConnectListAllNWFilterBindings",
@@ -2303,6 +2672,7 @@ pub static CONNECT_LIST_ALL_NWFILTER_BINDINGS: Api = Api {
         permission: "search_nwfilter_bindings",
         when: When::Always,
     }],
+    filter: Some(Access { object: "nwfilter_binding", permission: "getattr", when: When::Always }),
 };
 pub static DOMAIN_SET_IOTHREAD_PARAMS: Api = Api {
     name: "virDomainSetIOThreadParams",
@@ -2313,54 +2683,63 @@ pub static DOMAIN_SET_IOTHREAD_PARAMS: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static CONNECT_GET_STORAGE_POOL_CAPABILITIES: Api = Api {
     name: "virConnectGetStoragePoolCapabilities",
     origin: Origin::Storage,
     write: false,
     access: &[Access { object: "connect", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_LIST_ALL_PORTS: Api = Api {
     name: "virNetworkListAllPorts",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "search_ports", when: When::Always }],
+    filter: Some(Access { object: "network_port", permission: "getattr", when: When::Always }),
 };
 pub static NETWORK_PORT_LOOKUP_BY_UUID: Api = Api {
     name: "virNetworkPortLookupByUUID",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network_port", permission: "getattr", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_PORT_CREATE_XML: Api = Api {
     name: "virNetworkPortCreateXML",
     origin: Origin::Network,
     write: true,
     access: &[Access { object: "network_port", permission: "create", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_PORT_GET_PARAMETERS: Api = Api {
     name: "virNetworkPortGetParameters",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network_port", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_PORT_SET_PARAMETERS: Api = Api {
     name: "virNetworkPortSetParameters",
     origin: Origin::Network,
     write: true,
     access: &[Access { object: "network_port", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_PORT_GET_XML_DESC: Api = Api {
     name: "virNetworkPortGetXMLDesc",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network_port", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_PORT_DELETE: Api = Api {
     name: "virNetworkPortDelete",
     origin: Origin::Network,
     write: true,
     access: &[Access { object: "network_port", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CHECKPOINT_CREATE_XML: Api = Api {
     name: "virDomainCheckpointCreateXML",
@@ -2370,6 +2749,7 @@ pub static DOMAIN_CHECKPOINT_CREATE_XML: Api = Api {
         Access { object: "domain", permission: "checkpoint", when: When::Always },
         Access { object: "domain", permission: "fs_freeze", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_CHECKPOINT_GET_XML_DESC: Api = Api {
     name: "virDomainCheckpointGetXMLDesc",
@@ -2379,54 +2759,63 @@ pub static DOMAIN_CHECKPOINT_GET_XML_DESC: Api = Api {
         Access { object: "domain", permission: "read", when: When::Always },
         Access { object: "domain", permission: "read_secure", when: When::AnyOf(0x1) },
     ],
+    filter: None,
 };
 pub static DOMAIN_LIST_ALL_CHECKPOINTS: Api = Api {
     name: "virDomainListAllCheckpoints",
     origin: Origin::DomainCheckpoint,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CHECKPOINT_LIST_ALL_CHILDREN: Api = Api {
     name: "virDomainCheckpointListAllChildren",
     origin: Origin::DomainCheckpoint,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CHECKPOINT_LOOKUP_BY_NAME: Api = Api {
     name: "virDomainCheckpointLookupByName",
     origin: Origin::DomainCheckpoint,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CHECKPOINT_GET_PARENT: Api = Api {
     name: "virDomainCheckpointGetParent",
     origin: Origin::DomainCheckpoint,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_CHECKPOINT_DELETE: Api = Api {
     name: "virDomainCheckpointDelete",
     origin: Origin::DomainCheckpoint,
     write: true,
     access: &[Access { object: "domain", permission: "checkpoint", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_GUEST_INFO: Api = Api {
     name: "virDomainGetGuestInfo",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_SET_IDENTITY: Api = Api {
     name: "virConnectSetIdentity",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_AGENT_SET_RESPONSE_TIMEOUT: Api = Api {
     name: "virDomainAgentSetResponseTimeout",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_BACKUP_BEGIN: Api = Api {
     name: "virDomainBackupBegin",
@@ -2436,36 +2825,42 @@ pub static DOMAIN_BACKUP_BEGIN: Api = Api {
         Access { object: "domain", permission: "checkpoint", when: When::Always },
         Access { object: "domain", permission: "block_write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_BACKUP_GET_XML_DESC: Api = Api {
     name: "virDomainBackupGetXMLDesc",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_AUTHORIZED_SSH_KEYS_GET: Api = Api {
     name: "virDomainAuthorizedSSHKeysGet",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_AUTHORIZED_SSH_KEYS_SET: Api = Api {
     name: "virDomainAuthorizedSSHKeysSet",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_MESSAGES: Api = Api {
     name: "virDomainGetMessages",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_START_DIRTY_RATE_CALC: Api = Api {
     name: "virDomainStartDirtyRateCalc",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_DEFINE_XML: Api = Api {
     name: "virNodeDeviceDefineXML",
@@ -2475,18 +2870,21 @@ pub static NODE_DEVICE_DEFINE_XML: Api = Api {
         Access { object: "node_device", permission: "write", when: When::Always },
         Access { object: "node_device", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static NODE_DEVICE_UNDEFINE: Api = Api {
     name: "virNodeDeviceUndefine",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "delete", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_CREATE: Api = Api {
     name: "virNodeDeviceCreate",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "start", when: When::Always }],
+    filter: None,
 };
 pub static NWFILTER_DEFINE_XML_FLAGS: Api = Api {
     name: "virNWFilterDefineXMLFlags",
@@ -2496,6 +2894,7 @@ pub static NWFILTER_DEFINE_XML_FLAGS: Api = Api {
         Access { object: "nwfilter", permission: "write", when: When::Always },
         Access { object: "nwfilter", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static NETWORK_DEFINE_XML_FLAGS: Api = Api {
     name: "virNetworkDefineXMLFlags",
@@ -2505,30 +2904,35 @@ pub static NETWORK_DEFINE_XML_FLAGS: Api = Api {
         Access { object: "network", permission: "write", when: When::Always },
         Access { object: "network", permission: "save", when: When::Always },
     ],
+    filter: None,
 };
 pub static NODE_DEVICE_GET_AUTOSTART: Api = Api {
     name: "virNodeDeviceGetAutostart",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_SET_AUTOSTART: Api = Api {
     name: "virNodeDeviceSetAutostart",
     origin: Origin::Nodedev,
     write: true,
     access: &[Access { object: "node_device", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_IS_PERSISTENT: Api = Api {
     name: "virNodeDeviceIsPersistent",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_IS_ACTIVE: Api = Api {
     name: "virNodeDeviceIsActive",
     origin: Origin::Nodedev,
     write: false,
     access: &[Access { object: "node_device", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_CREATE_XML_FLAGS: Api = Api {
     name: "virNetworkCreateXMLFlags",
@@ -2538,18 +2942,21 @@ pub static NETWORK_CREATE_XML_FLAGS: Api = Api {
         Access { object: "network", permission: "write", when: When::Always },
         Access { object: "network", permission: "start", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_SET_LAUNCH_SECURITY_STATE: Api = Api {
     name: "virDomainSetLaunchSecurityState",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SAVE_PARAMS: Api = Api {
     name: "virDomainSaveParams",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "hibernate", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_RESTORE_PARAMS: Api = Api {
     name: "virDomainRestoreParams",
@@ -2559,18 +2966,21 @@ pub static DOMAIN_RESTORE_PARAMS: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_ABORT_JOB_FLAGS: Api = Api {
     name: "virDomainAbortJobFlags",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_FD_ASSOCIATE: Api = Api {
     name: "virDomainFDAssociate",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static NETWORK_SET_METADATA: Api = Api {
     name: "virNetworkSetMetadata",
@@ -2581,12 +2991,14 @@ pub static NETWORK_SET_METADATA: Api = Api {
         Access { object: "network", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "network", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static NETWORK_GET_METADATA: Api = Api {
     name: "virNetworkGetMetadata",
     origin: Origin::Network,
     write: false,
     access: &[Access { object: "network", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static NODE_DEVICE_UPDATE: Api = Api {
     name: "virNodeDeviceUpdate",
@@ -2597,24 +3009,28 @@ pub static NODE_DEVICE_UPDATE: Api = Api {
         Access { object: "node_device", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "node_device", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_GRAPHICS_RELOAD: Api = Api {
     name: "virDomainGraphicsReload",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_GET_AUTOSTART_ONCE: Api = Api {
     name: "virDomainGetAutostartOnce",
     origin: Origin::Domain,
     write: false,
     access: &[Access { object: "domain", permission: "read", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_AUTOSTART_ONCE: Api = Api {
     name: "virDomainSetAutostartOnce",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_SET_THROTTLE_GROUP: Api = Api {
     name: "virDomainSetThrottleGroup",
@@ -2625,6 +3041,7 @@ pub static DOMAIN_SET_THROTTLE_GROUP: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_DEL_THROTTLE_GROUP: Api = Api {
     name: "virDomainDelThrottleGroup",
@@ -2635,12 +3052,14 @@ pub static DOMAIN_DEL_THROTTLE_GROUP: Api = Api {
         Access { object: "domain", permission: "save", when: When::NoneOf(0x3) },
         Access { object: "domain", permission: "save", when: When::AnyOf(0x2) },
     ],
+    filter: None,
 };
 pub static DOMAIN_MONITOR_COMMAND: Api = Api {
     name: "virDomainQemuMonitorCommand",
     origin: Origin::None,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_ATTACH: Api = Api {
     name: "virDomainQemuAttach",
@@ -2650,12 +3069,14 @@ pub static DOMAIN_ATTACH: Api = Api {
         Access { object: "domain", permission: "start", when: When::Always },
         Access { object: "domain", permission: "write", when: When::Always },
     ],
+    filter: None,
 };
 pub static DOMAIN_AGENT_COMMAND: Api = Api {
     name: "virDomainQemuAgentCommand",
     origin: Origin::None,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static CONNECT_DOMAIN_MONITOR_EVENT_REGISTER: Api = Api {
     name: "virConnectDomainQemuMonitorEventRegister",
@@ -2665,22 +3086,26 @@ pub static CONNECT_DOMAIN_MONITOR_EVENT_REGISTER: Api = Api {
         Access { object: "connect", permission: "search_domains", when: When::Always },
         Access { object: "connect", permission: "write", when: When::Always },
     ],
+    filter: Some(Access { object: "domain", permission: "getattr", when: When::Always }),
 };
 pub static CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER: Api = Api {
     name: "virConnectDomainQemuMonitorEventDeregister",
     origin: Origin::Domain,
     write: true,
     access: &[Access { object: "connect", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_MONITOR_COMMAND_WITH_FILES: Api = Api {
     name: "virDomainQemuMonitorCommandWithFiles",
     origin: Origin::None,
     write: true,
     access: &[Access { object: "domain", permission: "write", when: When::Always }],
+    filter: None,
 };
 pub static DOMAIN_OPEN_NAMESPACE: Api = Api {
     name: "virDomainLxcOpenNamespace",
     origin: Origin::None,
     write: true,
     access: &[Access { object: "domain", permission: "open_namespace", when: When::Always }],
+    filter: None,
 };

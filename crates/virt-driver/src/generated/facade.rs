@@ -61,16 +61,22 @@ impl Connection {
 
     /// `virDomainCreateXML`.
     pub fn domain_create_xml(&self, xml_desc: &str, flags: u32) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_CREATE_XML, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.create_xml(call, xml_desc, flags)
-        })
+        self.run(
+            &api::DOMAIN_CREATE_XML,
+            Object::Described { name: None, xml: Some(xml_desc) },
+            u64::from(flags),
+            |call| self.domains()?.create_xml(call, xml_desc, flags),
+        )
     }
 
     /// `virDomainDefineXML`.
     pub fn domain_define_xml(&self, xml: &str) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_DEFINE_XML, Object::Connect, 0, |call| {
-            self.domains()?.define_xml(call, xml, 0)
-        })
+        self.run(
+            &api::DOMAIN_DEFINE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            0,
+            |call| self.domains()?.define_xml(call, xml, 0),
+        )
     }
 
     /// `virDomainDestroy`.
@@ -143,22 +149,22 @@ impl Connection {
 
     /// `virDomainLookupByID`.
     pub fn domain_lookup_by_id(&self, id: i32) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_LOOKUP_BY_ID, Object::Connect, 0, |call| {
-            self.domains()?.lookup_by_id(call, id)
+        self.run(&api::DOMAIN_LOOKUP_BY_ID, Object::Found, 0, |call| {
+            call.seen(self.domains()?.lookup_by_id(call, id)?)
         })
     }
 
     /// `virDomainLookupByName`.
     pub fn domain_lookup_by_name(&self, name: &str) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_LOOKUP_BY_NAME, Object::Connect, 0, |call| {
-            self.domains()?.lookup_by_name(call, name)
+        self.run(&api::DOMAIN_LOOKUP_BY_NAME, Object::Found, 0, |call| {
+            call.seen(self.domains()?.lookup_by_name(call, name)?)
         })
     }
 
     /// `virDomainLookupByUUID`.
     pub fn domain_lookup_by_uuid(&self, uuid: &Uuid) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_LOOKUP_BY_UUID, Object::Connect, 0, |call| {
-            self.domains()?.lookup_by_uuid(call, uuid)
+        self.run(&api::DOMAIN_LOOKUP_BY_UUID, Object::Found, 0, |call| {
+            call.seen(self.domains()?.lookup_by_uuid(call, uuid)?)
         })
     }
 
@@ -244,16 +250,22 @@ impl Connection {
 
     /// `virNetworkCreateXML`.
     pub fn network_create_xml(&self, xml: &str) -> Result<NetworkRef> {
-        self.run(&api::NETWORK_CREATE_XML, Object::Connect, 0, |call| {
-            self.networks()?.create_xml(call, xml, 0)
-        })
+        self.run(
+            &api::NETWORK_CREATE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            0,
+            |call| self.networks()?.create_xml(call, xml, 0),
+        )
     }
 
     /// `virNetworkDefineXML`.
     pub fn network_define_xml(&self, xml: &str) -> Result<NetworkRef> {
-        self.run(&api::NETWORK_DEFINE_XML, Object::Connect, 0, |call| {
-            self.networks()?.define_xml(call, xml, 0)
-        })
+        self.run(
+            &api::NETWORK_DEFINE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            0,
+            |call| self.networks()?.define_xml(call, xml, 0),
+        )
     }
 
     /// `virNetworkDestroy`.
@@ -286,15 +298,15 @@ impl Connection {
 
     /// `virNetworkLookupByName`.
     pub fn network_lookup_by_name(&self, name: &str) -> Result<NetworkRef> {
-        self.run(&api::NETWORK_LOOKUP_BY_NAME, Object::Connect, 0, |call| {
-            self.networks()?.lookup_by_name(call, name)
+        self.run(&api::NETWORK_LOOKUP_BY_NAME, Object::Found, 0, |call| {
+            call.seen(self.networks()?.lookup_by_name(call, name)?)
         })
     }
 
     /// `virNetworkLookupByUUID`.
     pub fn network_lookup_by_uuid(&self, uuid: &Uuid) -> Result<NetworkRef> {
-        self.run(&api::NETWORK_LOOKUP_BY_UUID, Object::Connect, 0, |call| {
-            self.networks()?.lookup_by_uuid(call, uuid)
+        self.run(&api::NETWORK_LOOKUP_BY_UUID, Object::Found, 0, |call| {
+            call.seen(self.networks()?.lookup_by_uuid(call, uuid)?)
         })
     }
 
@@ -321,7 +333,7 @@ impl Connection {
 
     /// `virDomainRestore`.
     pub fn domain_restore(&self, from: &str) -> Result<()> {
-        self.run(&api::DOMAIN_RESTORE, Object::Connect, 0, |call| {
+        self.run(&api::DOMAIN_RESTORE, Object::Described { name: None, xml: None }, 0, |call| {
             self.domain_jobs()?.restore(call, from, None, 0)
         })
     }
@@ -373,9 +385,12 @@ impl Connection {
         dname: Option<&str>,
         resource: u64,
     ) -> Result<DomainMigratePrepare> {
-        self.run(&api::DOMAIN_MIGRATE_PREPARE, Object::Connect, flags, |call| {
-            self.migration()?.prepare(call, uri_in, flags, dname, resource)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_PREPARE,
+            Object::Described { name: dname, xml: None },
+            flags,
+            |call| self.migration()?.prepare(call, uri_in, flags, dname, resource),
+        )
     }
 
     /// `virDomainMigratePerform`.
@@ -401,9 +416,12 @@ impl Connection {
         uri: &str,
         flags: u64,
     ) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_MIGRATE_FINISH, Object::Connect, flags, |call| {
-            self.migration()?.finish(call, dname, cookie, uri, flags)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_FINISH,
+            Object::Described { name: Some(dname), xml: None },
+            flags,
+            |call| self.migration()?.finish(call, dname, cookie, uri, flags),
+        )
     }
 
     /// `virDomainBlockStats`.
@@ -441,16 +459,22 @@ impl Connection {
 
     /// `virStoragePoolCreateXML`.
     pub fn storage_pool_create_xml(&self, xml: &str, flags: u32) -> Result<StoragePoolRef> {
-        self.run(&api::STORAGE_POOL_CREATE_XML, Object::Connect, u64::from(flags), |call| {
-            self.pools()?.create_xml(call, xml, flags)
-        })
+        self.run(
+            &api::STORAGE_POOL_CREATE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.pools()?.create_xml(call, xml, flags),
+        )
     }
 
     /// `virStoragePoolDefineXML`.
     pub fn storage_pool_define_xml(&self, xml: &str, flags: u32) -> Result<StoragePoolRef> {
-        self.run(&api::STORAGE_POOL_DEFINE_XML, Object::Connect, u64::from(flags), |call| {
-            self.pools()?.define_xml(call, xml, flags)
-        })
+        self.run(
+            &api::STORAGE_POOL_DEFINE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.pools()?.define_xml(call, xml, flags),
+        )
     }
 
     /// `virStoragePoolCreate`.
@@ -497,22 +521,22 @@ impl Connection {
 
     /// `virStoragePoolLookupByName`.
     pub fn storage_pool_lookup_by_name(&self, name: &str) -> Result<StoragePoolRef> {
-        self.run(&api::STORAGE_POOL_LOOKUP_BY_NAME, Object::Connect, 0, |call| {
-            self.pools()?.lookup_by_name(call, name)
+        self.run(&api::STORAGE_POOL_LOOKUP_BY_NAME, Object::Found, 0, |call| {
+            call.seen(self.pools()?.lookup_by_name(call, name)?)
         })
     }
 
     /// `virStoragePoolLookupByUUID`.
     pub fn storage_pool_lookup_by_uuid(&self, uuid: &Uuid) -> Result<StoragePoolRef> {
-        self.run(&api::STORAGE_POOL_LOOKUP_BY_UUID, Object::Connect, 0, |call| {
-            self.pools()?.lookup_by_uuid(call, uuid)
+        self.run(&api::STORAGE_POOL_LOOKUP_BY_UUID, Object::Found, 0, |call| {
+            call.seen(self.pools()?.lookup_by_uuid(call, uuid)?)
         })
     }
 
     /// `virStoragePoolLookupByVolume`.
     pub fn storage_pool_lookup_by_volume(&self, vol: &StorageVolRef) -> Result<StoragePoolRef> {
-        self.run(&api::STORAGE_POOL_LOOKUP_BY_VOLUME, Object::StorageVol(vol), 0, |call| {
-            self.pools()?.lookup_by_volume(call, vol)
+        self.run(&api::STORAGE_POOL_LOOKUP_BY_VOLUME, Object::Found, 0, |call| {
+            call.seen(self.pools()?.lookup_by_volume(call, vol)?)
         })
     }
 
@@ -556,7 +580,7 @@ impl Connection {
     ) -> Result<StorageVolRef> {
         self.run(
             &api::STORAGE_VOL_CREATE_XML,
-            Object::StoragePool(pool),
+            Object::NewVolume { pool, xml },
             u64::from(flags),
             |call| self.volumes()?.create_xml(call, pool, xml, flags),
         )
@@ -575,22 +599,22 @@ impl Connection {
         pool: &StoragePoolRef,
         name: &str,
     ) -> Result<StorageVolRef> {
-        self.run(&api::STORAGE_VOL_LOOKUP_BY_NAME, Object::StoragePool(pool), 0, |call| {
-            self.volumes()?.lookup_by_name(call, pool, name)
+        self.run(&api::STORAGE_VOL_LOOKUP_BY_NAME, Object::Found, 0, |call| {
+            call.seen(self.volumes()?.lookup_by_name(call, pool, name)?)
         })
     }
 
     /// `virStorageVolLookupByKey`.
     pub fn storage_vol_lookup_by_key(&self, key: &str) -> Result<StorageVolRef> {
-        self.run(&api::STORAGE_VOL_LOOKUP_BY_KEY, Object::Connect, 0, |call| {
-            self.volumes()?.lookup_by_key(call, key)
+        self.run(&api::STORAGE_VOL_LOOKUP_BY_KEY, Object::Found, 0, |call| {
+            call.seen(self.volumes()?.lookup_by_key(call, key)?)
         })
     }
 
     /// `virStorageVolLookupByPath`.
     pub fn storage_vol_lookup_by_path(&self, path: &str) -> Result<StorageVolRef> {
-        self.run(&api::STORAGE_VOL_LOOKUP_BY_PATH, Object::Connect, 0, |call| {
-            self.volumes()?.lookup_by_path(call, path)
+        self.run(&api::STORAGE_VOL_LOOKUP_BY_PATH, Object::Found, 0, |call| {
+            call.seen(self.volumes()?.lookup_by_path(call, path)?)
         })
     }
 
@@ -668,9 +692,12 @@ impl Connection {
         resource: u64,
         dom_xml: &str,
     ) -> Result<DomainMigratePrepare2> {
-        self.run(&api::DOMAIN_MIGRATE_PREPARE2, Object::Connect, flags, |call| {
-            self.migration()?.prepare2(call, uri_in, flags, dname, resource, dom_xml)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_PREPARE2,
+            Object::Described { name: dname, xml: Some(dom_xml) },
+            flags,
+            |call| self.migration()?.prepare2(call, uri_in, flags, dname, resource, dom_xml),
+        )
     }
 
     /// `virDomainMigrateFinish2`.
@@ -682,56 +709,62 @@ impl Connection {
         flags: u64,
         retcode: i32,
     ) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_MIGRATE_FINISH2, Object::Connect, flags, |call| {
-            self.migration()?.finish2(call, dname, cookie, uri, flags, retcode)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_FINISH2,
+            Object::Described { name: Some(dname), xml: None },
+            flags,
+            |call| self.migration()?.finish2(call, dname, cookie, uri, flags, retcode),
+        )
     }
 
     /// `virNodeDeviceLookupByName`.
     pub fn node_device_lookup_by_name(&self, name: &str) -> Result<NodeDeviceRef> {
-        self.run(&api::NODE_DEVICE_LOOKUP_BY_NAME, Object::Connect, 0, |call| {
-            self.node_devices()?.lookup_by_name(call, name)
+        self.run(&api::NODE_DEVICE_LOOKUP_BY_NAME, Object::Found, 0, |call| {
+            call.seen(self.node_devices()?.lookup_by_name(call, name)?)
         })
     }
 
     /// `virNodeDeviceGetXMLDesc`.
     pub fn node_device_get_xml_desc(&self, name: &str, flags: u32) -> Result<String> {
-        self.run(&api::NODE_DEVICE_GET_XML_DESC, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.get_xml_desc(call, name, flags)
-        })
+        self.run(
+            &api::NODE_DEVICE_GET_XML_DESC,
+            Object::NodeDeviceNamed(name),
+            u64::from(flags),
+            |call| self.node_devices()?.get_xml_desc(call, name, flags),
+        )
     }
 
     /// `virNodeDeviceGetParent`.
     pub fn node_device_get_parent(&self, name: &str) -> Result<Option<String>> {
-        self.run(&api::NODE_DEVICE_GET_PARENT, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_GET_PARENT, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.get_parent(call, name)
         })
     }
 
     /// `virNodeDeviceListCaps`.
     pub fn node_device_list_caps(&self, name: &str, maxnames: i32) -> Result<Vec<String>> {
-        self.run(&api::NODE_DEVICE_LIST_CAPS, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_LIST_CAPS, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.list_caps(call, name, maxnames)
         })
     }
 
     /// `virNodeDeviceDettach`.
     pub fn node_device_dettach(&self, name: &str) -> Result<()> {
-        self.run(&api::NODE_DEVICE_DETTACH, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_DETTACH, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.detach(call, name, None, 0)
         })
     }
 
     /// `virNodeDeviceReAttach`.
     pub fn node_device_re_attach(&self, name: &str) -> Result<()> {
-        self.run(&api::NODE_DEVICE_RE_ATTACH, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_RE_ATTACH, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.re_attach(call, name)
         })
     }
 
     /// `virNodeDeviceReset`.
     pub fn node_device_reset(&self, name: &str) -> Result<()> {
-        self.run(&api::NODE_DEVICE_RESET, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_RESET, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.reset(call, name)
         })
     }
@@ -752,14 +785,17 @@ impl Connection {
 
     /// `virNodeDeviceCreateXML`.
     pub fn node_device_create_xml(&self, xml_desc: &str, flags: u32) -> Result<NodeDeviceRef> {
-        self.run(&api::NODE_DEVICE_CREATE_XML, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.create_xml(call, xml_desc, flags)
-        })
+        self.run(
+            &api::NODE_DEVICE_CREATE_XML,
+            Object::Described { name: None, xml: Some(xml_desc) },
+            u64::from(flags),
+            |call| self.node_devices()?.create_xml(call, xml_desc, flags),
+        )
     }
 
     /// `virNodeDeviceDestroy`.
     pub fn node_device_destroy(&self, name: &str) -> Result<()> {
-        self.run(&api::NODE_DEVICE_DESTROY, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_DESTROY, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.destroy(call, name)
         })
     }
@@ -774,7 +810,7 @@ impl Connection {
     ) -> Result<StorageVolRef> {
         self.run(
             &api::STORAGE_VOL_CREATE_XML_FROM,
-            Object::StoragePool(pool),
+            Object::NewVolume { pool, xml },
             u64::from(flags),
             |call| self.volumes()?.create_xml_from(call, pool, xml, clonevol, flags),
         )
@@ -782,15 +818,15 @@ impl Connection {
 
     /// `virInterfaceLookupByName`.
     pub fn interface_lookup_by_name(&self, name: &str) -> Result<InterfaceRef> {
-        self.run(&api::INTERFACE_LOOKUP_BY_NAME, Object::Connect, 0, |call| {
-            self.interfaces()?.lookup_by_name(call, name)
+        self.run(&api::INTERFACE_LOOKUP_BY_NAME, Object::Found, 0, |call| {
+            call.seen(self.interfaces()?.lookup_by_name(call, name)?)
         })
     }
 
     /// `virInterfaceLookupByMACString`.
     pub fn interface_lookup_by_mac_string(&self, mac: &str) -> Result<InterfaceRef> {
-        self.run(&api::INTERFACE_LOOKUP_BY_MAC_STRING, Object::Connect, 0, |call| {
-            self.interfaces()?.lookup_by_mac_string(call, mac)
+        self.run(&api::INTERFACE_LOOKUP_BY_MAC_STRING, Object::Found, 0, |call| {
+            call.seen(self.interfaces()?.lookup_by_mac_string(call, mac)?)
         })
     }
 
@@ -803,9 +839,12 @@ impl Connection {
 
     /// `virInterfaceDefineXML`.
     pub fn interface_define_xml(&self, xml: &str, flags: u32) -> Result<InterfaceRef> {
-        self.run(&api::INTERFACE_DEFINE_XML, Object::Connect, u64::from(flags), |call| {
-            self.interfaces()?.define_xml(call, xml, flags)
-        })
+        self.run(
+            &api::INTERFACE_DEFINE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.interfaces()?.define_xml(call, xml, flags),
+        )
     }
 
     /// `virInterfaceUndefine`.
@@ -855,16 +894,19 @@ impl Connection {
 
     /// `virSecretLookupByUUID`.
     pub fn secret_lookup_by_uuid(&self, uuid: &Uuid) -> Result<SecretRef> {
-        self.run(&api::SECRET_LOOKUP_BY_UUID, Object::Connect, 0, |call| {
-            self.secrets()?.lookup_by_uuid(call, uuid)
+        self.run(&api::SECRET_LOOKUP_BY_UUID, Object::Found, 0, |call| {
+            call.seen(self.secrets()?.lookup_by_uuid(call, uuid)?)
         })
     }
 
     /// `virSecretDefineXML`.
     pub fn secret_define_xml(&self, xml: &str, flags: u32) -> Result<SecretRef> {
-        self.run(&api::SECRET_DEFINE_XML, Object::Connect, u64::from(flags), |call| {
-            self.secrets()?.define_xml(call, xml, flags)
-        })
+        self.run(
+            &api::SECRET_DEFINE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.secrets()?.define_xml(call, xml, flags),
+        )
     }
 
     /// `virSecretGetXMLDesc`.
@@ -897,8 +939,8 @@ impl Connection {
 
     /// `virSecretLookupByUsage`.
     pub fn secret_lookup_by_usage(&self, usage_type: i32, usage_id: &str) -> Result<SecretRef> {
-        self.run(&api::SECRET_LOOKUP_BY_USAGE, Object::Connect, 0, |call| {
-            self.secrets()?.lookup_by_usage(call, usage_type, usage_id)
+        self.run(&api::SECRET_LOOKUP_BY_USAGE, Object::Found, 0, |call| {
+            call.seen(self.secrets()?.lookup_by_usage(call, usage_type, usage_id)?)
         })
     }
 
@@ -910,9 +952,12 @@ impl Connection {
         resource: u64,
         dom_xml: &str,
     ) -> Result<Arc<dyn Stream>> {
-        self.run(&api::DOMAIN_MIGRATE_PREPARE_TUNNEL, Object::Connect, flags, |call| {
-            self.migration()?.prepare_tunnel(call, flags, dname, resource, dom_xml)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_PREPARE_TUNNEL,
+            Object::Described { name: dname, xml: Some(dom_xml) },
+            flags,
+            |call| self.migration()?.prepare_tunnel(call, flags, dname, resource, dom_xml),
+        )
     }
 
     /// `virConnectIsSecure`.
@@ -1054,15 +1099,15 @@ impl Connection {
 
     /// `virNWFilterLookupByName`.
     pub fn nwfilter_lookup_by_name(&self, name: &str) -> Result<NwfilterRef> {
-        self.run(&api::NWFILTER_LOOKUP_BY_NAME, Object::Connect, 0, |call| {
-            self.nwfilters()?.lookup_by_name(call, name)
+        self.run(&api::NWFILTER_LOOKUP_BY_NAME, Object::Found, 0, |call| {
+            call.seen(self.nwfilters()?.lookup_by_name(call, name)?)
         })
     }
 
     /// `virNWFilterLookupByUUID`.
     pub fn nwfilter_lookup_by_uuid(&self, uuid: &Uuid) -> Result<NwfilterRef> {
-        self.run(&api::NWFILTER_LOOKUP_BY_UUID, Object::Connect, 0, |call| {
-            self.nwfilters()?.lookup_by_uuid(call, uuid)
+        self.run(&api::NWFILTER_LOOKUP_BY_UUID, Object::Found, 0, |call| {
+            call.seen(self.nwfilters()?.lookup_by_uuid(call, uuid)?)
         })
     }
 
@@ -1078,9 +1123,12 @@ impl Connection {
 
     /// `virNWFilterDefineXML`.
     pub fn nwfilter_define_xml(&self, xml: &str) -> Result<NwfilterRef> {
-        self.run(&api::NWFILTER_DEFINE_XML, Object::Connect, 0, |call| {
-            self.nwfilters()?.define_xml(call, xml, 0)
-        })
+        self.run(
+            &api::NWFILTER_DEFINE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            0,
+            |call| self.nwfilters()?.define_xml(call, xml, 0),
+        )
     }
 
     /// `virNWFilterUndefine`.
@@ -1410,9 +1458,14 @@ impl Connection {
         resource: u64,
         dom_xml: &str,
     ) -> Result<DomainMigratePrepare3> {
-        self.run(&api::DOMAIN_MIGRATE_PREPARE3, Object::Connect, flags, |call| {
-            self.migration()?.prepare3(call, cookie_in, uri_in, flags, dname, resource, dom_xml)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_PREPARE3,
+            Object::Described { name: dname, xml: Some(dom_xml) },
+            flags,
+            |call| {
+                self.migration()?.prepare3(call, cookie_in, uri_in, flags, dname, resource, dom_xml)
+            },
+        )
     }
 
     /// `virDomainMigratePrepareTunnel3`.
@@ -1424,9 +1477,14 @@ impl Connection {
         resource: u64,
         dom_xml: &str,
     ) -> Result<(Vec<u8>, Arc<dyn Stream>)> {
-        self.run(&api::DOMAIN_MIGRATE_PREPARE_TUNNEL3, Object::Connect, flags, |call| {
-            self.migration()?.prepare_tunnel3(call, cookie_in, flags, dname, resource, dom_xml)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_PREPARE_TUNNEL3,
+            Object::Described { name: dname, xml: Some(dom_xml) },
+            flags,
+            |call| {
+                self.migration()?.prepare_tunnel3(call, cookie_in, flags, dname, resource, dom_xml)
+            },
+        )
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -1458,9 +1516,14 @@ impl Connection {
         flags: u64,
         cancelled: i32,
     ) -> Result<DomainMigrateFinish3> {
-        self.run(&api::DOMAIN_MIGRATE_FINISH3, Object::Connect, flags, |call| {
-            self.migration()?.finish3(call, dname, cookie_in, dconnuri, uri, flags, cancelled)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_FINISH3,
+            Object::Described { name: Some(dname), xml: None },
+            flags,
+            |call| {
+                self.migration()?.finish3(call, dname, cookie_in, dconnuri, uri, flags, cancelled)
+            },
+        )
     }
 
     /// `virDomainMigrateConfirm3`.
@@ -1619,9 +1682,12 @@ impl Connection {
 
     /// `virDomainRestoreFlags`.
     pub fn domain_restore_flags(&self, from: &str, dxml: Option<&str>, flags: u32) -> Result<()> {
-        self.run(&api::DOMAIN_RESTORE_FLAGS, Object::Connect, u64::from(flags), |call| {
-            self.domain_jobs()?.restore(call, from, dxml, flags)
-        })
+        self.run(
+            &api::DOMAIN_RESTORE_FLAGS,
+            Object::Described { name: None, xml: dxml },
+            u64::from(flags),
+            |call| self.domain_jobs()?.restore(call, from, dxml, flags),
+        )
     }
 
     /// `virDomainDestroyFlags`.
@@ -1633,16 +1699,22 @@ impl Connection {
 
     /// `virDomainSaveImageGetXMLDesc`.
     pub fn domain_save_image_get_xml_desc(&self, file: &str, flags: u32) -> Result<String> {
-        self.run(&api::DOMAIN_SAVE_IMAGE_GET_XML_DESC, Object::Connect, u64::from(flags), |call| {
-            self.domain_jobs()?.save_image_get_xml_desc(call, file, flags)
-        })
+        self.run(
+            &api::DOMAIN_SAVE_IMAGE_GET_XML_DESC,
+            Object::Described { name: None, xml: None },
+            u64::from(flags),
+            |call| self.domain_jobs()?.save_image_get_xml_desc(call, file, flags),
+        )
     }
 
     /// `virDomainSaveImageDefineXML`.
     pub fn domain_save_image_define_xml(&self, file: &str, dxml: &str, flags: u32) -> Result<()> {
-        self.run(&api::DOMAIN_SAVE_IMAGE_DEFINE_XML, Object::Connect, u64::from(flags), |call| {
-            self.domain_jobs()?.save_image_define_xml(call, file, dxml, flags)
-        })
+        self.run(
+            &api::DOMAIN_SAVE_IMAGE_DEFINE_XML,
+            Object::Described { name: None, xml: None },
+            u64::from(flags),
+            |call| self.domain_jobs()?.save_image_define_xml(call, file, dxml, flags),
+        )
     }
 
     /// `virDomainBlockJobAbort`.
@@ -2005,7 +2077,7 @@ impl Connection {
     /// `virConnectListAllDomains`.
     pub fn connect_list_all_domains(&self, flags: u32) -> Result<Vec<DomainRef>> {
         self.run(&api::CONNECT_LIST_ALL_DOMAINS, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.list_all(call, flags)
+            Ok(call.visible(self.domains()?.list_all(call, flags)?))
         })
     }
 
@@ -2076,7 +2148,7 @@ impl Connection {
     /// `virConnectListAllStoragePools`.
     pub fn connect_list_all_storage_pools(&self, flags: u32) -> Result<Vec<StoragePoolRef>> {
         self.run(&api::CONNECT_LIST_ALL_STORAGE_POOLS, Object::Connect, u64::from(flags), |call| {
-            self.pools()?.list_all(call, flags)
+            Ok(call.visible(self.pools()?.list_all(call, flags)?))
         })
     }
 
@@ -2090,42 +2162,42 @@ impl Connection {
             &api::STORAGE_POOL_LIST_ALL_VOLUMES,
             Object::StoragePool(pool),
             u64::from(flags),
-            |call| self.volumes()?.list_all(call, pool, flags),
+            |call| Ok(call.visible(self.volumes()?.list_all(call, pool, flags)?)),
         )
     }
 
     /// `virConnectListAllNetworks`.
     pub fn connect_list_all_networks(&self, flags: u32) -> Result<Vec<NetworkRef>> {
         self.run(&api::CONNECT_LIST_ALL_NETWORKS, Object::Connect, u64::from(flags), |call| {
-            self.networks()?.list_all(call, flags)
+            Ok(call.visible(self.networks()?.list_all(call, flags)?))
         })
     }
 
     /// `virConnectListAllInterfaces`.
     pub fn connect_list_all_interfaces(&self, flags: u32) -> Result<Vec<InterfaceRef>> {
         self.run(&api::CONNECT_LIST_ALL_INTERFACES, Object::Connect, u64::from(flags), |call| {
-            self.interfaces()?.list_all(call, flags)
+            Ok(call.visible(self.interfaces()?.list_all(call, flags)?))
         })
     }
 
     /// `virConnectListAllNodeDevices`.
     pub fn connect_list_all_node_devices(&self, flags: u32) -> Result<Vec<NodeDeviceRef>> {
         self.run(&api::CONNECT_LIST_ALL_NODE_DEVICES, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.list_all(call, flags)
+            Ok(call.visible(self.node_devices()?.list_all(call, flags)?))
         })
     }
 
     /// `virConnectListAllNWFilters`.
     pub fn connect_list_all_nwfilters(&self, flags: u32) -> Result<Vec<NwfilterRef>> {
         self.run(&api::CONNECT_LIST_ALL_NWFILTERS, Object::Connect, u64::from(flags), |call| {
-            self.nwfilters()?.list_all(call, flags)
+            Ok(call.visible(self.nwfilters()?.list_all(call, flags)?))
         })
     }
 
     /// `virConnectListAllSecrets`.
     pub fn connect_list_all_secrets(&self, flags: u32) -> Result<Vec<SecretRef>> {
         self.run(&api::CONNECT_LIST_ALL_SECRETS, Object::Connect, u64::from(flags), |call| {
-            self.secrets()?.list_all(call, flags)
+            Ok(call.visible(self.secrets()?.list_all(call, flags)?))
         })
     }
 
@@ -2232,9 +2304,11 @@ impl Connection {
     ) -> Result<NodeDeviceRef> {
         self.run(
             &api::NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN,
-            Object::Connect,
+            Object::Found,
             u64::from(flags),
-            |call| self.node_devices()?.lookup_scsi_host_by_wwn(call, wwnn, wwpn, flags),
+            |call| {
+                call.seen(self.node_devices()?.lookup_scsi_host_by_wwn(call, wwnn, wwpn, flags)?)
+            },
         )
     }
 
@@ -2277,9 +2351,12 @@ impl Connection {
         driver_name: Option<&str>,
         flags: u32,
     ) -> Result<()> {
-        self.run(&api::NODE_DEVICE_DETACH_FLAGS, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.detach(call, name, driver_name, flags)
-        })
+        self.run(
+            &api::NODE_DEVICE_DETACH_FLAGS,
+            Object::NodeDeviceNamed(name),
+            u64::from(flags),
+            |call| self.node_devices()?.detach(call, name, driver_name, flags),
+        )
     }
 
     /// `virDomainMigrateBegin3Params`.
@@ -2304,9 +2381,12 @@ impl Connection {
         cookie_in: &[u8],
         flags: u32,
     ) -> Result<DomainMigratePrepare3Params> {
-        self.run(&api::DOMAIN_MIGRATE_PREPARE3_PARAMS, Object::Connect, u64::from(flags), |call| {
-            self.migration()?.prepare3_params(call, params, cookie_in, flags)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_PREPARE3_PARAMS,
+            Object::of_params(params),
+            u64::from(flags),
+            |call| self.migration()?.prepare3_params(call, params, cookie_in, flags),
+        )
     }
 
     /// `virDomainMigratePrepareTunnel3Params`.
@@ -2318,7 +2398,7 @@ impl Connection {
     ) -> Result<Vec<u8>> {
         self.run(
             &api::DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS,
-            Object::Connect,
+            Object::of_params(params),
             u64::from(flags),
             |call| self.migration()?.prepare_tunnel3_params(call, params, cookie_in, flags),
         )
@@ -2349,9 +2429,12 @@ impl Connection {
         flags: u32,
         cancelled: i32,
     ) -> Result<DomainMigrateFinish3Params> {
-        self.run(&api::DOMAIN_MIGRATE_FINISH3_PARAMS, Object::Connect, u64::from(flags), |call| {
-            self.migration()?.finish3_params(call, params, cookie_in, flags, cancelled)
-        })
+        self.run(
+            &api::DOMAIN_MIGRATE_FINISH3_PARAMS,
+            Object::of_params(params),
+            u64::from(flags),
+            |call| self.migration()?.finish3_params(call, params, cookie_in, flags, cancelled),
+        )
     }
 
     /// `virDomainMigrateConfirm3Params`.
@@ -2390,9 +2473,12 @@ impl Connection {
 
     /// `virDomainCreateXMLWithFiles`.
     pub fn domain_create_xml_with_files(&self, xml_desc: &str, flags: u32) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_CREATE_XML_WITH_FILES, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.create_xml_with_files(call, xml_desc, flags)
-        })
+        self.run(
+            &api::DOMAIN_CREATE_XML_WITH_FILES,
+            Object::Described { name: None, xml: Some(xml_desc) },
+            u64::from(flags),
+            |call| self.domains()?.create_xml_with_files(call, xml_desc, flags),
+        )
     }
 
     /// `virDomainCreateWithFiles`.
@@ -2523,7 +2609,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<DomainStatsRecord>> {
         self.run(&api::CONNECT_GET_ALL_DOMAIN_STATS, Object::Connect, u64::from(flags), |call| {
-            self.domain_stats()?.get_all_stats(call, doms, stats, flags)
+            Ok(call.visible(self.domain_stats()?.get_all_stats(call, doms, stats, flags)?))
         })
     }
 
@@ -2571,9 +2657,12 @@ impl Connection {
 
     /// `virDomainDefineXMLFlags`.
     pub fn domain_define_xml_flags(&self, xml: &str, flags: u32) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_DEFINE_XML_FLAGS, Object::Connect, u64::from(flags), |call| {
-            self.domains()?.define_xml(call, xml, flags)
-        })
+        self.run(
+            &api::DOMAIN_DEFINE_XML_FLAGS,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.domains()?.define_xml(call, xml, flags),
+        )
     }
 
     /// `virDomainGetIOThreadInfo`.
@@ -2790,8 +2879,8 @@ impl Connection {
 
     /// `virStoragePoolLookupByTargetPath`.
     pub fn storage_pool_lookup_by_target_path(&self, path: &str) -> Result<StoragePoolRef> {
-        self.run(&api::STORAGE_POOL_LOOKUP_BY_TARGET_PATH, Object::Connect, 0, |call| {
-            self.pools()?.lookup_by_target_path(call, path)
+        self.run(&api::STORAGE_POOL_LOOKUP_BY_TARGET_PATH, Object::Found, 0, |call| {
+            call.seen(self.pools()?.lookup_by_target_path(call, path)?)
         })
     }
 
@@ -2864,8 +2953,8 @@ impl Connection {
 
     /// `virNWFilterBindingLookupByPortDev`.
     pub fn nwfilter_binding_lookup_by_port_dev(&self, name: &str) -> Result<NwfilterBindingRef> {
-        self.run(&api::NWFILTER_BINDING_LOOKUP_BY_PORT_DEV, Object::Connect, 0, |call| {
-            self.bindings()?.lookup_by_port_dev(call, name)
+        self.run(&api::NWFILTER_BINDING_LOOKUP_BY_PORT_DEV, Object::Found, 0, |call| {
+            call.seen(self.bindings()?.lookup_by_port_dev(call, name)?)
         })
     }
 
@@ -2885,9 +2974,12 @@ impl Connection {
 
     /// `virNWFilterBindingCreateXML`.
     pub fn nwfilter_binding_create_xml(&self, xml: &str, flags: u32) -> Result<NwfilterBindingRef> {
-        self.run(&api::NWFILTER_BINDING_CREATE_XML, Object::Connect, u64::from(flags), |call| {
-            self.bindings()?.create_xml(call, xml, flags)
-        })
+        self.run(
+            &api::NWFILTER_BINDING_CREATE_XML,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.bindings()?.create_xml(call, xml, flags),
+        )
     }
 
     /// `virNWFilterBindingDelete`.
@@ -2906,7 +2998,7 @@ impl Connection {
             &api::CONNECT_LIST_ALL_NWFILTER_BINDINGS,
             Object::Connect,
             u64::from(flags),
-            |call| self.bindings()?.list_all(call, flags),
+            |call| Ok(call.visible(self.bindings()?.list_all(call, flags)?)),
         )
     }
 
@@ -2940,7 +3032,7 @@ impl Connection {
         flags: u32,
     ) -> Result<Vec<NetworkPortRef>> {
         self.run(&api::NETWORK_LIST_ALL_PORTS, Object::Network(network), u64::from(flags), |call| {
-            self.ports()?.list_all(call, network, flags)
+            Ok(call.visible(self.ports()?.list_all(call, network, flags)?))
         })
     }
 
@@ -2950,8 +3042,8 @@ impl Connection {
         network: &NetworkRef,
         uuid: &Uuid,
     ) -> Result<NetworkPortRef> {
-        self.run(&api::NETWORK_PORT_LOOKUP_BY_UUID, Object::Network(network), 0, |call| {
-            self.ports()?.lookup_by_uuid(call, network, uuid)
+        self.run(&api::NETWORK_PORT_LOOKUP_BY_UUID, Object::Found, 0, |call| {
+            call.seen(self.ports()?.lookup_by_uuid(call, network, uuid)?)
         })
     }
 
@@ -2964,7 +3056,7 @@ impl Connection {
     ) -> Result<NetworkPortRef> {
         self.run(
             &api::NETWORK_PORT_CREATE_XML,
-            Object::Network(network),
+            Object::NewPort { network, xml },
             u64::from(flags),
             |call| self.ports()?.create_xml(call, network, xml, flags),
         )
@@ -3215,72 +3307,90 @@ impl Connection {
 
     /// `virNodeDeviceDefineXML`.
     pub fn node_device_define_xml(&self, xml_desc: &str, flags: u32) -> Result<NodeDeviceRef> {
-        self.run(&api::NODE_DEVICE_DEFINE_XML, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.define_xml(call, xml_desc, flags)
-        })
+        self.run(
+            &api::NODE_DEVICE_DEFINE_XML,
+            Object::Described { name: None, xml: Some(xml_desc) },
+            u64::from(flags),
+            |call| self.node_devices()?.define_xml(call, xml_desc, flags),
+        )
     }
 
     /// `virNodeDeviceUndefine`.
     pub fn node_device_undefine(&self, name: &str, flags: u32) -> Result<()> {
-        self.run(&api::NODE_DEVICE_UNDEFINE, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.undefine(call, name, flags)
-        })
+        self.run(
+            &api::NODE_DEVICE_UNDEFINE,
+            Object::NodeDeviceNamed(name),
+            u64::from(flags),
+            |call| self.node_devices()?.undefine(call, name, flags),
+        )
     }
 
     /// `virNodeDeviceCreate`.
     pub fn node_device_create(&self, name: &str, flags: u32) -> Result<()> {
-        self.run(&api::NODE_DEVICE_CREATE, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.create(call, name, flags)
-        })
+        self.run(
+            &api::NODE_DEVICE_CREATE,
+            Object::NodeDeviceNamed(name),
+            u64::from(flags),
+            |call| self.node_devices()?.create(call, name, flags),
+        )
     }
 
     /// `virNWFilterDefineXMLFlags`.
     pub fn nwfilter_define_xml_flags(&self, xml: &str, flags: u32) -> Result<NwfilterRef> {
-        self.run(&api::NWFILTER_DEFINE_XML_FLAGS, Object::Connect, u64::from(flags), |call| {
-            self.nwfilters()?.define_xml(call, xml, flags)
-        })
+        self.run(
+            &api::NWFILTER_DEFINE_XML_FLAGS,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.nwfilters()?.define_xml(call, xml, flags),
+        )
     }
 
     /// `virNetworkDefineXMLFlags`.
     pub fn network_define_xml_flags(&self, xml: &str, flags: u32) -> Result<NetworkRef> {
-        self.run(&api::NETWORK_DEFINE_XML_FLAGS, Object::Connect, u64::from(flags), |call| {
-            self.networks()?.define_xml(call, xml, flags)
-        })
+        self.run(
+            &api::NETWORK_DEFINE_XML_FLAGS,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.networks()?.define_xml(call, xml, flags),
+        )
     }
 
     /// `virNodeDeviceGetAutostart`.
     pub fn node_device_get_autostart(&self, name: &str) -> Result<bool> {
-        self.run(&api::NODE_DEVICE_GET_AUTOSTART, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_GET_AUTOSTART, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.get_autostart(call, name)
         })
     }
 
     /// `virNodeDeviceSetAutostart`.
     pub fn node_device_set_autostart(&self, name: &str, autostart: i32) -> Result<()> {
-        self.run(&api::NODE_DEVICE_SET_AUTOSTART, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_SET_AUTOSTART, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.set_autostart(call, name, autostart)
         })
     }
 
     /// `virNodeDeviceIsPersistent`.
     pub fn node_device_is_persistent(&self, name: &str) -> Result<bool> {
-        self.run(&api::NODE_DEVICE_IS_PERSISTENT, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_IS_PERSISTENT, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.is_persistent(call, name)
         })
     }
 
     /// `virNodeDeviceIsActive`.
     pub fn node_device_is_active(&self, name: &str) -> Result<bool> {
-        self.run(&api::NODE_DEVICE_IS_ACTIVE, Object::Connect, 0, |call| {
+        self.run(&api::NODE_DEVICE_IS_ACTIVE, Object::NodeDeviceNamed(name), 0, |call| {
             self.node_devices()?.is_active(call, name)
         })
     }
 
     /// `virNetworkCreateXMLFlags`.
     pub fn network_create_xml_flags(&self, xml: &str, flags: u32) -> Result<NetworkRef> {
-        self.run(&api::NETWORK_CREATE_XML_FLAGS, Object::Connect, u64::from(flags), |call| {
-            self.networks()?.create_xml(call, xml, flags)
-        })
+        self.run(
+            &api::NETWORK_CREATE_XML_FLAGS,
+            Object::Described { name: None, xml: Some(xml) },
+            u64::from(flags),
+            |call| self.networks()?.create_xml(call, xml, flags),
+        )
     }
 
     /// `virDomainSetLaunchSecurityState`.
@@ -3312,7 +3422,7 @@ impl Connection {
 
     /// `virDomainRestoreParams`.
     pub fn domain_restore_params(&self, params: &[TypedParam], flags: u32) -> Result<()> {
-        self.run(&api::DOMAIN_RESTORE_PARAMS, Object::Connect, u64::from(flags), |call| {
+        self.run(&api::DOMAIN_RESTORE_PARAMS, Object::of_params(params), u64::from(flags), |call| {
             self.domain_jobs()?.restore_params(call, params, flags)
         })
     }
@@ -3361,9 +3471,12 @@ impl Connection {
 
     /// `virNodeDeviceUpdate`.
     pub fn node_device_update(&self, name: &str, xml_desc: &str, flags: u32) -> Result<()> {
-        self.run(&api::NODE_DEVICE_UPDATE, Object::Connect, u64::from(flags), |call| {
-            self.node_devices()?.update(call, name, xml_desc, flags)
-        })
+        self.run(
+            &api::NODE_DEVICE_UPDATE,
+            Object::NodeDeviceNamed(name),
+            u64::from(flags),
+            |call| self.node_devices()?.update(call, name, xml_desc, flags),
+        )
     }
 
     /// `virDomainGraphicsReload`.
@@ -3421,9 +3534,12 @@ impl Connection {
 
     /// `virDomainQemuAttach`.
     pub fn domain_attach(&self, pid_value: u32, flags: u32) -> Result<DomainRef> {
-        self.run(&api::DOMAIN_ATTACH, Object::Connect, u64::from(flags), |call| {
-            self.qemu()?.attach(call, pid_value, flags)
-        })
+        self.run(
+            &api::DOMAIN_ATTACH,
+            Object::Described { name: None, xml: None },
+            u64::from(flags),
+            |call| self.qemu()?.attach(call, pid_value, flags),
+        )
     }
 
     /// `virDomainQemuAgentCommand`.
