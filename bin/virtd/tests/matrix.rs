@@ -116,7 +116,7 @@ fn exchange(raw: &mut Raw, program: &Program, call: &Call, bytes: &[u8]) -> Resu
 }
 
 /// Calls that can be made again and again on an open connection: not those that begin or end one.
-fn repeatable<'a>(programs: &'a [Program]) -> impl Iterator<Item = (&'a Program, &'a Call)> {
+fn repeatable(programs: &[Program]) -> impl Iterator<Item = (&Program, &Call)> {
     let three = programs.iter().filter(|program| program.name != "admin");
     three.flat_map(|program| program.calls.iter().map(move |call| (program, call))).filter(
         |(_, call)| {

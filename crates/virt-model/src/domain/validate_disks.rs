@@ -41,10 +41,10 @@ fn throttle_filters(domain: &Domain) -> Result<()> {
     }
 }
 
-/// Formats of images that a disk may name.
+/// Formats of images that a disk may name: libvirt's, and `vdisk`, a folder of `vdiskadm`'s.
 const FORMATS: &[&str] = &[
     "raw", "dir", "bochs", "cloop", "dmg", "iso", "vpc", "vdi", "fat", "vhd", "ploop", "cow",
-    "qcow", "qcow2", "qed", "vmdk", "aio",
+    "qcow", "qcow2", "qed", "vmdk", "aio", "vdisk",
 ];
 
 /// Protocols of network storage.
