@@ -186,7 +186,8 @@ fn events_come_as_lines_while_they_happen() {
     // The listener may not listen yet: it is called until it hears.
     let heard = wait_until(LIMIT, || {
         run(virsh(&shell, &uri, home.path()).arg("suspend test; resume test"), LIMIT);
-        seen().contains("Unpaused")
+        // It may begin to listen between the two.
+        seen().contains("Suspended") && seen().contains("Unpaused")
     });
     let further = "desc test words; destroy test";
     run(virsh(&shell, &uri, home.path()).arg(further), LIMIT).ok();

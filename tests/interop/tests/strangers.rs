@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use test_support::{
-    Daemon, Scratch, Virtd, debian_program, free_port, or_skip, our_program, run, virsh,
+    Daemon, Scratch, Virtd, debian_program, free_port, or_skip, our_program, run, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -41,7 +41,13 @@ struct Stranger(TcpStream);
 
 impl Stranger {
     fn come(port: u16) -> Self {
-        let socket = TcpStream::connect(("127.0.0.1", port)).expect("connect");
+        // The daemon makes this socket after the one by which it is seen to be there.
+        let mut socket = None;
+        wait_until(LIMIT, || {
+            socket = TcpStream::connect(("127.0.0.1", port)).ok();
+            socket.is_some()
+        });
+        let socket = socket.expect("connect");
         socket.set_read_timeout(Some(LIMIT)).expect("timeout");
         Self(socket)
     }
