@@ -27,7 +27,9 @@ pub use event::{EventBus, EventFilter, EventObject, EventSink, EventSource, Subs
 pub use generated::api;
 pub use generated::families::*;
 pub use job::{AsyncJob, Cell, Job, Turn};
-pub use list::{DomainFacts, DomainGlance, check_flags, device_cap_filter, domain_matches, pick};
+pub use list::{
+    DomainFacts, DomainGlance, check_flags, device_cap_filter, domain_matches, no_job, pick,
+};
 pub use open::{Ask, OpenRequest, Opener, Question, Registry};
 pub use stream::{Received, Stream};
 pub use table::{Entry, Table};

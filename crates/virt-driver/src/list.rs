@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use virt_error::{Error, Origin, Result};
-use virt_types::api;
+use virt_types::{DomainJobInfo, api};
 
 /// What the filters of `virConnectListAllDomains` look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,6 +170,24 @@ pub fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
     }
     let message = format!("unsupported flags (0x{unknown:x}) in function {function}");
     Err(Error::argument(Origin::None, function, "flags", message))
+}
+
+/// What `virDomainGetJobInfo` says of a domain without a job.
+pub const fn no_job() -> DomainJobInfo {
+    DomainJobInfo {
+        kind: api::DOMAIN_JOB_NONE,
+        time_elapsed: 0,
+        time_remaining: 0,
+        data_total: 0,
+        data_processed: 0,
+        data_remaining: 0,
+        mem_total: 0,
+        mem_processed: 0,
+        mem_remaining: 0,
+        file_total: 0,
+        file_processed: 0,
+        file_remaining: 0,
+    }
 }
 
 #[cfg(test)]

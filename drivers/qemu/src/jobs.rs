@@ -13,20 +13,7 @@ fn need_running(core: &Core, dom: &DomainRef) -> Result<()> {
 /// `virDomainGetJobInfo`.
 pub(crate) fn info(core: &Core, dom: &DomainRef) -> Result<DomainJobInfo> {
     need_running(core, dom)?;
-    Ok(DomainJobInfo {
-        kind: api::DOMAIN_JOB_NONE,
-        time_elapsed: 0,
-        time_remaining: 0,
-        data_total: 0,
-        data_processed: 0,
-        data_remaining: 0,
-        mem_total: 0,
-        mem_processed: 0,
-        mem_remaining: 0,
-        file_total: 0,
-        file_processed: 0,
-        file_remaining: 0,
-    })
+    Ok(virt_driver::no_job())
 }
 
 /// `virDomainGetJobStats`: what has ended can be asked of any domain.

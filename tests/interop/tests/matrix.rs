@@ -27,6 +27,9 @@ const TRANSPORTS: [&str; 5] = ["unix", "tcp", "tls", "ssh", "ext"];
 const LEAVE: &str = "\u{1d}";
 const READ_ONLY: &str = "read only access prevents";
 
+const LIBVIRTS_SHELL: &str = "libvirt's virsh";
+const LIBVIRTS_DAEMON: &str = "libvirtd";
+
 /// A program that visits a daemon.
 struct Client {
     name: &'static str,
@@ -207,12 +210,15 @@ impl World {
         let (driver, path, more, _) = &host.volumes;
         let volumes = self.uri(host, good, driver, path, more);
         let talk = || self.talks(client, &guests, &host.guest);
+        // libvirt's own shell sometimes stays mute at libvirt's own daemon over TLS.
+        let may_be_mute = (client.name, host.name) == (LIBVIRTS_SHELL, LIBVIRTS_DAEMON);
+        let talked = talk().or_else(|silence| if may_be_mute { talk() } else { Err(silence) });
+
         let mut row = vec![
             ("list", self.lists(client, &uri)),
             ("define", self.defines(client, &uri)),
             ("event", self.hears(host, client, &uri)),
-            // libvirt's own shell sometimes stays mute at libvirt's own daemon over TLS.
-            ("console", talk().or_else(|_| talk())),
+            ("console", talked),
             ("streams", self.carries(host, client, &volumes)),
             ("read-only", self.forbidden(client, &uri)),
         ];
@@ -368,7 +374,7 @@ fn every_client_reaches_every_daemon_by_every_transport() {
             volumes: ("test", "default".to_owned(), "&streams=1", "default-pool".to_owned()),
         },
         Host {
-            name: "libvirtd",
+            name: LIBVIRTS_DAEMON,
             socket: reference.socket().to_owned(),
             tcp,
             tls,
@@ -380,7 +386,7 @@ fn every_client_reaches_every_daemon_by_every_transport() {
     ];
     let visitor = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/visitor.py");
     let clients = [
-        Client { name: "libvirt's virsh", program: theirs, is_python: false },
+        Client { name: LIBVIRTS_SHELL, program: theirs, is_python: false },
         Client { name: "python3-libvirt", program: visitor, is_python: true },
         Client { name: "our virsh", program: our_program("virsh"), is_python: false },
     ];

@@ -12,20 +12,7 @@ const NO_SAVE: &str = "the native Linux KVM tool cannot save the state of a gues
 impl DomainJobs for KvmtoolDriver {
     fn get_job_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainJobInfo> {
         self.need_active(dom)?;
-        Ok(DomainJobInfo {
-            kind: api::DOMAIN_JOB_NONE,
-            time_elapsed: 0,
-            time_remaining: 0,
-            data_total: 0,
-            data_processed: 0,
-            data_remaining: 0,
-            mem_total: 0,
-            mem_processed: 0,
-            mem_remaining: 0,
-            file_total: 0,
-            file_processed: 0,
-            file_remaining: 0,
-        })
+        Ok(virt_driver::no_job())
     }
 
     fn get_job_stats(

@@ -36,16 +36,10 @@ impl DomainJobs for LdomsDriver {
         Ok(DomainJobInfo {
             kind: if running { api::DOMAIN_JOB_BOUNDED } else { api::DOMAIN_JOB_NONE },
             time_elapsed: elapsed.unwrap_or(0),
-            time_remaining: 0,
             data_total: if running { 100 } else { 0 },
             data_processed: percent,
             data_remaining: if running { 100_u64.saturating_sub(percent) } else { 0 },
-            mem_total: 0,
-            mem_processed: 0,
-            mem_remaining: 0,
-            file_total: 0,
-            file_processed: 0,
-            file_remaining: 0,
+            ..virt_driver::no_job()
         })
     }
 

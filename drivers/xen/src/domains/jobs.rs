@@ -95,20 +95,7 @@ impl DomainJobs for XenDriver {
 
     fn get_job_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainJobInfo> {
         self.core().active(dom)?;
-        Ok(DomainJobInfo {
-            kind: api::DOMAIN_JOB_NONE,
-            time_elapsed: 0,
-            time_remaining: 0,
-            data_total: 0,
-            data_processed: 0,
-            data_remaining: 0,
-            mem_total: 0,
-            mem_processed: 0,
-            mem_remaining: 0,
-            file_total: 0,
-            file_processed: 0,
-            file_remaining: 0,
-        })
+        Ok(virt_driver::no_job())
     }
 
     fn get_job_stats(
