@@ -94,3 +94,16 @@ macro_rules! families {
 }
 
 with_families!(families);
+
+/// The methods of [`Driver`] for the families that a driver has itself, `method: Trait`; to be put
+/// in its `impl Driver`.
+#[macro_export]
+macro_rules! owns {
+    ($($name:ident: $family:ident),* $(,)?) => {
+        $(
+            fn $name(&self) -> Option<&dyn $crate::$family> {
+                Some(self)
+            }
+        )*
+    };
+}

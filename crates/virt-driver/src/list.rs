@@ -130,34 +130,10 @@ pub fn domain_matches(flags: u32, facts: &DomainFacts) -> bool {
 
 /// The filter of `virConnectListAllNodeDevices` for a capability by the name that older calls use.
 pub fn device_cap_filter(name: &str) -> Option<u32> {
-    /// In the order of the filters' bits.
-    const NAMES: [&str; 24] = [
-        "system",
-        "pci",
-        "usb_device",
-        "usb",
-        "net",
-        "scsi_host",
-        "scsi_target",
-        "scsi",
-        "storage",
-        "fc_host",
-        "vports",
-        "scsi_generic",
-        "drm",
-        "mdev_types",
-        "mdev",
-        "ccw",
-        "css",
-        "vdpa",
-        "ap_card",
-        "ap_queue",
-        "ap_matrix",
-        "vpd",
-        "ccwgroup",
-        "ccwgroup_member",
-    ];
-    NAMES.iter().position(|known| *known == name).map(|bit| 1 << bit)
+    /// How many of the kinds have a filter; they are in the order of its bits.
+    const FILTERED: usize = 24;
+    let mut filtered = virt_types::NODE_DEVICE_KINDS.iter().take(FILTERED);
+    filtered.position(|known| *known == name).map(|bit| 1 << bit)
 }
 
 /// Refuses flags that `function` does not know; unknown ones are never dropped silently.

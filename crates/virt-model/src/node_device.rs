@@ -1,6 +1,7 @@
 //! Devices of the host as the node device driver lists them.
 
 use virt_error::{Code, Error, Origin, Result};
+use virt_types::NODE_DEVICE_KINDS;
 use virt_xml::Element;
 
 use crate::schema::{Body, Document, Out, ParseFlags, error, kinds};
@@ -34,43 +35,13 @@ pub struct Capability {
     pub properties: Vec<Element<'static>>,
 }
 
-/// What a device can be.
-const KINDS: &[&str] = &[
-    "system",
-    "pci",
-    "usb_device",
-    "usb",
-    "net",
-    "scsi_host",
-    "scsi_target",
-    "scsi",
-    "storage",
-    "fc_host",
-    "vports",
-    "scsi_generic",
-    "drm",
-    "mdev_types",
-    "mdev",
-    "ccw",
-    "css",
-    "vdpa",
-    "ap_card",
-    "ap_queue",
-    "ap_matrix",
-    "vpd",
-    "ccwgroup",
-    "ccwgroup_member",
-    "mdev_parent",
-    "fc_remote_port",
-];
-
 /// Properties that a document may hold but that are found out anew on the host.
 const FOUND_ANEW: &[&str] = &["parent_addr"];
 
 impl Body for Capability {
     fn read(element: &Element<'_>, _: ParseFlags) -> Result<Self> {
         let kind: String = kinds::attr_req::read(element, ParseFlags::default(), "type")?;
-        if !KINDS.contains(&kind.as_str()) {
+        if !NODE_DEVICE_KINDS.contains(&kind.as_str()) {
             return Err(error::invalid_value(element, "type", &kind, ""));
         }
         let max_count = kinds::read_value(element, "maxCount")?;

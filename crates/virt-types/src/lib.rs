@@ -22,6 +22,37 @@ pub use uuid::Uuid;
 /// The release of libvirt whose interface this is: 1,000,000 × major + 1,000 × minor + release.
 pub const LIB_VERSION: u64 = 11_003_000;
 
+/// What a node device can be: first, in the order of their bits, those that
+/// `virConnectListAllNodeDevices` can filter by.
+pub const NODE_DEVICE_KINDS: &[&str] = &[
+    "system",
+    "pci",
+    "usb_device",
+    "usb",
+    "net",
+    "scsi_host",
+    "scsi_target",
+    "scsi",
+    "storage",
+    "fc_host",
+    "vports",
+    "scsi_generic",
+    "drm",
+    "mdev_types",
+    "mdev",
+    "ccw",
+    "css",
+    "vdpa",
+    "ap_card",
+    "ap_queue",
+    "ap_matrix",
+    "vpd",
+    "ccwgroup",
+    "ccwgroup_member",
+    "mdev_parent",
+    "fc_remote_port",
+];
+
 /// The features a connection can be asked for (`VIR_DRV_FEATURE_…`), by number.
 pub mod feature {
     /// Migration in two, three phases with and without parameters.

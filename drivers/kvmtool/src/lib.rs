@@ -35,10 +35,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use virt_driver::{
-    DomainDevices, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains, Driver,
-    EventSource, Host,
-};
+use virt_driver::{Driver, EventSource};
 use virt_error::{Code, Error, Origin};
 
 pub use crate::core::Settings;
@@ -65,32 +62,14 @@ impl Driver for KvmtoolDriver {
         feature == virt_types::feature::TYPED_PARAM_STRING
     }
 
-    fn host(&self) -> Option<&dyn Host> {
-        Some(self)
-    }
-
-    fn domains(&self) -> Option<&dyn Domains> {
-        Some(self)
-    }
-
-    fn domain_tuning(&self) -> Option<&dyn DomainTuning> {
-        Some(self)
-    }
-
-    fn domain_stats(&self) -> Option<&dyn DomainStats> {
-        Some(self)
-    }
-
-    fn domain_devices(&self) -> Option<&dyn DomainDevices> {
-        Some(self)
-    }
-
-    fn domain_jobs(&self) -> Option<&dyn DomainJobs> {
-        Some(self)
-    }
-
-    fn domain_guest(&self) -> Option<&dyn DomainGuest> {
-        Some(self)
+    virt_driver::owns! {
+        host: Host,
+        domains: Domains,
+        domain_tuning: DomainTuning,
+        domain_stats: DomainStats,
+        domain_devices: DomainDevices,
+        domain_jobs: DomainJobs,
+        domain_guest: DomainGuest,
     }
 }
 

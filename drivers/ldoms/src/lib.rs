@@ -26,10 +26,7 @@ mod world;
 
 use std::sync::Arc;
 
-use virt_driver::{
-    DomainDevices, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains, Driver,
-    EventSource, Host, Migration,
-};
+use virt_driver::{Driver, EventSource};
 
 pub use link::PARAMETERS;
 pub use open::opener;
@@ -62,35 +59,14 @@ impl Driver for LdomsDriver {
         self.0.is_alive()
     }
 
-    fn host(&self) -> Option<&dyn Host> {
-        Some(self)
-    }
-
-    fn domains(&self) -> Option<&dyn Domains> {
-        Some(self)
-    }
-
-    fn domain_tuning(&self) -> Option<&dyn DomainTuning> {
-        Some(self)
-    }
-
-    fn domain_stats(&self) -> Option<&dyn DomainStats> {
-        Some(self)
-    }
-
-    fn domain_devices(&self) -> Option<&dyn DomainDevices> {
-        Some(self)
-    }
-
-    fn domain_guest(&self) -> Option<&dyn DomainGuest> {
-        Some(self)
-    }
-
-    fn domain_jobs(&self) -> Option<&dyn DomainJobs> {
-        Some(self)
-    }
-
-    fn migration(&self) -> Option<&dyn Migration> {
-        Some(self)
+    virt_driver::owns! {
+        host: Host,
+        domains: Domains,
+        domain_tuning: DomainTuning,
+        domain_stats: DomainStats,
+        domain_devices: DomainDevices,
+        domain_guest: DomainGuest,
+        domain_jobs: DomainJobs,
+        migration: Migration,
     }
 }

@@ -41,10 +41,7 @@ mod vdisk;
 
 use std::sync::Arc;
 
-use virt_driver::{
-    Checkpoints, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains, Driver, EventSource,
-    Host, Qemu, Snapshots,
-};
+use virt_driver::{Driver, EventSource};
 
 pub use crate::core::Settings;
 pub use dirs::Dirs;
@@ -85,40 +82,16 @@ impl Driver for QemuDriver {
         matches!(feature, XML_MIGRATABLE | TYPED_PARAM_STRING | FD_PASSING)
     }
 
-    fn host(&self) -> Option<&dyn Host> {
-        Some(self)
-    }
-
-    fn snapshots(&self) -> Option<&dyn Snapshots> {
-        Some(self)
-    }
-
-    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
-        Some(self)
-    }
-
-    fn qemu(&self) -> Option<&dyn Qemu> {
-        Some(self)
-    }
-
-    fn domains(&self) -> Option<&dyn Domains> {
-        Some(self)
-    }
-
-    fn domain_tuning(&self) -> Option<&dyn DomainTuning> {
-        Some(self)
-    }
-
-    fn domain_stats(&self) -> Option<&dyn DomainStats> {
-        Some(self)
-    }
-
-    fn domain_jobs(&self) -> Option<&dyn DomainJobs> {
-        Some(self)
-    }
-
-    fn domain_guest(&self) -> Option<&dyn DomainGuest> {
-        Some(self)
+    virt_driver::owns! {
+        host: Host,
+        snapshots: Snapshots,
+        checkpoints: Checkpoints,
+        qemu: Qemu,
+        domains: Domains,
+        domain_tuning: DomainTuning,
+        domain_stats: DomainStats,
+        domain_jobs: DomainJobs,
+        domain_guest: DomainGuest,
     }
 }
 

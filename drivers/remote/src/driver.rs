@@ -40,11 +40,7 @@ macro_rules! families {
                 ask(&self.client, remote::CONNECT_GET_LIB_VERSION, &(), |r| r.u64())
             }
 
-            $(
-                fn $name(&self) -> Option<&dyn virt_driver::$family> {
-                    Some(self)
-                }
-            )*
+            virt_driver::owns! { $($name: $family),* }
         }
     };
 }

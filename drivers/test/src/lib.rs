@@ -29,10 +29,7 @@ mod world;
 
 use std::sync::Arc;
 
-use virt_driver::{
-    Checkpoints, DomainDevices, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains,
-    Driver, EventSource, Host, Interfaces, Networks, NodeDevices, Pools, Snapshots, Volumes,
-};
+use virt_driver::{Driver, EventSource};
 
 pub use open::{fresh_world, opener};
 use world::World;
@@ -86,60 +83,21 @@ impl Driver for TestDriver {
         AT_ONCE.binary_search(&function).is_ok()
     }
 
-    fn host(&self) -> Option<&dyn Host> {
-        Some(self)
-    }
-
-    fn domains(&self) -> Option<&dyn Domains> {
-        Some(self)
-    }
-
-    fn domain_tuning(&self) -> Option<&dyn DomainTuning> {
-        Some(self)
-    }
-
-    fn domain_stats(&self) -> Option<&dyn DomainStats> {
-        Some(self)
-    }
-
-    fn domain_devices(&self) -> Option<&dyn DomainDevices> {
-        Some(self)
-    }
-
-    fn domain_jobs(&self) -> Option<&dyn DomainJobs> {
-        Some(self)
-    }
-
-    fn domain_guest(&self) -> Option<&dyn DomainGuest> {
-        Some(self)
-    }
-
-    fn snapshots(&self) -> Option<&dyn Snapshots> {
-        Some(self)
-    }
-
-    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
-        Some(self)
-    }
-
-    fn networks(&self) -> Option<&dyn Networks> {
-        Some(self)
-    }
-
-    fn pools(&self) -> Option<&dyn Pools> {
-        Some(self)
-    }
-
-    fn volumes(&self) -> Option<&dyn Volumes> {
-        Some(self)
-    }
-
-    fn interfaces(&self) -> Option<&dyn Interfaces> {
-        Some(self)
-    }
-
-    fn node_devices(&self) -> Option<&dyn NodeDevices> {
-        Some(self)
+    virt_driver::owns! {
+        host: Host,
+        domains: Domains,
+        domain_tuning: DomainTuning,
+        domain_stats: DomainStats,
+        domain_devices: DomainDevices,
+        domain_jobs: DomainJobs,
+        domain_guest: DomainGuest,
+        snapshots: Snapshots,
+        checkpoints: Checkpoints,
+        networks: Networks,
+        pools: Pools,
+        volumes: Volumes,
+        interfaces: Interfaces,
+        node_devices: NodeDevices,
     }
 }
 

@@ -36,10 +36,7 @@ mod xl;
 
 use std::sync::Arc;
 
-use virt_driver::{
-    DomainDevices, DomainGuest, DomainJobs, DomainStats, DomainTuning, Domains, Driver,
-    EventSource, Host as HostFamily, Migration,
-};
+use virt_driver::{Driver, EventSource};
 use virt_error::{Code, Error, Origin};
 
 pub use crate::core::{Dirs, Settings};
@@ -77,36 +74,15 @@ impl Driver for XenDriver {
         )
     }
 
-    fn host(&self) -> Option<&dyn HostFamily> {
-        Some(self)
-    }
-
-    fn domains(&self) -> Option<&dyn Domains> {
-        Some(self)
-    }
-
-    fn domain_tuning(&self) -> Option<&dyn DomainTuning> {
-        Some(self)
-    }
-
-    fn domain_stats(&self) -> Option<&dyn DomainStats> {
-        Some(self)
-    }
-
-    fn domain_devices(&self) -> Option<&dyn DomainDevices> {
-        Some(self)
-    }
-
-    fn domain_guest(&self) -> Option<&dyn DomainGuest> {
-        Some(self)
-    }
-
-    fn domain_jobs(&self) -> Option<&dyn DomainJobs> {
-        Some(self)
-    }
-
-    fn migration(&self) -> Option<&dyn Migration> {
-        Some(self)
+    virt_driver::owns! {
+        host: Host,
+        domains: Domains,
+        domain_tuning: DomainTuning,
+        domain_stats: DomainStats,
+        domain_devices: DomainDevices,
+        domain_guest: DomainGuest,
+        domain_jobs: DomainJobs,
+        migration: Migration,
     }
 }
 
