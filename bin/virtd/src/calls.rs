@@ -160,6 +160,9 @@ fn call(server: &Arc<Server>, client: &Arc<Client>, message: Message, fds: Vec<O
         }
         Some(Own::Worker(run)) => {
             let (shared, client) = (Arc::clone(server), Arc::clone(client));
+            if session::is_last(header.program, header.procedure) {
+                client.close_after_reply();
+            }
             submit(server, pool::Lane::Priority, client, move |client| {
                 session::answer(run, &shared, client, procedure, &message);
             });
@@ -240,7 +243,7 @@ fn run(
         return client.reply_error(header, refusal);
     };
     if procedure.stream.is_some() && client.session().streams.len() >= streams::STREAMS_MAX {
-        return client.reply_error(header, virt_dispatch::rpc_error("too many open streams"));
+        return client.reply_error(header, too_many_streams());
     }
     let context = Arc::new(CallContext::new(fds, pool::on_wait));
     let connection = connection.with_context(Arc::clone(&context));
@@ -259,9 +262,12 @@ fn run(
             let reply = if fds.is_empty() { reply } else { with_fds(reply, fds.len()) };
             // Order: the stream is known before the client can have heard of it.
             let link = stream.map(|stream| open_stream(client, procedure, header, stream));
-            client.reply(header, Ok(reply), fds);
-            if let Some(link) = link {
-                streams::start(server, link);
+            match link.transpose() {
+                Ok(link) => {
+                    client.reply(header, Ok(reply), fds);
+                    link.into_iter().for_each(|link| streams::start(server, link));
+                }
+                Err(error) => client.reply_error(header, error),
             }
         }
         Err(error) => {
@@ -285,14 +291,26 @@ fn open_stream(
     procedure: &Procedure,
     header: Header,
     stream: Arc<dyn Stream>,
-) -> Arc<streams::Link> {
-    let link = Arc::new(streams::Link::new(client, header, procedure.stream, stream));
-    let replaced = client.session().streams.insert(header.serial, Arc::clone(&link));
+) -> Result<Arc<streams::Link>> {
+    let link = Arc::new(streams::Link::new(client, header, procedure.stream, Arc::clone(&stream)));
+    let mut session = client.session();
+    // Several may have been opened at once, and each found room.
+    if session.streams.len() >= streams::STREAMS_MAX {
+        drop(session);
+        stream.abort();
+        return Err(too_many_streams());
+    }
+    let replaced = session.streams.insert(header.serial, Arc::clone(&link));
+    drop(session);
     // A client that uses a number twice cannot mean the first stream any more.
     if let Some(replaced) = replaced {
         replaced.close();
     }
-    link
+    Ok(link)
+}
+
+fn too_many_streams() -> Error {
+    virt_dispatch::rpc_error("too many open streams")
 }
 
 /// Compat: what is only the client's mistake is not an error of the daemon.

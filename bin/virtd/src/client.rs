@@ -17,7 +17,7 @@ use virt_transport::tls;
 use crate::crowd::Crowd;
 use crate::entry::Arrival;
 use crate::events::Registrations;
-use crate::outbox::{EVENT_BACKLOG_BYTES_MAX, Outbox, STREAM_BACKLOG_BYTES_MAX};
+use crate::outbox::{ANSWER_BACKLOG_BYTES_MAX, Backlog, EVENT_BACKLOG_BYTES_MAX, Outbox};
 use crate::secure::Secure;
 use crate::streams::Link;
 
@@ -158,7 +158,7 @@ impl Client {
 
     /// [`Client::send`] for an event: a client that lets too many wait is given up.
     pub(crate) fn send_event(&self, message: Vec<u8>) {
-        if lock(&self.outbox).backlog() > EVENT_BACKLOG_BYTES_MAX {
+        if lock(&self.outbox).cost() > EVENT_BACKLOG_BYTES_MAX {
             virt_log::warning!("rpc.client", "client {} reads too slowly", self.caller.client_id);
             self.close();
         } else {
@@ -166,8 +166,19 @@ impl Client {
         }
     }
 
+    /// Whether so much is unread that it is not to ask for more.
+    pub(crate) fn is_behind(&self) -> bool {
+        lock(&self.outbox).cost() > ANSWER_BACKLOG_BYTES_MAX
+    }
+
+    /// Whether it has read anything since this was asked last.
+    pub(crate) fn has_read(&self) -> bool {
+        lock(&self.outbox).take_moved()
+    }
+
+    /// Whether a stream may send; if not, its task will resume it.
     pub(crate) fn stream_may_send(&self) -> bool {
-        lock(&self.outbox).backlog() < STREAM_BACKLOG_BYTES_MAX
+        lock(&self.outbox).stream_may_send()
     }
 
     /// Holds answers back until [`Client::release`], so that several need one write.
@@ -181,21 +192,24 @@ impl Client {
         }
     }
 
-    /// Writes what is left. True when streams may send again.
+    /// Writes what is left. False when the socket did not take all of it.
     pub(crate) fn flush(&self) -> bool {
         let mut outbox = lock(&self.outbox);
-        let before = outbox.backlog();
         let flushed = outbox.flush(self.socket.as_fd());
-        let relieved =
-            before >= STREAM_BACKLOG_BYTES_MAX && outbox.backlog() < STREAM_BACKLOG_BYTES_MAX;
+        let whole = outbox.is_empty();
         drop(outbox);
         if flushed.is_err() {
             self.close();
         }
-        relieved
+        whole
     }
 
-    pub(crate) fn has_backlog(&self) -> bool {
+    /// What is left to be written.
+    pub(crate) fn backlog(&self) -> Backlog {
+        lock(&self.outbox).look()
+    }
+
+    fn has_backlog(&self) -> bool {
         !lock(&self.outbox).is_empty()
     }
 
@@ -346,6 +360,7 @@ pub(crate) fn error_message(header: Header, error: &Error) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::STREAM_BACKLOG_BYTES_MAX;
 
     /// A client on one end of a socket, and the other end.
     fn pair() -> (tokio::runtime::Runtime, Client, std::os::unix::net::UnixStream) {

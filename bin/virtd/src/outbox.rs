@@ -8,38 +8,81 @@ use rustix::net::SendFlags;
 
 /// Limit: what may wait for a client that does not read, before an event costs it the connection.
 pub(crate) const EVENT_BACKLOG_BYTES_MAX: usize = 16 << 20;
-/// Streams are read on only while less than this waits for the client.
+/// Limit: while more than this waits for a client, it is not read, so it can ask for no more. It is
+/// more than streams may let wait: a client that is slow to read those can still call.
+pub(crate) const ANSWER_BACKLOG_BYTES_MAX: usize = 4 << 20;
+/// Limit: streams are read on only while less than this waits for the client.
 pub(crate) const STREAM_BACKLOG_BYTES_MAX: usize = 1 << 20;
-/// Messages are joined to one write up to this size.
+/// Limit: messages are joined to one write up to this size.
 const JOINED_BYTES_MAX: usize = 64 << 10;
+/// What a descriptor counts for: there are fewer of them than bytes.
+const FD_COST_BYTES: usize = 16 << 10;
 
 /// Messages in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    /// What goes first. Mostly it is all there is, and then nothing is left of it.
+    first: Bytes,
     queue: VecDeque<Item>,
-    bytes: usize,
+    cost: usize,
     /// Nothing is written before all of a batch is queued.
     held: bool,
+    /// A stream has more, and waits until less is here.
+    stream_waits: bool,
+    /// Something was written since [`Outbox::take_moved`].
+    moved: bool,
+}
+
+#[derive(Debug, Default)]
+struct Bytes {
+    bytes: Vec<u8>,
+    sent: usize,
 }
 
 #[derive(Debug)]
 enum Item {
-    Bytes {
-        bytes: Vec<u8>,
-        sent: usize,
-    },
+    Bytes(Bytes),
     /// Compat: each descriptor follows its message with one zero byte of its own.
     Fd(OwnedFd),
 }
 
+/// What a look at the outbox says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backlog {
+    None,
+    Some,
+    /// So little, if anything, that streams which waited may send again.
+    Relieved,
+}
+
 impl Outbox {
-    /// Bytes that wait.
-    pub(crate) fn backlog(&self) -> usize {
-        self.bytes
+    /// What waits, in bytes; a descriptor counts for many.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.first.bytes.is_empty() && self.queue.is_empty()
+    }
+
+    /// Whether a stream may send; if not, [`Backlog::Relieved`] will say when.
+    pub(crate) fn stream_may_send(&mut self) -> bool {
+        self.stream_waits |= self.cost >= STREAM_BACKLOG_BYTES_MAX;
+        self.cost < STREAM_BACKLOG_BYTES_MAX
+    }
+
+    /// Says once that streams may send again.
+    pub(crate) fn look(&mut self) -> Backlog {
+        if self.stream_waits && self.cost < STREAM_BACKLOG_BYTES_MAX {
+            self.stream_waits = false;
+            return Backlog::Relieved;
+        }
+        if self.is_empty() { Backlog::None } else { Backlog::Some }
+    }
+
+    /// Whether the other side took anything since this was asked last.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// Until [`Outbox::release`], messages are only queued.
@@ -60,12 +103,18 @@ impl Outbox {
         message: Vec<u8>,
         fds: Vec<OwnedFd>,
     ) -> Result<(), Errno> {
-        self.bytes += message.len();
-        match self.queue.back_mut() {
-            Some(Item::Bytes { bytes, .. }) if bytes.len() + message.len() <= JOINED_BYTES_MAX => {
-                bytes.extend_from_slice(&message);
+        self.cost += message.len() + fds.len() * FD_COST_BYTES;
+        let last = match self.queue.back_mut() {
+            None => Some(&mut self.first),
+            Some(Item::Bytes(bytes)) => Some(bytes),
+            Some(Item::Fd(_)) => None,
+        };
+        match last {
+            Some(last) if last.bytes.is_empty() => last.bytes = message,
+            Some(last) if last.bytes.len() + message.len() <= JOINED_BYTES_MAX => {
+                last.bytes.extend_from_slice(&message);
             }
-            _ => self.queue.push_back(Item::Bytes { bytes: message, sent: 0 }),
+            _ => self.queue.push_back(Item::Bytes(Bytes { bytes: message, sent: 0 })),
         }
         self.queue.extend(fds.into_iter().map(Item::Fd));
         if self.held { Ok(()) } else { self.flush(socket) }
@@ -73,34 +122,44 @@ impl Outbox {
 
     /// Writes what the socket takes.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
-        while let Some(item) = self.queue.front_mut() {
-            let done = match item {
-                Item::Bytes { bytes, sent } => {
-                    let rest = bytes.get(*sent..).unwrap_or_default();
-                    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                    match rustix::net::send(socket, rest, flags) {
-                        Ok(count) => {
-                            self.bytes = self.bytes.saturating_sub(count);
-                            *sent += count;
-                            *sent >= bytes.len()
+        loop {
+            while !self.first.bytes.is_empty() {
+                let rest = self.first.bytes.get(self.first.sent..).unwrap_or_default();
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                match rustix::net::send(socket, rest, flags) {
+                    Ok(count) => {
+                        self.took(count);
+                        self.first.sent += count;
+                        if self.first.sent >= self.first.bytes.len() {
+                            self.first = Bytes::default();
                         }
-                        Err(Errno::AGAIN) => return Ok(()),
-                        Err(Errno::INTR) => false,
-                        Err(error) => return Err(error),
                     }
-                }
-                Item::Fd(fd) => match virt_transport::fds::send_fd(socket, fd.as_fd()) {
-                    Ok(()) => true,
                     Err(Errno::AGAIN) => return Ok(()),
-                    Err(Errno::INTR) => false,
+                    Err(Errno::INTR) => {}
                     Err(error) => return Err(error),
+                }
+            }
+            match self.queue.pop_front() {
+                None => return Ok(()),
+                Some(Item::Bytes(bytes)) => self.first = bytes,
+                Some(Item::Fd(fd)) => match virt_transport::fds::send_fd(socket, fd.as_fd()) {
+                    Ok(()) => self.took(FD_COST_BYTES),
+                    Err(error) => {
+                        self.queue.push_front(Item::Fd(fd));
+                        match error {
+                            Errno::AGAIN => return Ok(()),
+                            Errno::INTR => {}
+                            error => return Err(error),
+                        }
+                    }
                 },
-            };
-            if done {
-                self.queue.pop_front();
             }
         }
-        Ok(())
+    }
+
+    fn took(&mut self, cost: usize) {
+        self.cost = self.cost.saturating_sub(cost);
+        self.moved = true;
     }
 }
 
@@ -117,7 +176,7 @@ mod tests {
         let message: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_be_bytes).collect();
         outbox.push(near.as_fd(), message.clone(), Vec::new()).expect("push");
         outbox.push(near.as_fd(), b"end".to_vec(), Vec::new()).expect("push");
-        assert!(outbox.backlog() > 3);
+        assert!(outbox.cost() > 3);
         let mut got = Vec::new();
         let mut part = vec![0; 1 << 16];
         while got.len() < message.len() + 3 {
@@ -126,7 +185,7 @@ mod tests {
             outbox.flush(near.as_fd()).expect("flush");
         }
         assert!(outbox.is_empty());
-        assert_eq!(outbox.backlog(), 0);
+        assert_eq!(outbox.cost(), 0);
         assert_eq!((&got[..message.len()], &got[message.len()..]), (&message[..], &b"end"[..]));
     }
 

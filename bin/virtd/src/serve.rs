@@ -18,6 +18,7 @@ use virt_wire::{FrameReader, MESSAGE_FDS_MAX, Message, MessageType, keepalive};
 use crate::calls::{self, Server};
 use crate::client::Client;
 use crate::events;
+use crate::outbox::Backlog;
 use crate::pace::Pace;
 use crate::pool::Lane;
 
@@ -42,6 +43,7 @@ pub(crate) async fn run(server: Arc<Server>, client: Arc<Client>) {
         fds_due: None,
         waiting: VecDeque::new(),
         waiting_bytes: 0,
+        behind: false,
         keepalive: None,
         pace: Pace::new(client.caller.client_id),
         server: Arc::clone(&server),
@@ -88,6 +90,8 @@ struct Task {
     /// Calls above the number that may be in flight.
     waiting: VecDeque<(Message, Vec<OwnedFd>)>,
     waiting_bytes: usize,
+    /// Messages may be left in `frames` because it was behind with reading.
+    behind: bool,
     keepalive: Option<Keepalive>,
     pace: Pace,
 }
@@ -135,25 +139,29 @@ impl Task {
             self.keepalive = Keepalive::new(&self.server);
         }
         let wants_read = !self.reads_no_more();
-        let client = &self.client;
-        let keepalive = &mut self.keepalive;
+        let Self { client, keepalive, behind, .. } = self;
         poll_fn(|cx| {
             client.set_waker(cx.waker());
             if client.is_closing() || client.should_hang_up() {
                 return Poll::Ready(Ready::Close);
             }
-            while client.has_backlog() {
+            loop {
+                match client.backlog() {
+                    Backlog::None => break,
+                    Backlog::Relieved => return Poll::Ready(Ready::Relieved),
+                    Backlog::Some => {}
+                }
                 let Poll::Ready(ready) = client.socket.poll_write_ready(cx) else { break };
-                if ready.is_err() {
+                if ready.is_err() || client.is_closing() {
                     return Poll::Ready(Ready::Close);
                 }
-                let relieved = client.flush();
-                if client.has_backlog() {
+                if !client.flush() {
                     drained(&client.socket, Interest::WRITABLE);
                 }
-                if relieved {
-                    return Poll::Ready(Ready::Relieved);
-                }
+            }
+            if *behind && !client.is_behind() {
+                *behind = false;
+                return Poll::Ready(Ready::Look);
             }
             if client.take_changed() {
                 return Poll::Ready(Ready::Look);
@@ -172,9 +180,10 @@ impl Task {
         .await
     }
 
-    /// Whether nothing is to be read before calls are answered or streams have taken data.
-    fn reads_no_more(&self) -> bool {
-        if self.client.is_hanging_up() {
+    /// Whether nothing is to be read before calls are answered, answers read, or data of streams
+    /// taken.
+    fn reads_no_more(&mut self) -> bool {
+        if self.serves_no_more() {
             return true;
         }
         if self.waiting.len() >= WAITING_CALLS_MAX || self.waiting_bytes >= WAITING_BYTES_MAX {
@@ -188,6 +197,12 @@ impl Task {
         full()
     }
 
+    /// Whether even calls that are here already have to wait, or are heard no more.
+    fn serves_no_more(&mut self) -> bool {
+        self.behind |= self.client.is_behind();
+        self.behind || self.client.is_hanging_up()
+    }
+
     /// Whether so many calls are in flight that the next one has to wait.
     fn is_full(&self) -> bool {
         self.client.is_full(self.server.settings.requests_per_client_max)
@@ -195,11 +210,14 @@ impl Task {
 
     /// Reads and serves what is there. False when the connection is over.
     fn read(&mut self) -> bool {
+        let mut fds_before = self.fds.len();
         let mut received = self.receive();
         loop {
             match received {
                 Ok(0) => return false,
                 Ok(count) => {
+                    // A read ends behind a descriptor, whatever else is there.
+                    let more = count == READ_BYTES || self.fds.len() > fds_before;
                     if let Some(keepalive) = &mut self.keepalive {
                         keepalive.heard();
                     }
@@ -207,9 +225,10 @@ impl Task {
                     if !self.serve_waiting() {
                         return false;
                     }
-                    if count == READ_BYTES {
+                    if more {
                         return true;
                     }
+                    fds_before = self.fds.len();
                     received = self.receive_next();
                 }
                 Err(Errno::AGAIN) => {
@@ -240,10 +259,24 @@ impl Task {
         received
     }
 
-    /// Serves the whole messages that are there, answers in one write. False when bytes are wrong.
+    /// Serves the whole messages that are there, as long as their answers are taken. False when
+    /// bytes are wrong.
     fn serve_waiting(&mut self) -> bool {
+        loop {
+            let fine = self.serve_batch();
+            // What filled the batch may be gone with it.
+            let again = fine && self.behind && !self.client.is_behind();
+            if !again {
+                return fine;
+            }
+            self.behind = false;
+        }
+    }
+
+    /// Serves messages with their answers in one write.
+    fn serve_batch(&mut self) -> bool {
         self.client.hold();
-        while !self.waiting.is_empty() && !self.is_full() {
+        while !self.waiting.is_empty() && !self.is_full() && !self.serves_no_more() {
             if let Some((message, fds)) = self.waiting.pop_front() {
                 self.waiting_bytes = self.waiting_bytes.saturating_sub(message.payload.len());
                 calls::serve(&self.server, &self.client, message, fds);
@@ -299,10 +332,11 @@ impl Task {
 
     /// The timer of keepalive fired. False when the other side is given up.
     fn tick(&mut self) -> bool {
-        let unread = self.reads_no_more();
+        let behind = self.client.is_behind();
+        let unread = if behind { self.client.has_read() } else { self.reads_no_more() };
         let Some(keepalive) = &mut self.keepalive else { return true };
         if unread {
-            // What it says is not read, so its silence means nothing.
+            // What it says is not read, so its silence means nothing; unless it does not read itself.
             keepalive.heard();
         }
         match keepalive.due() {

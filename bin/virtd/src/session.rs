@@ -80,6 +80,11 @@ pub(crate) fn own(program: u32, number: u32) -> Option<Own> {
     })
 }
 
+/// Whether nothing that comes after a call is heard. Compat: after its answer the daemon hangs up.
+pub(crate) fn is_last(program: u32, number: u32) -> bool {
+    (program, number) == (remote::PROGRAM, remote::CONNECT_CLOSE)
+}
+
 /// Runs one of them and answers.
 pub(crate) fn answer(
     run: Run,
@@ -171,8 +176,6 @@ fn close(_: &Server, client: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> 
     events::forget_all(client);
     let closed = client.session().connection.take();
     drop(closed);
-    // Compat: after this answer the daemon hangs up.
-    client.close_after_reply();
     Ok(())
 }
 

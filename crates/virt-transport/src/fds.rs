@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
@@ -31,7 +31,8 @@ pub fn receive(
             fds.extend(came);
         }
     }
-    if fds.len() > 2 * FDS_MAX {
+    let is_cut = received.flags.contains(ReturnFlags::CTRUNC);
+    if is_cut || fds.len() > 2 * FDS_MAX {
         return Err(Errno::MSGSIZE);
     }
     Ok(received.bytes)
