@@ -38,7 +38,7 @@ const TESTS: &[Need] = &[
         package: "python3-libvirt",
     },
     Need { what: "QEMU's disk tools", is_there: || has("qemu-img"), package: "qemu-utils" },
-    Need { what: "7-Zip", is_there: || has("7zz"), package: "7zip" },
+    Need { what: "7-Zip", is_there: || has("7zz") || has("7z"), package: "7zip" },
     Need { what: "libvmdk", is_there: || imports("pyvmdk"), package: "python3-libvmdk" },
     Need { what: "libvhdi", is_there: || imports("pyvhdi"), package: "python3-libvhdi" },
     Need { what: "vmdkstream", is_there: || imports("VMDKstream"), package: "python3-vmdkstream" },
