@@ -12,6 +12,7 @@ mod fault;
 mod furnish;
 #[cfg(test)]
 mod invariants;
+mod journal;
 mod legacy;
 mod link;
 mod manager;

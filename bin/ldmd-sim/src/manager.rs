@@ -10,6 +10,7 @@ use crate::actions::{self, Class, Context, Effects, Notice, Step, list};
 use crate::bus::{Bus, Mailbox};
 use crate::console::{Consoles, begins};
 use crate::fault::{Delivery, Fault};
+use crate::journal::Journal;
 use crate::message::{Command, Data, Object, Request};
 use crate::model::Machine;
 use crate::options::{Live, Settings, with_control};
@@ -43,6 +44,7 @@ pub(crate) struct Manager {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) bus: Bus,
     control: Mutex<Control>,
+    journal: Option<Journal>,
     store: Option<Store>,
 }
 
@@ -50,13 +52,15 @@ impl Manager {
     pub(crate) fn new(settings: Settings) -> Result<Self, String> {
         let store = settings.state.as_deref().map(Store::open).transpose()?;
         let machine = store::machine(&settings, store.as_ref())?;
+        let journal = settings.journal.as_deref().map(Journal::open).transpose()?;
         let live = settings.live.clone();
         let control = Control { stamp: None, faults_left: live.fault_count, live };
         let needs_tls = settings.has_tls && !settings.profile.is_legacy();
         let tls = needs_tls.then(|| tls::config(&settings)).transpose()?;
         let consoles = Arc::clone(&machine.consoles);
         let (machine, control) = (Mutex::new(machine), Mutex::new(control));
-        Ok(Self { settings, machine, consoles, tls, bus: Bus::default(), control, store })
+        let bus = Bus::default();
+        Ok(Self { settings, machine, consoles, tls, bus, control, journal, store })
     }
 
     pub(crate) fn consoles(&self) -> &Consoles {
@@ -149,6 +153,9 @@ impl Manager {
     pub(crate) fn answer(&self, text: Option<&str>, caller: &Caller<'_>) -> Reply {
         let live = self.live();
         let request = text.and_then(Request::parse);
+        if let Some(journal) = &self.journal {
+            journal.note(request.as_ref());
+        }
         let fault = self.fault(&live, request.as_ref());
         if let Some(fault) = fault.filter(|fault| fault.prevents()) {
             return Reply { delivery: fault.spoil(""), notices: Vec::new() };

@@ -77,6 +77,7 @@ pub(crate) struct Settings {
     pub(crate) ready: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) control: Option<PathBuf>,
+    pub(crate) journal: Option<PathBuf>,
     pub(crate) users: Option<PathBuf>,
     /// Other managers by the names that migrations give them.
     pub(crate) peers: Vec<(String, SocketAddr)>,
@@ -101,6 +102,7 @@ impl Default for Settings {
             ready: None,
             state: None,
             control: None,
+            journal: None,
             users: None,
             peers: Vec::new(),
             has_tls: true,
@@ -179,6 +181,10 @@ const RULES: &[Rule] = &[
     ),
     fixed("control-file", "FILE", "read settings from there whenever it changes", |all, text| {
         all.control = Some(text.into());
+        Ok(())
+    }),
+    fixed("request-log", "FILE", "add a line there for each command that is asked", |all, text| {
+        all.journal = Some(text.into());
         Ok(())
     }),
     fixed("users-file", "FILE", "lines of NAME:PASSWORD:read or :write", |all, text| {

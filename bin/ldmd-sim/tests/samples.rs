@@ -250,3 +250,41 @@ fn a_migration_tells_its_progress_as_in_the_sample_and_takes_the_domain_away() {
     assert_eq!(listener.event(), ("migrate-domain".to_owned(), "web1".to_owned()));
     client.refused("list-domain", "web1", &[], "does not exist");
 }
+
+/// Samples are more than this list knows: whatever one is, it is answered, and the next one too.
+#[test]
+fn whatever_a_sample_is_it_is_answered_on_every_profile() {
+    let folder = test_support::or_skip!(folder());
+    let mut samples = Vec::new();
+    for part in ["documented", "constructed"] {
+        let files = fs::read_dir(folder.join(part)).expect("the samples").flatten();
+        samples.extend(files.map(|file| file.path()).filter(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with(".xml") || name.ends_with(".xml.txt")
+        }));
+    }
+    assert!(samples.len() >= 30, "only {} samples", samples.len());
+    for profile in ["1.0", "1.3", "2.2", "3.6"] {
+        let sim = Sim::start(&format!("--profile {profile}"));
+        let mut client = if profile == "1.0" { sim.legacy() } else { sim.client() };
+        for path in &samples {
+            let text = fs::read_to_string(path).expect("a sample");
+            let inside = match text.split_once("?>") {
+                Some((declaration, rest)) if declaration.starts_with("<?xml") => rest.trim(),
+                _ => text.trim(),
+            };
+            // A part of a document is asked for in one, and what is no question is no document.
+            let request = match inside.starts_with("<LDM_interface") {
+                true => inside.to_owned(),
+                false => command("list-constraints", inside),
+            };
+            let answer = client.ask(&request);
+            let tree = answer.tree();
+            let judged = tree.children_named("response").count();
+            assert_eq!(judged, 1, "{profile} {}: {}", path.display(), answer.0);
+        }
+        let list = command("list-domain", "");
+        let list = if profile == "1.0" { list.replace("3.0", "2.0") } else { list };
+        assert!(client.ask(&list).is_success(), "{profile}");
+    }
+}

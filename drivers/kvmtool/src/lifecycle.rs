@@ -20,7 +20,8 @@ use virt_error::{Code, Error, Result};
 use virt_guests::JOB_WAIT_MAX;
 use virt_host::{Ended, Pidfd, Process, Signal};
 use virt_model::YesNo;
-use virt_model::domain::{Domain as Document, LifecycleAction};
+use virt_model::domain::devices::Vsock;
+use virt_model::domain::{Devices, Domain as Document, LifecycleAction};
 use virt_types::{Event, api};
 
 use crate::core::{Core, Domain, Run, Working};
@@ -121,9 +122,12 @@ fn socket_of(core: &Core, document: &Document) -> std::path::PathBuf {
     sockets.join(format!("{}.sock", rules::tool_name(document, &sockets)))
 }
 
-/// Names the devices, for callers that name one.
+/// Names the devices, for callers that name one, and numbers what may have any number.
 fn prepare(document: &mut Document) {
     let devices = &mut document.devices;
+    if let (Some(vsock), Some(uuid)) = (automatic_vsock(devices), document.uuid) {
+        vsock.cid.address = Some(rules::socket_number(uuid));
+    }
     let name = |stem: &str, infos: Vec<&mut virt_model::domain::DeviceInfo>| {
         for (at, info) in infos.into_iter().enumerate() {
             info.alias.get_or_insert_with(|| format!("{stem}{at}"));
@@ -141,6 +145,11 @@ fn prepare(document: &mut Document) {
         let alias = serial.clone().unwrap_or_else(|| format!("console{at}"));
         console.info.alias.get_or_insert(alias);
     }
+}
+
+/// The sockets between guest and host, where their number is not the document's.
+fn automatic_vsock(devices: &mut Devices) -> Option<&mut Vsock> {
+    devices.vsock.as_mut().filter(|vsock| vsock.cid.auto == Some(YesNo::Yes))
 }
 
 /// Writes the terminal where callers look for it.
@@ -460,6 +469,9 @@ fn definition_of(live: &Document) -> Document {
     for interface in document.devices.interfaces.iter_mut().filter(|one| net::is_made(one)) {
         interface.target = None;
     }
+    if let Some(vsock) = automatic_vsock(&mut document.devices) {
+        vsock.cid.address = None;
+    }
     for graphics in &mut document.devices.graphics {
         if graphics.ports.autoport == Some(YesNo::Yes) {
             graphics.ports.port = Some(-1);
@@ -473,6 +485,7 @@ pub(crate) fn to_native(core: &Core, xml: &str) -> Result<String> {
     let flags = virt_model::ParseFlags { inactive: true, ..Default::default() };
     let mut document = core.guests.load(xml, flags)?;
     let tool = core.tool(document.devices.emulator.as_deref())?;
+    prepare(&mut document);
     net::name(&mut net::Taken::new(), &mut document);
     let args = argv::build(&document, &tool, &core.sockets())?;
     Ok(argv::to_text(&tool.path, &args))

@@ -74,6 +74,15 @@ fn what_the_tool_has_not_is_refused_with_its_name() {
         (with("<console type='null'/>"), "no type 'null'"),
         (with("<serial type='pty'/><serial type='pty'/>"), "no second console"),
         (with("<memballoon model='xen'/>"), "no model 'xen'"),
+        (
+            with(
+                "<rng model='virtio'><backend model='egd' type='unix'><source path='/s'/></backend></rng>",
+            ),
+            "but the host's own",
+        ),
+        (with("<vsock model='vmci'/>"), "no model 'vmci'"),
+        (with("<vsock><cid auto='no'/></vsock>"), "no vsock without an address"),
+        (with("<vsock><cid address='2'/></vsock>"), "guest CIDs must be >= 3"),
         (with("<graphics type='spice'/>"), "no type 'spice'"),
         (with("<sound model='ac97'/>"), "no sound"),
         (with("<watchdog model='ib700'/>"), "no watchdog"),

@@ -54,6 +54,48 @@ fn a_real_guest_lives() {
     life(&or_skip!(World::real()));
 }
 
+/// Numbers for sockets are the document's, or the daemon's own: of each guest another.
+#[test]
+fn guests_have_sockets_to_the_host_and_random_numbers() {
+    let world = World::fake();
+    let vsock = |cid: &str| {
+        format!("<rng model='virtio'><backend model='random'/></rng><vsock>{cid}</vsock>")
+    };
+    let numbers = ["one", "two"].map(|name| {
+        world.start(&world.domain(name, &vsock("")), name);
+        let xml = world.ok(&["dumpxml", name]);
+        let (_, rest) = xml.split_once("<cid auto='yes' address='").expect("it has a number");
+        let number = rest.split('\'').next().unwrap().to_owned();
+        let line = std::fs::read(format!("/proc/{}/cmdline", world.pid(name).unwrap())).unwrap();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        assert!(line.contains(&format!("--rng --vsock {number}")), "{line}");
+        assert!(world.ok(&["dumpxml", "--inactive", name]).contains("<cid auto='yes'/>"));
+        world.ok(&["destroy", name]);
+        world.ok(&["start", name]);
+        assert!(world.ok(&["dumpxml", name]).contains(&number), "it is the same again");
+        number
+    });
+    assert_ne!(numbers[0], numbers[1]);
+    world.start(&world.domain("fixed", &vsock("<cid address='77'/>")), "fixed");
+    assert!(world.ok(&["dumpxml", "fixed"]).contains("<cid auto='no' address='77'/>"));
+}
+
+#[test]
+fn a_real_guest_has_random_numbers() {
+    let world = or_skip!(World::real());
+    let random = "<console type='pty'/><rng model='virtio'><backend model='random'/></rng>";
+    world.start(&world.domain("one", random), "one");
+    let mut console = world.first_console("one");
+    console.send("devs\r").unwrap();
+    console.wait_for("type 4 rng", SOON).unwrap();
+    drop(console);
+    if !std::path::Path::new("/dev/vhost-vsock").exists() {
+        world.ok(&["define", &world.file(&world.domain("two", "<vsock/>"))]);
+        let error = world.refused(&["start", "two"]);
+        assert!(error.contains("vhost-vsock"), "the tool's own reason is told: {error}");
+    }
+}
+
 fn memory(world: &World) {
     world.start(&world.plain("one"), "one");
     let total = |world: &World| {
@@ -97,7 +139,8 @@ fn restart(world: &mut World) {
     world.ok(&["suspend", "waits"]);
     let pids = ["runs", "waits"].map(|name| world.pid(name));
     let ends = world.pid("ends").expect("it runs");
-    let console = world.console("runs");
+    // What is typed to a guest that still boots is lost.
+    let console = world.first_console("runs");
     world.virtd.kill();
     signal(ends, Signal::KILL);
     drop(console);

@@ -209,6 +209,9 @@ impl Manager {
                 Ok(answer)
             });
             self.set_alive(outcome.is_ok());
+            if outcome.is_err() {
+                self.unlearn();
+            }
             outcome
         };
         match waiting {
@@ -241,11 +244,15 @@ impl Manager {
             }
         }
         let protocol = lock(&self.pool).protocol;
-        let session = Session::open(&self.target, &self.person, protocol);
-        // A manager of another release may come back after one that has gone.
-        let known = session.as_ref().map_or(self.target.protocol, |session| Some(session.protocol));
-        lock(&self.pool).protocol = known;
-        session
+        let session = Session::open(&self.target, &self.person, protocol)?;
+        lock(&self.pool).protocol = Some(session.protocol);
+        Ok(session)
+    }
+
+    /// Finds out anew what the manager speaks: one of another release may come back after one that
+    /// has gone, and one that was slow to greet may have been taken for one of the oldest.
+    pub(crate) fn unlearn(&self) {
+        lock(&self.pool).protocol = self.target.protocol;
     }
 }
 

@@ -66,6 +66,14 @@ impl Manager {
 
     /// Opens a connection on which the manager tells of changes.
     fn register(&self) -> std::result::Result<Session, NoEvents> {
+        let registered = self.try_register();
+        if matches!(registered, Err(NoEvents::Lost(_))) {
+            self.unlearn();
+        }
+        registered
+    }
+
+    fn try_register(&self) -> std::result::Result<Session, NoEvents> {
         let mut session = Session::open(&self.target, &self.person, self.protocol())?;
         let data = match session.protocol {
             crate::link::Protocol::Socket => "2.0",

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use test_support::{
-    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, or_skip, our_program,
+    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, long_run, or_skip, our_program,
     reference_program, run, signal, virsh, wait_until,
 };
 
@@ -74,13 +74,20 @@ struct Host {
 
 impl Host {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(further: &[&str]) -> Self {
         let home = Scratch::new("ldoms");
         home.write("web1.xml", DOCUMENT);
         let ready = home.join("ready");
         let manager = Command::new(our_program("ldmd-sim"))
             .args(["--profile", "3.6", "--listen", "127.0.0.1:0", "--console-ports", "0"])
+            .args(further)
             .arg("--ready-file")
             .arg(&ready)
+            .arg("--request-log")
+            .arg(home.join("requests"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -98,6 +105,12 @@ impl Host {
 
     fn virsh(&self, program: &Path) -> Command {
         virsh(program, &self.uri(), self.home.path())
+    }
+
+    /// What the manager has been asked so far, but for being told of events.
+    fn requests(&self) -> Vec<String> {
+        let all = std::fs::read_to_string(self.home.join("requests")).unwrap_or_default();
+        all.lines().filter(|line| !line.starts_with("reg-")).map(str::to_owned).collect()
     }
 }
 
@@ -192,4 +205,116 @@ fn a_console_opens_for_debians_shell_and_can_be_left() {
     terminal.send(LEAVE).expect("the shell reads");
     assert_eq!(terminal.end(LIMIT), Some(0));
     run(host.virsh(&shell).args(["destroy", "web1"]), LIMIT).ok();
+}
+
+/// A shell that has hundreds of domains live and die, a process each phase.
+struct Crowd<'a> {
+    host: &'a Host,
+    shell: PathBuf,
+    uri: String,
+    count: usize,
+    /// Between the shell and the manager, with a memory longer than a process.
+    daemon: bool,
+}
+
+impl Crowd<'_> {
+    /// Runs a shell with these commands; what it said, and what the manager was asked meanwhile.
+    fn said(&self, commands: &str) -> (String, Vec<String>) {
+        let before = self.host.requests().len();
+        let mut command = virsh(&self.shell, &self.uri, self.host.home.path());
+        let said = run(command.arg(commands), Duration::from_secs(900)).ok();
+        (said, self.host.requests().split_off(before))
+    }
+
+    /// One command for each domain, all of which say this.
+    fn each(&self, verb: &str, wanted: &str) -> usize {
+        let begun = Instant::now();
+        let lines = |number: usize| format!("{verb} {};", self.operand(verb, number));
+        let (said, asked) = self.said(&(0..self.count).map(lines).collect::<String>());
+        let good = said.lines().filter(|line| line.contains(wanted)).count();
+        assert_eq!(good, self.count, "{verb}: {said}");
+        self.figure(verb, asked.len(), begun);
+        asked.len()
+    }
+
+    fn operand(&self, verb: &str, number: usize) -> String {
+        if verb != "define" {
+            return format!("d{number}");
+        }
+        let name = format!("d{number}");
+        let xml = DOCUMENT.replace("web1", &name);
+        let keep = |line: &&str| !line.contains("<uuid>");
+        let xml: String = xml.lines().filter(keep).map(|line| format!("{line}\n")).collect();
+        let xml = xml.replace("<memory unit='GiB'>2<", "<memory unit='MiB'>64<");
+        let xml =
+            xml.replace("<vcpu>4<", "<vcpu>1<").replace("<mac address='00:14:4f:fc:00:01'/>", "");
+        self.host.home.write(&format!("{name}.xml"), xml).display().to_string()
+    }
+
+    fn figure(&self, phase: &str, requests: usize, begun: Instant) {
+        let (count, took) = (self.count, begun.elapsed());
+        eprintln!("  {phase}: {count} domains, {requests} requests, {took:.2?}");
+    }
+
+    /// Lists them all, three times over in one process; how often the manager was asked.
+    fn list(&self, phase: &str) -> usize {
+        let begun = Instant::now();
+        let (said, asked) = self.said("list --all; list --all; list --all");
+        let listed = said.lines().filter(|line| line.contains(" d")).count();
+        assert_eq!(listed, 3 * self.count, "{said}");
+        assert!(asked.iter().all(|line| line.starts_with("list-domain")), "{asked:?}");
+        self.figure(phase, asked.len(), begun);
+        asked.len()
+    }
+
+    /// What a list costs: one request for a shell that knows nothing; none for a daemon, once the
+    /// event of the last change has come, with which it asks once more.
+    fn lists(&self) {
+        match self.daemon {
+            false => assert_eq!(self.list("list by a client that knows nothing"), 1),
+            true => {
+                let quiet = wait_until(LIMIT, || self.said("list").1.is_empty());
+                assert!(quiet, "the daemon asks again and again");
+                assert_eq!(self.list("list when nothing has changed"), 0);
+            }
+        }
+    }
+
+    fn live(&self) {
+        eprintln!("{} -c {}", self.shell.display(), self.uri);
+        self.each("define", "defined from");
+        self.lists();
+        self.each("start", "started");
+        self.lists();
+        self.each("dumpxml", "<name>d");
+        self.each("dominfo", "running");
+        if self.daemon {
+            assert_eq!(self.each("dominfo", "running"), 0, "nothing has changed");
+            assert_eq!(self.each("dumpxml", "<name>d"), 0, "nothing has changed");
+        }
+        self.lists();
+        self.each("shutdown", "is being shutdown");
+        self.each("destroy", "destroyed");
+        self.each("undefine", "has been undefined");
+        let (said, _) = self.said("list --all --name");
+        assert_eq!(said.trim(), "primary");
+    }
+}
+
+#[test]
+fn hundreds_of_domains_live_and_die_and_a_list_is_one_request_or_none() {
+    let count = if long_run() { 500 } else { 16 };
+    let theirs = or_skip!(reference_program("virsh"));
+    let mut host = Host::start_with(&["--strands", "1024", "--memory", "1T"]);
+    let alone = format!("ldoms:///default?port={}", host.port);
+    Crowd { host: &host, shell: our_program("virsh"), uri: alone, count, daemon: false }.live();
+    for shell in [our_program("virsh"), theirs] {
+        let crowd = Crowd { host: &host, shell, uri: host.uri(), count, daemon: true };
+        // The daemon learns what there is from its first client, and from events from then on.
+        let (_, asked) = crowd.said("list --all; list --all");
+        assert_eq!(asked, ["list-domain"]);
+        crowd.live();
+        host.virtd.stop();
+        host.virtd.restart();
+    }
 }

@@ -5,11 +5,12 @@ use virt_error::Result;
 use crate::domain::address::{Address, Drive};
 use crate::domain::boot::{Boot, BootDevice, OsType};
 use crate::domain::cpu::{Fallback, Match, Mode};
+use crate::domain::devices::Vsock;
 use crate::domain::disk::{Disk, DiskBus, DiskDevice, DiskType, SnapshotMode};
 use crate::domain::interface::{Interface, InterfaceDriver, InterfaceType, MacAddress};
 use crate::domain::{Device, Domain, DomainRules, LifecycleAction, VirtType, displays};
 use crate::schema::error;
-use crate::schema::text::Mac;
+use crate::schema::text::{Mac, YesNo};
 
 /// How much memory there is: what is said, or what the cells and the modules have together.
 ///
@@ -105,6 +106,7 @@ pub(super) fn devices(domain: &mut Domain, rules: &dyn DomainRules) -> Result<()
     }
     domain.devices.graphics.iter_mut().try_for_each(displays::complete_graphics)?;
     displays::videos(domain);
+    domain.devices.vsock.iter_mut().for_each(complete_vsock);
     Ok(())
 }
 
@@ -119,9 +121,16 @@ pub(super) fn device(
         Device::Interface(interface) => complete_interface(interface, virt_type, rules),
         Device::Graphics(graphics) => displays::complete_graphics(graphics)?,
         Device::Video(video) => displays::complete_video(video, virt_type),
+        Device::Vsock(vsock) => complete_vsock(vsock),
         _ => {}
     }
     Ok(())
+}
+
+/// Compat: one that is told no address is given one.
+fn complete_vsock(vsock: &mut Vsock) {
+    let auto = if vsock.cid.address.is_none() { YesNo::Yes } else { YesNo::No };
+    vsock.cid.auto.get_or_insert(auto);
 }
 
 fn complete_interface(interface: &mut Interface, virt_type: VirtType, rules: &dyn DomainRules) {

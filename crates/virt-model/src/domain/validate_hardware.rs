@@ -32,6 +32,7 @@ pub(super) fn check(domain: &Domain, flags: ParseFlags) -> Result<()> {
     videos(domain)?;
     seclabels(domain)?;
     filesystems(domain)?;
+    vsock(domain)?;
     sysinfo(domain)
 }
 
@@ -269,6 +270,19 @@ fn filesystems(domain: &Domain) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first numbers are the host's own.
+fn vsock(domain: &Domain) -> Result<()> {
+    const FIRST: u32 = 3;
+    let cid = domain.devices.vsock.as_ref().and_then(|vsock| vsock.cid.address);
+    match cid.is_some_and(|cid| cid < FIRST) {
+        true => {
+            let detail = format!("guest CIDs must be >= {FIRST}");
+            Err(Error::new(Code::ConfigUnsupported, Origin::Domain, detail))
+        }
+        false => Ok(()),
+    }
 }
 
 fn sysinfo(domain: &Domain) -> Result<()> {

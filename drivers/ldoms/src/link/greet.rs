@@ -75,7 +75,10 @@ fn after_stream(
         return Err(LinkError::Tls("the manager does not offer TLS".to_owned()));
     }
     session.send(START_TLS, deadline)?;
-    expect(session, "proceed", deadline)?;
+    expect(session, "proceed", deadline).map_err(|error| match error {
+        LinkError::Broken(what) => LinkError::Tls(format!("the manager does not start it: {what}")),
+        error => error,
+    })?;
     session.start_tls(target)?;
     open_stream(session, deadline)?;
     let features = expect(session, "features", deadline)?;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use test_support::wait_until;
+use test_support::{or_skip, wait_until};
 use virt_error::Code;
 use virt_types::api;
 
 use super::sim::{Sim, connection, document};
+use crate::message::{Item, Message, Property, parse_size};
 
 #[test]
 fn a_migration_is_watched_and_can_be_called_off() {
@@ -82,4 +83,84 @@ fn documents_become_the_managers_files_and_back() {
             );
         }
     }
+}
+
+/// What an item says, but for what only says how its domain is doing and what means nothing.
+fn said(item: &Item) -> Vec<String> {
+    let units = item.units.as_deref();
+    let units = units.map(|units| match item.is("memory") {
+        true => parse_size(units).map_or_else(String::new, |bytes| bytes.to_string()),
+        false => units.to_owned(),
+    });
+    let info = item.is("ldom_info");
+    let idle = |property: &&Property| {
+        property.value.is_empty() || info && STATUS.contains(&property.key.as_str())
+    };
+    let told = item.properties.iter().filter(|property| !idle(property));
+    let mut said: Vec<String> =
+        told.map(|property| format!("{}={}", property.key, property.value)).collect();
+    said.extend(units.map(|units| format!("units={units}")));
+    said.extend(item.address.iter().map(|address| format!("address={address}")));
+    said.extend(item.uuid.iter().map(|uuid| format!("uuid={uuid}")));
+    said
+}
+
+/// How a domain is, which is nobody's wish.
+const STATUS: &[&str] = &["state", "flags", "progress", "status", "source"];
+
+/// A sample as constraints of a domain that can be: those of one resource get what they lack.
+fn constraints(text: &str) -> Option<Message> {
+    let inside = text.split_once("?>").map_or(text, |(_, rest)| rest);
+    let around = format!(
+        "<LDM_interface><cmd><action>add-domain</action><data version='3.0'>{inside}</data></cmd>\
+         </LDM_interface>"
+    );
+    let mut message = Message::parse(inside).or_else(|_| Message::parse(&around)).ok()?;
+    let envelopes = message.commands.iter_mut().flat_map(|command| &mut command.data);
+    let contents = envelopes.filter_map(|data| data.envelope.as_mut());
+    for content in contents.flat_map(|envelope| &mut envelope.contents) {
+        for (resource, units) in [("cpu", "2"), ("memory", "1G")] {
+            if content.first(resource).is_none() {
+                let item = Item { units: Some(units.to_owned()), ..Item::new(resource) };
+                *content = std::mem::take(content).with(item);
+            }
+        }
+    }
+    Some(message)
+}
+
+#[test]
+fn every_sample_of_a_domain_becomes_a_document_and_comes_back_whole() {
+    let folder = or_skip!(test_support::shared("ldoms"));
+    let sim = Sim::start("3.6", &[]);
+    let connection = sim.connect();
+    let files = ["documented", "constructed"]
+        .into_iter()
+        .flat_map(|part| std::fs::read_dir(folder.join(part)).expect("the samples").flatten());
+    let mut whole = Vec::new();
+    for file in files.map(|entry| entry.path()) {
+        let text = std::fs::read_to_string(&file).expect("a sample");
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(before) = constraints(&text).filter(|sample| sample.contents().count() == 1)
+        else {
+            continue;
+        };
+        let xml = connection.connect_domain_xml_from_native("ldoms-xml", &before.print(), 0);
+        let xml = xml.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let native = connection.connect_domain_xml_to_native("ldoms-xml", &xml, 0);
+        let native = native.unwrap_or_else(|error| panic!("{name}: {error:?}: {xml}"));
+        let back = Message::parse(&native).expect("our own");
+        for item in before.contents().flat_map(|content| content.items()) {
+            let wanted = said(item);
+            let same = back.items().filter(|one| one.is(&item.resource));
+            let kept = same.map(said).any(|found| wanted.iter().all(|fact| found.contains(fact)));
+            assert!(
+                kept || wanted.is_empty(),
+                "{name}: {} {wanted:?} is not in {native}",
+                item.resource
+            );
+        }
+        whole.push(name);
+    }
+    assert!(whole.len() >= 14, "{whole:?}");
 }

@@ -58,6 +58,35 @@ fn lists_fail_or_do_not_but_end_in_time_and_work_again() {
     }
 }
 
+/// What can go wrong before there is anything to ask: once, or always.
+#[test]
+fn greetings_that_fail_end_in_time_and_the_next_one_is_heard() {
+    for profile in PROFILES.iter().filter(|profile| **profile != "1.0") {
+        for (fault, code) in
+            [("mute-handshake", Code::InternalError), ("tls-refused", Code::NoConnect)]
+        {
+            let sim = Sim::start(profile, &[]);
+            let uri = sim.uri("").replace("timeout=20", "timeout=3");
+            for times in ["1", "1000"] {
+                let registry = virt_driver::Registry::new().with(crate::opener(None));
+                let listed = || registry.open(Some(&uri), false)?.connect_list_all_domains(0);
+                sim.set(&format!("fault = {fault}\nfault-count = {times}"));
+                let begun = Instant::now();
+                let error = listed().err();
+                assert!(begun.elapsed() < Duration::from_secs(60), "{profile} {fault} {times}");
+                if let Some(error) = &error {
+                    assert!(error.is(code), "{profile} {fault} {times}: {error:?}");
+                }
+                // Whoever was slow to greet once may have been asked again.
+                assert!(error.is_some() || times == "1", "{profile} {fault}");
+                sim.set("fault = none");
+                let heard = wait_until(Duration::from_secs(30), || listed().is_ok());
+                assert!(heard, "{profile} {fault} {times}: {:?}", listed());
+            }
+        }
+    }
+}
+
 #[test]
 fn changes_are_asked_once_and_their_outcome_is_never_guessed() {
     let all = profiles().iter().flat_map(|profile| FAULTS.iter().map(move |one| (profile, one)));

@@ -1,10 +1,14 @@
 //! A domain's life, on every release and with every form of answers.
 
+use std::time::Duration;
+
+use test_support::wait_until;
 use virt_driver::Connection;
-use virt_error::Code;
+use virt_error::{Code, Result};
 use virt_types::api;
 
 use super::sim::{PROFILES, Sim, document};
+use crate::facts::State;
 
 fn state(connection: &Connection, name: &str) -> i32 {
     let dom = connection.domain_lookup_by_name(name).expect("the domain is there");
@@ -239,10 +243,45 @@ fn guests_that_do_less_than_asked_are_told_of() {
     sim.set("guest = web1=partial-cpu");
     let error = connection.domain_set_vcpus(&dom, 2).expect_err("half of them stay");
     assert!(error.message().contains("set-vcpu of 'web1'"), "{error:?}");
+    sim.set("guest = web1=no-drd");
+    let error = connection.domain_set_vcpus(&dom, 6).expect_err("it takes no changes");
+    assert!(error.message().contains("set-vcpu of 'web1'"), "{error:?}");
     sim.set("guest = web1=ignores-stop");
     let error = connection.domain_shutdown(&dom).expect_err("it goes on");
     assert!(error.message().contains("stop-domain of 'web1'"), "{error:?}");
     assert_eq!(state(&connection, "web1"), api::DOMAIN_RUNNING);
     connection.domain_destroy(&dom).expect("by force");
     assert_eq!(state(&connection, "web1"), api::DOMAIN_SHUTOFF);
+}
+
+#[test]
+fn what_takes_its_time_is_told_as_what_it_is_meanwhile() {
+    let sim = Sim::start("3.6", &[]);
+    let connection = sim.connect();
+    let dom = connection.domain_define_xml(&document("web1", 1, 256)).expect("it is defined");
+    let during = |delay: &str, told: (State, i32), act: &(dyn Fn() -> Result<()> + Sync)| {
+        sim.set(&format!("{delay} = 3000"));
+        std::thread::scope(|scope| {
+            let acting = scope.spawn(act);
+            let seen = wait_until(Duration::from_secs(20), || {
+                // A client that knows nothing from before.
+                let facts = sim.manager().named(None, "web1").expect("a list");
+                facts.is_some_and(|facts| (facts.state, facts.state.public()) == told)
+            });
+            acting.join().expect("no panic").unwrap_or_else(|error| panic!("{delay}: {error}"));
+            assert!(seen, "{delay}");
+        });
+        sim.set("");
+    };
+    let start = || connection.domain_create_with_flags(&dom, 0).map(drop);
+    during("start-delay", (State::Starting, api::DOMAIN_RUNNING), &start);
+    let shutdown = || connection.domain_shutdown(&dom);
+    during("stop-delay", (State::Stopping, api::DOMAIN_SHUTDOWN), &shutdown);
+    let destroy = || connection.domain_destroy(&dom);
+    during("unbind-delay", (State::Unbinding, api::DOMAIN_SHUTOFF), &destroy);
+    during("bind-delay", (State::Binding, api::DOMAIN_SHUTOFF), &start);
+    sim.set("boot-delay = 60000");
+    connection.domain_destroy(&dom).expect("it ends");
+    start().expect("it starts");
+    assert_eq!(state(&connection, "web1"), api::DOMAIN_RUNNING, "a guest in OpenBoot runs");
 }
