@@ -184,8 +184,18 @@ pub(crate) struct Kind {
 impl Kind {
     pub(crate) const DEFAULT: Self = Self { format: Format::Vmdk, layout: Layout::Sparse };
 
-    /// `TYPE[:OPTION]`. Both kinds of letters do for the type, the option is exact.
+    /// `TYPE[:OPTION]` of something to be made.
     pub(crate) fn parse(text: &str) -> Result<Self> {
+        let kind = Self::parse_source(text)?;
+        if kind.is_made() {
+            Ok(kind)
+        } else {
+            Err(Failure::new(format!("type '{text}' cannot be made")))
+        }
+    }
+
+    /// `TYPE[:OPTION]`. Both kinds of letters do for the type, the option is exact.
+    pub(crate) fn parse_source(text: &str) -> Result<Self> {
         let (name, option) = match text.split_once(':') {
             Some((name, option)) => (name, Some(option)),
             None => (text, None),
@@ -201,17 +211,17 @@ impl Kind {
                 return Err(Failure::new(format!("unknown option '{option}' of type '{name}'")));
             }
         };
-        let is_made = match (format, layout) {
+        Ok(Self { format, layout })
+    }
+
+    /// Whether images of this kind are written here, and not only read.
+    pub(crate) fn is_made(self) -> bool {
+        match (self.format, self.layout) {
             (Format::Raw, layout) => layout == Layout::Fixed,
             (Format::Vmdk, _) => true,
             (Format::Vdi | Format::Vhd, layout) => layout != Layout::Stream,
             (Format::Qcow2, layout) => layout == Layout::Sparse,
             (Format::Vhdx, _) => false,
-        };
-        if is_made {
-            Ok(Self { format, layout })
-        } else {
-            Err(Failure::new(format!("type '{text}' cannot be made")))
         }
     }
 

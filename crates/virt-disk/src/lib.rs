@@ -1,4 +1,4 @@
-//! Disk images: raw, VMDK, VDI, VHD and qcow2, in chains, on a storage trait; no paths.
+//! Disk images: raw, VMDK, VDI, VHD and qcow2, in chains, on a storage trait; no paths. VHDX is read.
 //!
 //! An image is opened with [`open`] or made with [`create`]. It lies on a [`Storage`] and may name
 //! others, which its opener is asked for through [`Neighbours`]; nothing here opens a file by
@@ -38,6 +38,7 @@ mod raw;
 mod storage;
 mod vdi;
 mod vhd;
+mod vhdx;
 mod vmdk;
 
 pub use chain::{CHAIN_IMAGES_MAX, Chain};

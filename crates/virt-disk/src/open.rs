@@ -6,8 +6,9 @@ use crate::image::{Format, Image, Neighbours, NewImage};
 use crate::raw::Raw;
 use crate::storage::{Storage, read_padded};
 use crate::vdi::Vdi;
+use crate::vhdx::Vhdx;
 use crate::vmdk::{Descriptor, Vmdk};
-use crate::{qcow2, vdi, vhd, vmdk};
+use crate::{qcow2, vdi, vhd, vhdx, vmdk};
 
 /// What a file's content says that it is; `None` where nothing does, as for raw disks.
 pub fn probe(storage: &dyn Storage) -> Result<Option<Format>> {
@@ -21,7 +22,7 @@ pub fn probe(storage: &dyn Storage) -> Result<Option<Format>> {
         Format::Qcow2
     } else if vhd::is_one(&head) {
         Format::Vhd
-    } else if head.starts_with(b"vhdxfile") {
+    } else if vhdx::is_one(&head) {
         Format::Vhdx
     } else {
         let size_bytes = storage.size_bytes().map_err(io("measure"))?;
@@ -49,7 +50,7 @@ pub fn open(
         Format::Vdi => Ok(Box::new(Vdi::open(storage)?)),
         Format::Vhd => vhd::open(storage),
         Format::Qcow2 => Ok(Box::new(qcow2::Qcow2::open(storage)?)),
-        Format::Vhdx => Err(DiskError::Unsupported { format: "vhdx", what: "this format" }),
+        Format::Vhdx => Ok(Box::new(Vhdx::open(storage)?)),
     }
 }
 

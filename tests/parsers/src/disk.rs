@@ -1,5 +1,6 @@
 //! Disk images: whatever a file says of itself, it is refused or read, written and read again.
 
+use test_support::crc32c;
 use virt_disk::{Alone, Chain, Format, Image, MemoryStorage, Storage, open, probe, retarget};
 
 /// Limit: what is read of one image; a hostile one may say that it is much larger.
@@ -23,6 +24,40 @@ pub(crate) fn qcow2(bytes: &[u8]) {
     check(Format::Qcow2, bytes);
 }
 
+pub(crate) fn vhdx(bytes: &[u8]) {
+    check(Format::Vhdx, bytes);
+}
+
+/// Makes the checksums of a VHDX right, which no fuzzer finds by itself: of its headers, its tables
+/// of regions, and the first entries of its log.
+fn seal(file: &MemoryStorage) {
+    const ENTRIES: u64 = 4;
+    const ENTRY_BYTES_MAX: u32 = 65536;
+    let number = |at: u64| {
+        let mut bytes = [0; 4];
+        file.read_at(&mut bytes, at).expect("memory can be read");
+        u32::from_le_bytes(bytes)
+    };
+    let sum = |at: u64, length: u32| {
+        let mut bytes = vec![0; length as usize];
+        file.read_at(&mut bytes, at).expect("memory can be read");
+        bytes[4..8].fill(0);
+        file.write_all_at(&crc32c(bytes).to_le_bytes(), at + 4).expect("memory takes everything");
+    };
+    let log = u64::from(number((64 << 10) + 72)) % FILE_BYTES_MAX;
+    for entry in 0..ENTRIES {
+        let at = log + entry * 4096;
+        if number(at) == u32::from_le_bytes(*b"loge") {
+            sum(at, number(at + 8).clamp(4096, ENTRY_BYTES_MAX));
+        }
+    }
+    for (at, length) in [(64, 4096), (128, 4096), (192, 65536), (256, 65536)] {
+        if number(at << 10) != 0 {
+            sum(at << 10, length);
+        }
+    }
+}
+
 /// A file with holes, so that small inputs make large images: its size in KiB, then pieces, each
 /// with offset and length in front. All numbers are little endian.
 fn file(bytes: &[u8]) -> Option<MemoryStorage> {
@@ -44,6 +79,9 @@ fn file(bytes: &[u8]) -> Option<MemoryStorage> {
 
 fn check(format: Format, bytes: &[u8]) {
     let Some(storage) = file(bytes) else { return };
+    if format == Format::Vhdx {
+        seal(&storage);
+    }
     drop(probe(&storage));
     drop(retarget(format, &storage, Some("another"), Some("flat")));
     let Ok(mut image) = open(format, Box::new(storage), &Alone, true) else { return };

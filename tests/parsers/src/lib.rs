@@ -49,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     ("vdi", disk::vdi),
     ("vhd", disk::vhd),
     ("qcow2", disk::qcow2),
+    ("vhdx", disk::vhdx),
 ];
 
 /// Feeds one target; the fuzzer's programs call this.

@@ -4,6 +4,7 @@
 //! behind. This crate knows no other of the workspace: it drives programs from outside.
 #![allow(clippy::print_stdout)] // tests report what they skipped on their output
 
+mod checksum;
 mod daemon;
 mod guest;
 mod lkvm;
@@ -14,13 +15,16 @@ mod scratch;
 mod shell;
 mod wait;
 
+pub use checksum::crc32c;
 pub use daemon::{Daemon, Reference, Virtd, free_port, guests_path, signal};
 pub use rustix::process::Signal;
 
 pub use guest::{Initramfs, counting_boot_sector, linux_domain, tiny_domain, tiny_guest};
 pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
 pub use normalise::Normaliser;
-pub use programs::{debian_program, our_program, reference_program, shared, system_python};
+pub use programs::{
+    debian_program, our_program, python_with_modules, reference_program, shared, system_python,
+};
 pub use pty::Terminal;
 pub use scratch::Scratch;
 pub use shell::{Outcome, run, run_merged, run_with_input, virsh};

@@ -69,6 +69,15 @@ pub fn system_python() -> Result<PathBuf, String> {
     Err("python3-libvirt is not installed (cargo xtask setup)".to_owned())
 }
 
+/// The Python with modules that Debian does not have, or why there is none.
+pub fn python_with_modules() -> Result<PathBuf, String> {
+    let python = target().join("python/bin/python");
+    if python.is_file() {
+        return Ok(python);
+    }
+    Err("the readers from Python's index are not installed (cargo xtask setup)".to_owned())
+}
+
 /// A file or folder of the shared folder with recorded behaviour, or why there is none.
 pub fn shared(path: &str) -> Result<PathBuf, String> {
     let folder = match std::env::var_os("FERROVIRT_SHARED") {

@@ -42,6 +42,7 @@ const TESTS: &[Need] = &[
     Need { what: "libvmdk", is_there: || imports("pyvmdk"), package: "python3-libvmdk" },
     Need { what: "libvhdi", is_there: || imports("pyvhdi"), package: "python3-libvhdi" },
     Need { what: "vmdkstream", is_there: || imports("VMDKstream"), package: "python3-vmdkstream" },
+    Need { what: "Python's venv", is_there: || imports("ensurepip"), package: "python3-venv" },
     Need { what: "a C compiler", is_there: || has("gcc"), package: "gcc" },
     Need {
         what: "the C library's headers",
@@ -71,9 +72,12 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             let state = if (need.is_there)() { "there" } else { "missing" };
             println!("{:<30} {state:<8} {}", need.what, need.package);
         }
+        let state = if python_modules().exists() { "there" } else { "missing" };
+        println!("{:<30} {state:<8} {}", "a reader of disk images", PYTHON_MODULES.join(" "));
         return Ok(());
     }
     install(needs())?;
+    install_python_modules()?;
     kernel().map(|_| ())
 }
 
@@ -114,6 +118,29 @@ fn has_libvirt_driver(name: &str) -> bool {
 fn imports(module: &str) -> bool {
     let import = format!("import {module}");
     process::succeeds(&mut process::command("/usr/bin/python3", &["-c", &import]))
+}
+
+/// What Debian does not have: readers of disk images to compare with.
+const PYTHON_MODULES: &[&str] = &["dissect.hypervisor==3.21"];
+
+/// The note that they are there, in an environment below the target folder.
+fn python_modules() -> PathBuf {
+    workspace::target().join("python").join(PYTHON_MODULES.join(" "))
+}
+
+fn install_python_modules() -> Result<(), String> {
+    let note = python_modules();
+    if note.exists() {
+        return Ok(());
+    }
+    let folder = workspace::target().join("python");
+    println!("fetching {} (kept below target/)", PYTHON_MODULES.join(" "));
+    let python = folder.join("bin/python");
+    let mut command = process::command("/usr/bin/python3", &["-m", "venv"]);
+    process::run(command.arg(&folder))?;
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    process::run(process::command(&python, &install).args(PYTHON_MODULES))?;
+    std::fs::write(&note, "").map_err(|error| format!("{}: {error}", note.display()))
 }
 
 /// A Linux kernel and those of its modules that a guest needs to obey the power button.

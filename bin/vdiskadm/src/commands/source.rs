@@ -31,7 +31,7 @@ impl Source {
         }
         let image = storage(path, false, true).map_err(|error| Failure::io("open", path, error))?;
         let format = match typed {
-            Some(typed) => Kind::parse(typed)?.format,
+            Some(typed) => Kind::parse_source(typed)?.format,
             None => {
                 let extension = path.extension().and_then(|extension| extension.to_str());
                 let is_raw = matches!(extension, Some("iso" | "raw"));

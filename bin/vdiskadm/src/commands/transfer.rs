@@ -111,7 +111,8 @@ pub(crate) fn import(words: &Words) -> Result<()> {
 /// Only an image that a vdisk could have made itself becomes one as it is.
 fn check_movable(source: &Source, kind: Kind, is_typed: bool) -> Result<()> {
     let own = source.kind();
-    if source.is_device || own.format == Format::Raw || own.layout == Layout::Stream {
+    let is_odd = own.format == Format::Raw || own.layout == Layout::Stream || !own.is_made();
+    if source.is_device || is_odd {
         return Err(Failure::new("this image can only be copied, not moved"));
     }
     if is_typed && own != kind || source.paths.len() > 2 {

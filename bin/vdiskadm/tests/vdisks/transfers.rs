@@ -119,6 +119,35 @@ fn what_is_exported_can_be_imported_and_qemu_agrees() {
 }
 
 #[test]
+fn a_vhdx_is_taken_in_and_never_made() {
+    let qemu = or_skip!(debian_program("qemu-img"));
+    let tool = Tool::new();
+    let content = filled(&tool, "vdi");
+    tool.ok("export -x raw -d raw d");
+    let mut command = Command::new(qemu);
+    command.args(["convert", "-f", "raw", "-O", "vhdx", "raw", "f.vhdx"]);
+    let outcome = run(command.current_dir(tool.scratch.path()), Duration::from_secs(60));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    for line in ["import -d f.vhdx a", "import -x vhdx -t vhd -d f.vhdx b"] {
+        tool.ok(line);
+        let name = line.rsplit(' ').next().unwrap();
+        assert!(tool.content(name) == content, "{line}");
+    }
+    tool.ok("translate -i vhdx -I f.vhdx -x raw -d out");
+    assert!(std::fs::read(tool.path("out")).unwrap() == content, "translated");
+    for line in [
+        "create -s 1m -t vhdx c",
+        "convert -t vhdx d",
+        "export -x vhdx -d e d",
+        "translate -I raw -i raw -x vhdx -d e",
+    ] {
+        assert!(tool.fails(line).contains("type 'vhdx' cannot be made"), "{line}");
+    }
+    assert!(tool.fails("import -m -d f.vhdx c").contains("not moved"));
+    assert_eq!(tool.names("."), ["a", "b", "d", "f.vhdx", "out", "raw"]);
+}
+
+#[test]
 fn an_image_is_moved_in_where_its_type_stays() {
     for kind in ["vmdk:sparse", "vmdk:fixed", "vdi:fixed", "vhd:sparse", "qcow2:sparse"] {
         let tool = Tool::new();

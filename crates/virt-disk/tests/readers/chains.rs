@@ -63,7 +63,17 @@ fn seven_zip_follows_vhd_differences() {
     assert_same(&read, &disk.content, "by 7zz");
 }
 
-/// No tool follows a VDI's parents, but each layer can be read as a disk of its own when it is told
+#[test]
+fn dissect_follows_the_parents_of_vdi_vmdk_and_qcow2() {
+    for format in [Format::Vdi, Format::Vmdk, Format::Qcow2] {
+        let scratch = Scratch::new("disk-dissect");
+        let disk = chain_of_five(&scratch, format, 28);
+        let read = or_skip!(judges::dissect(format.name(), &paths(&disk)));
+        assert_same(&read, &disk.content, &format!("{format} by dissect.hypervisor"));
+    }
+}
+
+/// qemu does not follow a VDI's parents, but each layer can be read as a disk of its own when it is told
 /// to be one: then what it does not hold is zeroes.
 #[test]
 fn qemu_reads_each_layer_of_a_vdi_chain() {

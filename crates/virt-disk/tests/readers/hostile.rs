@@ -21,7 +21,7 @@ fn image(format: Format, layout: Layout) -> Vec<u8> {
 }
 
 /// Memory that its maker can still look at.
-struct Shared(std::sync::Arc<MemoryStorage>);
+pub(crate) struct Shared(pub(crate) std::sync::Arc<MemoryStorage>);
 
 impl Storage for Shared {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use test_support::{debian_program, run};
+use test_support::{debian_program, python_with_modules, run};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -19,6 +19,15 @@ pub(crate) fn qemu_img(path: &Path, format: &str) -> Result<Vec<u8>, String> {
     );
     assert_eq!(outcome.code, Some(0), "qemu-img on {}: {}", path.display(), outcome.stderr);
     Ok(take(&out))
+}
+
+/// qemu-img on a VHDX whose log it carries out first.
+pub(crate) fn qemu_mended(path: &Path) -> Result<Vec<u8>, String> {
+    let program = debian_program("qemu-img")?;
+    let mut command = Command::new(program);
+    // Its code says that there was something to mend.
+    run(command.args(["check", "-r", "all", "-f", "vhdx"]).arg(path), LIMIT);
+    qemu_img(path, "vhdx")
 }
 
 /// `qemu-img check`, where it knows how to.
@@ -98,6 +107,41 @@ with open(out, 'wb') as file:
     let outcome =
         run(Command::new(python).args(["-c", SCRIPT, module]).arg(&out).args(paths), LIMIT);
     assert_eq!(outcome.code, Some(0), "{module}: {}", outcome.stderr);
+    Ok(take(&out))
+}
+
+/// dissect.hypervisor, block by block; `paths` are the images, oldest first.
+pub(crate) fn dissect(format: &str, paths: &[PathBuf]) -> Result<Vec<u8>, String> {
+    const SCRIPT: &str = "
+import sys, importlib
+from pathlib import Path
+format, out, paths = sys.argv[1], sys.argv[2], [Path(path) for path in sys.argv[3:]]
+module = importlib.import_module('dissect.hypervisor.disk.' + format)
+if format in ('vdi', 'qcow2'):
+    disk = None
+    for path in paths:
+        if format == 'vdi':
+            disk = module.VDI(path, disk).open()
+        else:
+            disk = module.QCow2(path, backing_file=disk).open()
+elif format == 'vhd':
+    disk = module.VHD(open(paths[-1], 'rb'))
+else:
+    disk = getattr(module, format.upper())(paths[-1])
+with open(out, 'wb') as file:
+    if format == 'vmdk':
+        # Its stream reads on behind the end.
+        sectors = disk.size // 512
+        for at in range(0, sectors, 128):
+            file.write(disk.read_sectors(at, min(128, sectors - at)))
+    else:
+        while part := disk.read(65536):
+            file.write(part)
+";
+    let out = paths[paths.len() - 1].with_extension("dissected");
+    let mut command = Command::new(python_with_modules()?);
+    let outcome = run(command.args(["-c", SCRIPT, format]).arg(&out).args(paths), LIMIT);
+    assert_eq!(outcome.code, Some(0), "dissect.hypervisor on {format}: {}", outcome.stderr);
     Ok(take(&out))
 }
 

@@ -7,3 +7,4 @@ mod disks;
 mod hostile;
 mod judges;
 mod singles;
+mod vhdx;

@@ -67,6 +67,17 @@ fn libvmdk_and_libvhdi_read_the_same() {
 }
 
 #[test]
+fn dissect_reads_the_same() {
+    for (format, layout, _) in KINDS.iter().skip(1) {
+        let scratch = Scratch::new("disk-dissect");
+        let mut disk = Disk::new(scratch.path(), *format, *layout, SIZE_BYTES, 8);
+        disk.scribble(100);
+        let read = or_skip!(judges::dissect(format.name(), &[disk.path()]));
+        assert_same(&read, &disk.content, &format!("{format} {layout:?} read by dissect"));
+    }
+}
+
+#[test]
 fn images_made_by_qemu_are_read_and_written() {
     for (format, qemu, options) in [
         (Format::Vmdk, "vmdk", ""),
