@@ -7,6 +7,8 @@ use crate::{
 };
 use virt_error::Result;
 
+use crate::{Call, Object};
+
 /// Gives the list of families, `method: Trait`, to a macro of the caller's.
 #[macro_export]
 macro_rules! with_families {
@@ -59,6 +61,12 @@ macro_rules! families {
             /// makes such a call on its loop, which costs a third of giving it to a worker.
             fn answers_at_once(&self, _function: &str) -> bool {
                 false
+            }
+
+            /// Comes before every public call, once its caller has been found to be allowed it. A
+            /// driver made for rehearsals lets it wait or fail here; it must not for any other reason.
+            fn before_call(&self, _call: &Call<'_>, _object: Object<'_>) -> Result<()> {
+                Ok(())
             }
 
             /// Whether the other side still answers (`virConnectIsAlive`).

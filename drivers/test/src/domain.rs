@@ -15,6 +15,7 @@ use crate::world::World;
 
 pub(crate) mod balloon;
 pub(crate) mod blkio;
+pub(crate) mod crash;
 pub(crate) mod define;
 pub(crate) mod device;
 pub(crate) mod guest;

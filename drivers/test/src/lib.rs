@@ -3,6 +3,7 @@
 //! `test:///default` is one world per process, made at the first open, shared by every connection
 //! to it and gone with the last one. `test:///FILE` reads a world of its own for the connection.
 //! `test:///default?streams=1` lets volumes hold something, for those who try streams.
+//! Documents may ask for trouble (`fault`): calls that take long or fail, guests that crash.
 //! The driver knows no hypervisor and touches the host only where a call names a file.
 
 mod auth;
@@ -13,6 +14,7 @@ mod device;
 mod domain;
 mod domains;
 mod error;
+mod fault;
 mod host;
 mod interface;
 mod moment;
@@ -29,7 +31,8 @@ mod world;
 
 use std::sync::Arc;
 
-use virt_driver::{Driver, EventSource};
+use virt_driver::{Call, Driver, EventSource, Object};
+use virt_error::Result;
 
 pub use open::{fresh_world, opener};
 use world::World;
@@ -80,7 +83,15 @@ impl Driver for TestDriver {
     }
 
     fn answers_at_once(&self, function: &str) -> bool {
-        AT_ONCE.binary_search(&function).is_ok()
+        // What may be made to wait is answered by a worker.
+        !self.world.faults.armed() && AT_ONCE.binary_search(&function).is_ok()
+    }
+
+    fn before_call(&self, call: &Call<'_>, object: Object<'_>) -> Result<()> {
+        match self.world.faults.armed() {
+            true => fault::meet(&self.world, call, object),
+            false => Ok(()),
+        }
     }
 
     virt_driver::owns! {

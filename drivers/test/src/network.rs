@@ -12,6 +12,7 @@ use virt_types::{Event, NetworkRef, Uuid, api};
 
 use crate::TestDriver;
 use crate::error::{check_flags, internal, invalid_operation};
+use crate::fault::Plan;
 use crate::object::{Family, Object, Running, remove, with_entry};
 use crate::world::World;
 use virt_driver::metadata::{self, Parts, Slots, Which};
@@ -186,15 +187,21 @@ fn enter(
     event: i32,
     edit: impl FnOnce(&mut State, Arc<Definition>),
 ) -> Result<NetworkRef> {
+    let plan = world.faults.admit(plan_of(&definition)?);
     let uuid = definition.uuid.unwrap_or_else(Uuid::random);
     let definition = Arc::new(Definition { uuid: Some(uuid), ..definition });
     let key = (definition.name.as_str(), uuid);
     let fresh = || State::new(Arc::clone(&definition));
     with_entry(&world.networks, api, key, running, fresh, |network, change| {
+        network.set_plan(plan.clone());
         change.change(|state| edit(state, Arc::clone(&definition)));
         publish(world, network, event);
         Ok(network.to_ref())
     })
+}
+
+fn plan_of(definition: &Definition) -> Result<Plan> {
+    Plan::of_foreign(&definition.namespaces, &definition.foreign)
 }
 
 fn publish(world: &World, network: &Network, event: i32) {

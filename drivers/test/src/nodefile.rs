@@ -4,6 +4,7 @@
 //! folder of the node file. What is only the test driver's (how a domain runs at first) stands in a
 //! namespace.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use virt_error::{Code, Error, Origin, Result};
@@ -18,6 +19,7 @@ use virt_xml::{Element, parse_number};
 use crate::domain::taint::Taints;
 use crate::domain::{define, rules};
 use crate::error::internal;
+use crate::fault::{NAMESPACE as FAULTS, Plan};
 use crate::host::Node;
 use crate::world::World;
 use crate::{auth, network, pool, volume};
@@ -39,11 +41,12 @@ pub(crate) fn load(path: &str, auth_file: Option<&str>) -> Result<World> {
         return Err(Error::new(Code::XmlError, Origin::Xml, detail));
     }
     auth::check(&tree, auth_file)?;
-    let world = World::new(read_node(&tree)?);
+    let world = World::new(read_node(&tree)?, Plan::of(&tree, None)?);
     let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
     let file = File { tree: &tree, folder };
     file.each("domain", |element| domain(&world, &tree, element))?;
     file.each("network", |element| {
+        let element = &with_faults(&tree, element);
         network::preset(&world, Network::from_tree(element, ParseFlags::default())?)
     })?;
     file.each("interface", |element| {
@@ -51,7 +54,7 @@ pub(crate) fn load(path: &str, auth_file: Option<&str>) -> Result<World> {
         world.interfaces.define(interface, true);
         Ok(())
     })?;
-    file.each("pool", |element| storage(&world, &file, element))?;
+    file.each("pool", |element| storage(&world, &file, &with_faults(&tree, element)))?;
     file.each("device", |element| {
         world.devices.insert(NodeDevice::from_tree(element, ParseFlags::default())?, true);
         Ok(())
@@ -208,8 +211,20 @@ impl Extra {
     }
 }
 
+/// An element that knows the prefix of faults by itself, where only the root binds it.
+fn with_faults<'e>(root: &Element<'_>, element: &'e Element<'e>) -> Cow<'e, Element<'e>> {
+    match root.prefix_of(FAULTS) {
+        Some(prefix) if element.prefix_of(FAULTS).is_none() => {
+            let mut own = element.to_static();
+            own.set_attr(format!("xmlns:{prefix}"), FAULTS);
+            Cow::Owned(own)
+        }
+        _ => Cow::Borrowed(element),
+    }
+}
+
 fn domain(world: &World, root: &Element<'_>, element: &Element<'_>) -> Result<()> {
-    let definition = rules::from_tree(element)?;
+    let definition = rules::from_tree(&with_faults(root, element))?;
     let extra = Extra::of(root, element)?;
     define::preset(world, definition, |state| {
         state.persistent = !extra.transient;

@@ -1,11 +1,13 @@
 //! What domains, networks and pools have in common: a name, a UUID, a turn, a way in and out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use virt_driver::{Call, Cell, Entry, Job, Table, Turn};
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{Name, Uuid};
+
+use crate::fault::Plan;
 
 /// How long a call waits for another one's turn at the same object.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -22,6 +24,8 @@ pub(crate) struct Object<S: Family> {
     /// What lists want to know of the state, without its lock.
     pub(crate) glance: S::Glance,
     cell: Cell<Slot<S>>,
+    /// What goes wrong with it.
+    plan: Mutex<Option<Arc<Plan>>>,
 }
 
 #[derive(Debug)]
@@ -99,7 +103,21 @@ impl<S: Family> Object<S> {
     pub(crate) fn new(name: &str, uuid: Uuid, state: S) -> Self {
         let glance = S::Glance::default();
         state.show(&glance);
-        Self { name: name.into(), uuid, glance, cell: Cell::new(Slot { state, gone: false }) }
+        let cell = Cell::new(Slot { state, gone: false });
+        Self { name: name.into(), uuid, glance, cell, plan: Mutex::default() }
+    }
+
+    pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
+        self.locked_plan().clone()
+    }
+
+    /// Puts another plan in the place of the one it had.
+    pub(crate) fn set_plan(&self, plan: Option<Arc<Plan>>) {
+        *self.locked_plan() = plan;
+    }
+
+    fn locked_plan(&self) -> MutexGuard<'_, Option<Arc<Plan>>> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn read<R>(&self, look: impl FnOnce(&S) -> R) -> R {

@@ -7,7 +7,7 @@ use virt_error::Result;
 
 use crate::error::invalid_arg;
 use crate::world::World;
-use crate::{TestDriver, nodefile};
+use crate::{TestDriver, fault, nodefile};
 
 /// Opens `test:///...` URIs that name neither a transport nor a host.
 pub fn opener() -> impl Opener {
@@ -16,7 +16,7 @@ pub fn opener() -> impl Opener {
 
 /// A connection to a default world of its own, shared with nobody.
 pub fn fresh_world() -> Result<Connection> {
-    let world = Arc::new(World::default_world()?);
+    let world = World::default_world()?.share();
     Ok(Connection::new(
         vec![Arc::new(TestDriver { world, streams: false })],
         "test:///default",
@@ -40,9 +40,10 @@ impl Opener for TestOpener {
             "/default" => default_world()?,
             path => {
                 let auth_file = parameter(request.uri, "authfile");
-                Arc::new(nodefile::load(path, auth_file.as_deref())?)
+                nodefile::load(path, auth_file.as_deref())?.share()
             }
         };
+        fault::meet_open(&world)?;
         let streams = parameter(request.uri, "streams").is_some_and(|value| value == "1");
         Ok(Some(vec![Arc::new(TestDriver { world, streams })]))
     }
@@ -54,7 +55,7 @@ fn default_world() -> Result<Arc<World>> {
     if let Some(world) = shared.upgrade() {
         return Ok(world);
     }
-    let world = Arc::new(World::default_world()?);
+    let world = World::default_world()?.share();
     *shared = Arc::downgrade(&world);
     Ok(world)
 }

@@ -11,6 +11,7 @@ use virt_types::{Event, Name, StoragePoolInfo, StoragePoolRef, StorageVolRef, Uu
 
 use crate::TestDriver;
 use crate::error::{check_flags, internal, invalid_arg, invalid_operation};
+use crate::fault::Plan;
 use crate::object::{Change, Family, Object, Running, remove, with_entry};
 use crate::world::World;
 
@@ -121,6 +122,7 @@ fn enter(
     definition: Definition,
     arrival: Arrival,
 ) -> Result<StoragePoolRef> {
+    let plan = world.faults.admit(plan_of(&definition)?);
     let uuid = definition.uuid.unwrap_or_else(Uuid::random);
     let definition = Definition { uuid: Some(uuid), ..definition };
     let running = if arrival == Arrival::Defined { Running::Allowed } else { Running::Refused };
@@ -128,6 +130,7 @@ fn enter(
     let key = (definition.name.as_str(), uuid);
     source::check_conflict(world, &definition)?;
     with_entry(&world.pools, api, key, running, fresh, |pool, change| {
+        pool.set_plan(plan.clone());
         change.change(|state| {
             let volumes = std::mem::take(&mut state.volumes);
             let (active, persistent) = (state.active, state.persistent);
@@ -151,6 +154,10 @@ fn enter(
 /// Puts a pool of the world's own content in place, running.
 pub(crate) fn preset(world: &World, definition: Definition) -> Result<StoragePoolRef> {
     enter(world, "virConnectOpen", definition, Arrival::Preset)
+}
+
+fn plan_of(definition: &Definition) -> Result<Plan> {
+    Plan::of_foreign(&definition.namespaces, &definition.foreign)
 }
 
 fn publish(world: &World, pool: &Pool, event: i32) {

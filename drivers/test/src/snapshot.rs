@@ -15,6 +15,7 @@ use crate::TestDriver;
 use crate::clock::now_ns;
 use crate::domain::{Domain, State, lifecycle, rules};
 use crate::error::{check_flags, invalid_operation};
+use crate::fault;
 use crate::moment::{Extent, Moment, check_domain, check_time, not_found};
 use crate::object::{Change, remove};
 use crate::world::World;
@@ -242,7 +243,7 @@ fn revert(
         return Err(Error::internal(Origin::DomainSnapshot, "missing domain in snapshot"));
     };
     halt(world, domain, change);
-    change.change(|state| {
+    let run = change.change(|state| {
         state.snapshots.set_current(name);
         state.current = Arc::new(then.clone());
         if runs {
@@ -251,7 +252,11 @@ fn revert(
         } else {
             state.set_state(api::DOMAIN_SHUTOFF, api::DOMAIN_SHUTOFF_FROM_SNAPSHOT);
         }
+        state.id
     });
+    if let Some(run) = run {
+        fault::started(world, domain, run);
+    }
     if !runs && wants_run == 0 {
         return Ok(());
     }

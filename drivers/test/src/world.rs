@@ -1,5 +1,6 @@
 //! A world: its node, its objects, and who listens to what happens to them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use virt_driver::{EventBus, Table};
@@ -14,6 +15,7 @@ use virt_types::api;
 use crate::bytes::Contents;
 use crate::device::DeviceList;
 use crate::domain::{Domain, define, rules};
+use crate::fault::{Faults, Plan};
 use crate::host::Node;
 use crate::interface::InterfaceList;
 use crate::network::{self, Network};
@@ -29,6 +31,7 @@ pub(crate) struct World {
     pub(crate) devices: DeviceList,
     pub(crate) events: EventBus,
     pub(crate) contents: Contents,
+    pub(crate) faults: Faults,
     last_id: AtomicI32,
 }
 
@@ -36,7 +39,7 @@ pub(crate) struct World {
 mod content;
 
 impl World {
-    pub(crate) fn new(node: Node) -> Self {
+    pub(crate) fn new(node: Node, faults: Plan) -> Self {
         Self {
             node,
             domains: Table::new(),
@@ -46,13 +49,14 @@ impl World {
             devices: DeviceList::default(),
             events: EventBus::new(),
             contents: Contents::default(),
+            faults: Faults::new(faults),
             last_id: AtomicI32::new(0),
         }
     }
 
     /// The world of `test:///default`.
     pub(crate) fn default_world() -> Result<Self> {
-        let world = Self::new(Node::with_cells());
+        let world = Self::new(Node::with_cells(), Plan::default());
         let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
         define::preset(&world, rules::parse(content::DOMAIN, flags)?, |state| {
             state.persistent = true;
@@ -66,6 +70,13 @@ impl World {
             world.devices.insert(NodeDevice::parse(device, flags)?, true);
         }
         Ok(world)
+    }
+
+    /// The world as connections have it.
+    pub(crate) fn share(self) -> Arc<Self> {
+        let shared = Arc::new(self);
+        shared.faults.watch(Arc::downgrade(&shared));
+        shared
     }
 
     /// The id of the next domain that starts.

@@ -2,10 +2,7 @@
 
 mod support;
 
-use std::path::PathBuf;
-
-use support::{open, registry};
-use virt_driver::Connection;
+use support::{NodeFile, open, registry};
 use virt_error::Code;
 use virt_types::api;
 
@@ -57,29 +54,6 @@ fn the_default_world_has_one_of_everything() {
         refused.message(),
         "this function is not supported by the connection driver: virConnectNumOfSecrets"
     );
-}
-
-/// A node file of its own in a folder of its own.
-struct NodeFile(PathBuf);
-
-impl NodeFile {
-    fn new(name: &str, content: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("node-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(folder.join("node.xml"), content).expect("a file");
-        Self(folder)
-    }
-
-    fn open(&self, query: &str) -> virt_error::Result<Connection> {
-        let uri = format!("test://{}/node.xml{query}", self.0.display());
-        registry().open(Some(&uri), false)
-    }
-}
-
-impl Drop for NodeFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 const NAMESPACE: &str = "xmlns:t='http://libvirt.org/schemas/domain/test/1.0'";

@@ -187,7 +187,9 @@ impl Connection {
             None => Ok(()),
             Some(policy) => self.check_policy(policy.as_ref(), &call, object, flags),
         };
-        checked.and_then(|()| body(&call)).map_err(|error| error.in_call(api.name, api.origin))
+        let before = |driver: &Arc<dyn Driver>| driver.before_call(&call, object);
+        let ready = checked.and_then(|()| self.shared.drivers.iter().try_for_each(before));
+        ready.and_then(|()| body(&call)).map_err(|error| error.in_call(api.name, api.origin))
     }
 }
 

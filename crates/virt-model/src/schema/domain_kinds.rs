@@ -47,6 +47,7 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("bhyve", "http://libvirt.org/schemas/domain/bhyve/1.0"),
     ("vmware", "http://libvirt.org/schemas/domain/vmware/1.0"),
     ("test", "http://libvirt.org/schemas/domain/test/1.0"),
+    ("fault", "urn:ferrovirt:fault:1"),
 ];
 
 /// The namespace of an element of another vocabulary, declared on it or on its parent.

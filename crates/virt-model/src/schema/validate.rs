@@ -344,6 +344,7 @@ const VOCABULARIES: &[(&str, &str)] = &[
     ("http://libvirt.org/schemas/network/dnsmasq/1.0", "dnsmasq"),
     ("http://libvirt.org/schemas/storagepool/fs/1.0", "fs"),
     ("http://libvirt.org/schemas/storagepool/rbd/1.0", "rbd"),
+    ("urn:ferrovirt:fault:1", "fault"),
 ];
 
 /// Whether a text is what is wanted. Blanks around it do not count.

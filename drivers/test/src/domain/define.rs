@@ -10,6 +10,7 @@ use virt_types::{DomainRef, api};
 
 use super::{Domain, State, lifecycle, not_found, rules};
 use crate::error::invalid_operation;
+use crate::fault::{self, Plan};
 use crate::object::{Change, Running, remove, with_entry};
 use crate::world::World;
 
@@ -61,6 +62,7 @@ pub(crate) fn start_new(
     definition: Definition,
     started: Start,
 ) -> Result<DomainRef> {
+    fault::meet_new(call, &definition.name, &plan_of(&definition)?)?;
     enter(world, call.api.name, definition, Running::Refused, |domain, turn, definition| {
         turn.change(|state| {
             if state.persistent {
@@ -79,15 +81,19 @@ pub(crate) fn preset(
     definition: Definition,
     settle: impl FnOnce(&mut State) -> Option<i32>,
 ) -> Result<()> {
-    enter(world, "virConnectOpen", definition, Running::Allowed, |_, turn, definition| {
-        turn.change(|state| {
+    enter(world, "virConnectOpen", definition, Running::Allowed, |domain, turn, definition| {
+        let run = turn.change(|state| {
             state.current = definition;
             if let Some(number) = settle(state) {
                 lifecycle::run(world, state);
                 // Compat: how it came into that state is not known.
                 state.set_state(number, 0);
             }
+            state.id
         });
+        if let Some(run) = run {
+            fault::started(world, domain, run);
+        }
         Ok(())
     })
 }
@@ -100,6 +106,7 @@ fn enter<R>(
     running: Running,
     body: impl FnOnce(&Arc<Domain>, &mut Change<'_, State>, Arc<Definition>) -> Result<R>,
 ) -> Result<R> {
+    let plan = world.faults.admit(plan_of(&definition)?);
     definition.id = None;
     let key = (definition.name.clone(), definition.uuid.unwrap_or_default());
     let definition = Arc::new(definition);
@@ -109,8 +116,15 @@ fn enter<R>(
         (&key.0, key.1),
         running,
         || State::new(Arc::clone(&definition)),
-        |domain, change| body(domain, change, Arc::clone(&definition)),
+        |domain, change| {
+            domain.set_plan(plan.clone());
+            body(domain, change, Arc::clone(&definition))
+        },
     )
+}
+
+fn plan_of(definition: &Definition) -> Result<Plan> {
+    Plan::of_foreign(&definition.namespaces, &definition.foreign)
 }
 
 /// What may go with a domain.
@@ -176,6 +190,7 @@ pub(crate) fn rename(
     definition.name = new_name.to_owned();
     let state = State { current: Arc::new(definition), ..old };
     let renamed = Arc::new(Domain::new(new_name, domain.uuid, state));
+    renamed.set_plan(domain.plan());
     let _new_turn = renamed.begin(call, Job::Modify)?;
     if !world.domains.replace(&domain, Arc::clone(&renamed)) {
         return taken(format!("domain with name '{new_name}' already exists"));

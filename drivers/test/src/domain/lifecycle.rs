@@ -20,6 +20,7 @@ use virt_types::{DomainRef, api};
 use super::define::Start;
 use super::{Domain, State};
 use crate::error::internal;
+use crate::fault;
 use crate::object::{Change, remove};
 use crate::world::World;
 
@@ -47,6 +48,7 @@ pub(crate) fn start(
         domain.ref_at(state)
     });
     world.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, started.detail);
+    fault::started(world, domain, dom.id);
     dom
 }
 

@@ -60,6 +60,10 @@ struct Rules;
 pub(crate) const RULES: &dyn DomainRules = &Rules;
 
 impl DomainRules for Rules {
+    fn owns_namespace(&self, uri: &str) -> bool {
+        uri == crate::fault::NAMESPACE
+    }
+
     /// Compat: any kind of guest is taken, with an emulator or without.
     fn guest(&self, domain: &mut Definition) -> Result<()> {
         let arch = domain.os.kind.arch.get_or_insert_with(|| ARCH.to_owned());

@@ -1,6 +1,7 @@
 //! A world for each test, documents, and a listener.
 #![allow(dead_code)]
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virt_driver::{Connection, EventFilter, Registry};
@@ -28,6 +29,29 @@ pub(crate) fn definition(name: &str, number: u8) -> String {
            <os><type>hvm</type></os>\
          </domain>"
     )
+}
+
+/// A node file of its own in a folder of its own.
+pub(crate) struct NodeFile(pub(crate) PathBuf);
+
+impl NodeFile {
+    pub(crate) fn new(name: &str, content: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("node-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("node.xml"), content).expect("a file");
+        Self(folder)
+    }
+
+    pub(crate) fn open(&self, query: &str) -> virt_error::Result<Connection> {
+        let uri = format!("test://{}/node.xml{query}", self.0.display());
+        registry().open(Some(&uri), false)
+    }
+}
+
+impl Drop for NodeFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 fn locked(events: &Mutex<Vec<Event>>) -> MutexGuard<'_, Vec<Event>> {
