@@ -329,7 +329,7 @@ fn identity(client: &Client) -> Vec<TypedParam> {
     let session = client.session();
     let opened = session.connection.as_ref().is_some_and(virt_driver::Connection::is_read_only);
     let read_only = client.arrival.read_only || opened;
-    let names = (session.sasl_name.clone(), session.x509_name.clone());
+    let names = session.names();
     drop(session);
     let mut all = vec![param("readonly", TypedValue::Boolean(read_only))];
     if let Some(peer) = client.arrival.peer {

@@ -59,7 +59,7 @@ pub(crate) fn polkit(
     reply: &mut Writer,
 ) -> Result<()> {
     expect(client, Auth::Polkit)?;
-    let patience = Duration::from_secs(server.settings.entries.auth_timeout_s.into());
+    let patience = Duration::from_secs(server.settings.limits.auth_timeout_s as u64);
     let action = polkit::action(client.arrival.read_only);
     pool::on_wait(true);
     let checked = polkit::check(&client.caller, action, patience);
@@ -112,7 +112,7 @@ pub(crate) fn sasl_step(
 ) -> Result<()> {
     expect(client, Auth::Sasl)?;
     let asked = read(remote::AuthSaslStepArgs::decode(&mut Reader::new(arguments)))?;
-    let begun = client.session().sasl.take();
+    let begun = client.session().shown().sasl.take();
     let exchange = begun.ok_or_else(refused)?;
     step(server, client, exchange, asked.nil, &asked.data, reply)
 }
@@ -132,7 +132,7 @@ fn step(
     let data = step.data.unwrap_or_default();
     reply.octets(&data, limits::AUTH_SASL_DATA_MAX).map_err(|_| refused())?;
     if !step.complete {
-        client.session().sasl = Some(exchange);
+        client.session().shown().sasl = Some(exchange);
         return Ok(());
     }
     let name = exchange.user().unwrap_or_default();
@@ -140,7 +140,7 @@ fn step(
         virt_log::error!("rpc.auth", "SASL client '{name}' not allowed in whitelist");
         return Err(refused());
     }
-    client.session().sasl_name = Some(name.to_owned());
+    client.session().shown().sasl_name = Some(name.to_owned());
     client.admit(&server.crowd);
     Ok(())
 }

@@ -53,21 +53,23 @@ impl Server {
         access: Option<Arc<Policy>>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
-        let limits = pool::Limits {
-            normal_min: settings.workers_min.min(settings.workers_max),
-            normal_max: settings.workers_max,
-            priority_max: settings.workers_priority,
+        let limits = &settings.limits;
+        let workers = pool::Limits {
+            normal_min: limits.workers_min.min(limits.workers_max),
+            normal_max: limits.workers_max,
+            priority_max: limits.workers_priority,
+            threads_max: limits.threads_max,
         };
         Self {
             drivers,
-            crowd: Crowd::new(settings.clients_max, settings.clients_anonymous_max),
-            admin_crowd: Crowd::new(settings.admin_clients_max, 0),
+            crowd: Crowd::new(limits.clients_max, limits.clients_anonymous_max),
+            admin_crowd: Crowd::new(limits.admin_clients_max, 0),
             tls: Mutex::new(tls),
             idle_max: Mutex::new(settings.idle_max),
             access,
             passwords: Passwords::at(&settings.password_file()),
             settings,
-            pool: Pool::new(limits),
+            pool: Pool::new(workers),
             runtime,
             starved: tokio::sync::Notify::new(),
             ending: tokio::sync::Notify::new(),
@@ -242,7 +244,8 @@ fn run(
         let refusal = Error::unsupported().in_call(procedure.api, virt_error::Origin::Domain);
         return client.reply_error(header, refusal);
     };
-    if procedure.stream.is_some() && client.session().streams.len() >= streams::STREAMS_MAX {
+    let streams_max = server.settings.limits.streams_max;
+    if procedure.stream.is_some() && client.session().streams.len() >= streams_max {
         return client.reply_error(header, too_many_streams());
     }
     let context = Arc::new(CallContext::new(fds, pool::on_wait));
@@ -261,7 +264,7 @@ fn run(
             let fds = context.take_reply_files();
             let reply = if fds.is_empty() { reply } else { with_fds(reply, fds.len()) };
             // Order: the stream is known before the client can have heard of it.
-            let link = stream.map(|stream| open_stream(client, procedure, header, stream));
+            let link = stream.map(|stream| open_stream(server, client, procedure, header, stream));
             match link.transpose() {
                 Ok(link) => {
                     client.reply(header, Ok(reply), fds);
@@ -287,15 +290,19 @@ fn track(client: &Client, procedure: &Procedure, context: &Arc<CallContext>) -> 
 }
 
 fn open_stream(
+    server: &Server,
     client: &Arc<Client>,
     procedure: &Procedure,
     header: Header,
     stream: Arc<dyn Stream>,
 ) -> Result<Arc<streams::Link>> {
-    let link = Arc::new(streams::Link::new(client, header, procedure.stream, Arc::clone(&stream)));
+    let limits = &server.settings.limits;
+    let inbox = limits.stream_bytes_max;
+    let link = streams::Link::new(client, header, procedure.stream, Arc::clone(&stream), inbox);
+    let link = Arc::new(link);
     let mut session = client.session();
     // Several may have been opened at once, and each found room.
-    if session.streams.len() >= streams::STREAMS_MAX {
+    if session.streams.len() >= limits.streams_max {
         drop(session);
         stream.abort();
         return Err(too_many_streams());

@@ -1,12 +1,10 @@
 //! One client, as loop and workers share it: its socket, its outbox, its connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
-use tokio::net::UnixStream;
 use virt_driver::{CallContext, Caller, Connection};
 use virt_error::{Error, Result};
 use virt_wire::{Header, MessageStatus, MessageType, Writer, encode_error};
@@ -17,13 +15,19 @@ use virt_transport::tls;
 use crate::crowd::Crowd;
 use crate::entry::Arrival;
 use crate::events::Registrations;
-use crate::outbox::{ANSWER_BACKLOG_BYTES_MAX, Backlog, EVENT_BACKLOG_BYTES_MAX, Outbox};
+use crate::hall::Bell;
+use crate::outbox::{Backlog, Outbox};
 use crate::secure::Secure;
 use crate::streams::Link;
 
 /// A connected client.
 pub(crate) struct Client {
-    pub(crate) socket: UnixStream,
+    pub(crate) socket: OwnedFd,
+    /// Its number on the loop.
+    pub(crate) seat: u32,
+    bell: Arc<Bell>,
+    /// It has rung, and the loop did not answer yet.
+    rung: AtomicBool,
     pub(crate) caller: Caller,
     pub(crate) arrival: Arrival,
     /// When it came, in seconds.
@@ -32,8 +36,8 @@ pub(crate) struct Client {
     /// It has shown who it is, as far as it was asked to.
     authenticated: AtomicBool,
     outbox: Mutex<Outbox>,
-    /// Of the task that serves this client.
-    waker: Mutex<Option<Waker>>,
+    /// It asked for keepalive.
+    keepalive: AtomicBool,
     in_flight: AtomicUsize,
     /// Its task reads no more until calls have been answered or streams have taken data.
     paused: AtomicBool,
@@ -49,18 +53,35 @@ pub(crate) struct Client {
 #[derive(Default)]
 pub(crate) struct Session {
     pub(crate) connection: Option<Connection>,
-    /// It is about to show who it is.
-    pub(crate) sasl: Option<Box<ServerExchange>>,
-    pub(crate) sasl_name: Option<String>,
-    pub(crate) x509_name: Option<String>,
+    /// Missing where nothing is asked.
+    shown: Option<Box<Shown>>,
     /// An open is under way.
     pub(crate) opening: bool,
     pub(crate) events: Registrations,
     /// By the serial of the call that opened them.
-    pub(crate) streams: HashMap<u32, Arc<Link>>,
+    pub(crate) streams: BTreeMap<u32, Arc<Link>>,
     pub(crate) calls: Vec<Arc<CallContext>>,
-    /// It asked for keepalive.
-    pub(crate) keepalive: bool,
+}
+
+/// How a client shows who it is.
+#[derive(Default)]
+pub(crate) struct Shown {
+    /// It is about to.
+    pub(crate) sasl: Option<Box<ServerExchange>>,
+    pub(crate) sasl_name: Option<String>,
+    pub(crate) x509_name: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn shown(&mut self) -> &mut Shown {
+        self.shown.get_or_insert_default()
+    }
+
+    /// The names it has shown: by SASL, and by its certificate.
+    pub(crate) fn names(&self) -> (Option<String>, Option<String>) {
+        let shown = self.shown.as_ref();
+        shown.map_or((None, None), |shown| (shown.sasl_name.clone(), shown.x509_name.clone()))
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,20 +90,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Client {
     pub(crate) fn new(
-        socket: UnixStream,
+        socket: OwnedFd,
+        (seat, bell): (u32, Arc<Bell>),
         caller: Caller,
         arrival: Arrival,
         secure: Option<tls::Session>,
     ) -> Self {
         Self {
             socket,
+            seat,
+            bell,
+            rung: AtomicBool::new(false),
             caller,
             arrival,
             since: now_s(),
             authenticated: AtomicBool::new(!arrival.asks()),
             secure: secure.map(|session| Box::new(Secure::new(session))),
             outbox: Mutex::default(),
-            waker: Mutex::default(),
+            keepalive: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
             changed: AtomicBool::new(false),
@@ -106,8 +131,7 @@ impl Client {
 
     /// Who calls, with the names it has shown.
     pub(crate) fn named_caller(&self) -> Caller {
-        let session = self.session();
-        let (sasl_name, x509_name) = (session.sasl_name.clone(), session.x509_name.clone());
+        let (sasl_name, x509_name) = self.session().names();
         Caller { sasl_name, x509_name, ..self.caller.clone() }
     }
 
@@ -157,8 +181,8 @@ impl Client {
     }
 
     /// [`Client::send`] for an event: a client that lets too many wait is given up.
-    pub(crate) fn send_event(&self, message: Vec<u8>) {
-        if lock(&self.outbox).cost() > EVENT_BACKLOG_BYTES_MAX {
+    pub(crate) fn send_event(&self, message: Vec<u8>, unread_bytes_max: usize) {
+        if lock(&self.outbox).cost() > unread_bytes_max {
             virt_log::warning!("rpc.client", "client {} reads too slowly", self.caller.client_id);
             self.close();
         } else {
@@ -167,8 +191,8 @@ impl Client {
     }
 
     /// Whether so much is unread that it is not to ask for more.
-    pub(crate) fn is_behind(&self) -> bool {
-        lock(&self.outbox).cost() > ANSWER_BACKLOG_BYTES_MAX
+    pub(crate) fn is_behind(&self, unread_bytes_max: usize) -> bool {
+        lock(&self.outbox).cost() > unread_bytes_max
     }
 
     /// Whether it has read anything since this was asked last.
@@ -209,7 +233,7 @@ impl Client {
         lock(&self.outbox).look()
     }
 
-    fn has_backlog(&self) -> bool {
+    pub(crate) fn has_backlog(&self) -> bool {
         !lock(&self.outbox).is_empty()
     }
 
@@ -231,19 +255,26 @@ impl Client {
         self.reply(call, Err(error), Vec::new());
     }
 
-    /// Wakes the task that serves this client.
+    /// Has the loop look at this client.
     pub(crate) fn wake(&self) {
-        let waker = lock(&self.waker).clone();
-        if let Some(waker) = waker {
-            waker.wake();
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            self.bell.ring(self.seat);
         }
     }
 
-    pub(crate) fn set_waker(&self, waker: &Waker) {
-        let mut kept = lock(&self.waker);
-        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-            *kept = Some(waker.clone());
-        }
+    /// The loop looks at it now.
+    pub(crate) fn answered_the_bell(&self) {
+        self.rung.swap(false, Ordering::SeqCst);
+    }
+
+    /// It asked to be pinged.
+    pub(crate) fn ask_for_keepalive(&self) {
+        self.keepalive.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn wants_keepalive(&self) -> bool {
+        self.keepalive.load(Ordering::Acquire)
     }
 
     /// Ends the connection from our side.
@@ -363,15 +394,9 @@ mod tests {
     use crate::outbox::STREAM_BACKLOG_BYTES_MAX;
 
     /// A client on one end of a socket, and the other end.
-    fn pair() -> (tokio::runtime::Runtime, Client, std::os::unix::net::UnixStream) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        let runtime = runtime.expect("runtime");
+    fn pair() -> (Client, std::os::unix::net::UnixStream) {
         let (near, far) = std::os::unix::net::UnixStream::pair().expect("pair");
         near.set_nonblocking(true).expect("nonblocking");
-        let socket = {
-            let _context = runtime.enter();
-            UnixStream::from_std(near).expect("socket")
-        };
         let arrival = Arrival {
             way: crate::entry::Way::Unix,
             read_only: false,
@@ -379,25 +404,27 @@ mod tests {
             auth: crate::entry::Auth::None,
             peer: None,
         };
-        (runtime, Client::new(socket, Caller::default(), arrival, None), far)
+        let seat = (0, Arc::default());
+        (Client::new(near.into(), seat, Caller::default(), arrival, None), far)
     }
 
     #[test]
     fn a_subscriber_that_does_not_read_loses_its_connection() {
-        let (_runtime, client, _far) = pair();
+        const UNREAD_BYTES_MAX: usize = 4 << 20;
+        let (client, _far) = pair();
         let event = vec![0; 1 << 20];
         let mut sent = 0;
         while !client.is_closing() {
-            assert!(sent <= EVENT_BACKLOG_BYTES_MAX + 2 * event.len());
-            client.send_event(event.clone());
+            assert!(sent <= UNREAD_BYTES_MAX + 2 * event.len());
+            client.send_event(event.clone(), UNREAD_BYTES_MAX);
             sent += event.len();
         }
-        assert!(sent > EVENT_BACKLOG_BYTES_MAX);
+        assert!(sent > UNREAD_BYTES_MAX);
     }
 
     #[test]
     fn streams_hold_back_before_events_do() {
-        let (_runtime, client, far) = pair();
+        let (client, far) = pair();
         assert!(client.stream_may_send());
         client.send(vec![0; STREAM_BACKLOG_BYTES_MAX * 2], Vec::new());
         assert!(!client.stream_may_send());
@@ -408,7 +435,7 @@ mod tests {
 
     #[test]
     fn the_last_call_in_flight_lets_a_closed_client_go() {
-        let (_runtime, client, _far) = pair();
+        let (client, _far) = pair();
         client.begin_call();
         client.begin_call();
         client.close_after_reply();

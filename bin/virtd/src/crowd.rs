@@ -27,7 +27,7 @@ struct Places {
 /// One client's place; given back when its task ends, however it ends.
 pub(crate) struct Place {
     crowd: Arc<Crowd>,
-    client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
 }
 
 impl Crowd {
@@ -64,7 +64,7 @@ impl Crowd {
     }
 
     /// Makes a client with a number of its own, and gives it a place.
-    pub(crate) fn take(self: &Arc<Self>, make: impl FnOnce(u64) -> Client) -> (Place, Arc<Client>) {
+    pub(crate) fn take(self: &Arc<Self>, make: impl FnOnce(u64) -> Client) -> Place {
         let mut clients = lock(&self.clients);
         clients.last_id += 1;
         let id = clients.last_id;
@@ -75,7 +75,7 @@ impl Crowd {
             self.anonymous.fetch_add(1, Ordering::AcqRel);
         }
         self.changed.notify_waiters();
-        (Place { crowd: Arc::clone(self), client: Arc::clone(&client) }, client)
+        Place { crowd: Arc::clone(self), client }
     }
 
     /// One of those counted apart showed who it is, or left.

@@ -79,8 +79,6 @@ pub(crate) struct Entries {
     pub(crate) sasl_names: Option<Vec<String>>,
     /// Where the passwords are; in the folder of the configuration where it is missing.
     pub(crate) sasl_file: Option<String>,
-    /// Seconds that somebody may take to show who they are.
-    pub(crate) auth_timeout_s: u32,
 }
 
 impl Entries {
@@ -108,7 +106,6 @@ impl Entries {
             x509_names: names(conf, "tls_allowed_dn_list").map_err(shown)?,
             sasl_names: names(conf, "sasl_allowed_username_list").map_err(shown)?,
             sasl_file: conf.string("sasl_password_file").map_err(shown)?.map(str::to_owned),
-            auth_timeout_s: conf.unsigned32("auth_timeout").map_err(shown)?.unwrap_or(60),
         };
         // What cannot be granted is refused, never ignored: it is about what others can overhear.
         if conf.unsigned32("tcp_min_ssf").map_err(shown)?.unwrap_or(0) > 0 {

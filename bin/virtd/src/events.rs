@@ -9,10 +9,9 @@ use virt_types::{
 };
 use virt_wire::{Codec, Header, Reader, Writer, XdrError, events, remote};
 
+use crate::calls::Server;
 use crate::client::Client;
-
-/// Limit: registrations of one client.
-const REGISTRATIONS_MAX: usize = 1024;
+use crate::limits::Limits;
 
 /// Events with older messages have no number above this one (`VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`).
 const LEGACY_ID_MAX: i32 = 15;
@@ -87,16 +86,18 @@ fn check_family(connection: &Connection, class: &Class) -> Result<()> {
 
 /// Serves a call that registers or deregisters events.
 pub(crate) fn serve(
+    server: &Server,
     client: &Arc<Client>,
     number: u32,
     arguments: &[u8],
     reply: &mut Writer,
 ) -> Result<()> {
     use remote::*;
+    let limits = &server.settings.limits;
     let r = &mut Reader::new(arguments);
     match number {
         CONNECT_DOMAIN_EVENT_REGISTER => {
-            register_legacy(client, 0)?;
+            register_legacy(client, 0, limits)?;
             reply.i32(0);
         }
         CONNECT_DOMAIN_EVENT_DEREGISTER => {
@@ -105,7 +106,7 @@ pub(crate) fn serve(
         }
         CONNECT_DOMAIN_EVENT_REGISTER_ANY => {
             let id = legacy_id(read(r.i32())?)?;
-            register_legacy(client, id)?;
+            register_legacy(client, id, limits)?;
         }
         CONNECT_DOMAIN_EVENT_DEREGISTER_ANY => {
             let id = legacy_id(read(r.i32())?)?;
@@ -123,7 +124,7 @@ pub(crate) fn serve(
                 return Err(Error::internal(Origin::Rpc, detail));
             }
             check_family(&client.connection()?, &class)?;
-            reply.i32(register(client, filter)?);
+            reply.i32(register(client, filter, limits)?);
         }
         _ => {
             let class = class_of(number);
@@ -163,22 +164,27 @@ fn legacy_id(id: i32) -> Result<i32> {
     Err(Error::internal(Origin::Rpc, format!("unsupported event ID {id}")))
 }
 
-fn register(client: &Arc<Client>, filter: EventFilter) -> Result<i32> {
+fn register(client: &Arc<Client>, filter: EventFilter, limits: &Limits) -> Result<i32> {
     let callback = {
         let mut session = client.session();
         let callback = session.events.next_callback;
         session.events.next_callback = callback.wrapping_add(1);
         callback
     };
-    subscribe(client, filter, Some(callback))?;
+    subscribe(client, filter, Some(callback), limits)?;
     Ok(callback)
 }
 
-fn register_legacy(client: &Arc<Client>, id: i32) -> Result<()> {
-    subscribe(client, EventFilter::all(EventClass::Domain, id), None)
+fn register_legacy(client: &Arc<Client>, id: i32, limits: &Limits) -> Result<()> {
+    subscribe(client, EventFilter::all(EventClass::Domain, id), None, limits)
 }
 
-fn subscribe(client: &Arc<Client>, filter: EventFilter, callback: Option<i32>) -> Result<()> {
+fn subscribe(
+    client: &Arc<Client>,
+    filter: EventFilter,
+    callback: Option<i32>,
+    limits: &Limits,
+) -> Result<()> {
     let connection = client.connection()?;
     {
         let session = client.session();
@@ -187,21 +193,22 @@ fn subscribe(client: &Arc<Client>, filter: EventFilter, callback: Option<i32>) -
             let detail = "event callback already tracked";
             return Err(Error::new(Code::InvalidArg, Origin::None, detail));
         }
-        if session.events.list.len() >= REGISTRATIONS_MAX {
+        if session.events.list.len() >= limits.callbacks_max {
             return Err(virt_dispatch::rpc_error("too many event callbacks"));
         }
     }
     // Order: no lock of ours is held while the driver takes its own; it may be publishing to us.
-    let subscription = connection.subscribe(filter.clone(), sink(client, callback))?;
+    let subscription = connection.subscribe(filter.clone(), sink(client, callback, limits))?;
     client.session().events.list.push(Registration { callback, filter, subscription });
     Ok(())
 }
 
-fn sink(client: &Arc<Client>, callback: Option<i32>) -> EventSink {
+fn sink(client: &Arc<Client>, callback: Option<i32>, limits: &Limits) -> EventSink {
+    let unread_bytes_max = limits.unread_events_bytes_max;
     let client: Weak<Client> = Arc::downgrade(client);
     Arc::new(move |event| {
         if let (Some(client), Some(message)) = (client.upgrade(), message(event, callback)) {
-            client.send_event(message);
+            client.send_event(message, unread_bytes_max);
         }
     })
 }

@@ -5,6 +5,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -14,6 +15,7 @@ use virt_driver::Registry;
 use crate::calls::Server;
 use crate::drivers::Drivers;
 use crate::entry::{Arrival, Auth, Way};
+use crate::hall::Hall;
 use crate::server;
 use crate::settings::Settings;
 
@@ -47,16 +49,19 @@ impl Daemon {
         let server = Server::new(settings, drivers, None, access, runtime.handle().clone());
         let server = Arc::new(server);
         let shared = Arc::clone(&server);
-        let (visitors, mut came) = unbounded_channel();
+        let (visitors, mut came) = unbounded_channel::<(UnixStream, Arrival)>();
         let thread = std::thread::Builder::new().name("daemon".to_owned());
         let serve = move || {
             LocalSet::new().block_on(&runtime, async {
                 tokio::task::spawn_local(server::relieve(Arc::clone(&server)));
+                let hall = match Hall::new(Arc::clone(&server)) {
+                    Ok(hall) => Rc::new(hall),
+                    Err(error) => return virt_log::error!("rpc.server", "no loop: {error}"),
+                };
+                let serving = Rc::clone(&hall);
+                tokio::task::spawn_local(async move { serving.run().await });
                 while let Some((socket, arrival)) = came.recv().await {
-                    match tokio::net::UnixStream::from_std(socket) {
-                        Ok(socket) => server::welcome(&server, socket, arrival),
-                        Err(error) => virt_log::error!("rpc.server", "no client: {error}"),
-                    }
+                    server::welcome(&server, &hall, socket.into(), arrival);
                 }
             });
         };

@@ -1,6 +1,6 @@
 //! The daemon: sockets, worker pool, and the drivers it serves.
 //!
-//! One thread runs the I/O loop ([`server`], [`serve`]): it cuts what clients send into messages
+//! One thread runs the I/O loop ([`server`], [`hall`], [`serve`]): it cuts what clients send into messages
 //! and answers what waits for nothing. All else goes to workers ([`pool`]), which write their
 //! answers straight to the client's socket ([`outbox`]).
 
@@ -15,7 +15,9 @@ mod daemonize;
 mod drivers;
 mod entry;
 mod events;
+mod hall;
 pub mod harness;
+mod limits;
 mod outbox;
 mod pace;
 mod pidfile;
@@ -27,6 +29,7 @@ mod server;
 mod session;
 mod settings;
 mod streams;
+mod watched;
 
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -239,7 +242,10 @@ fn doors(args: &Args, settings: &Settings) -> Result<(Vec<Door>, Vec<PathBuf>), 
     // Who administers the daemon owns it.
     wanted.push((settings.socket_admin(), 0o700, None, Auth::None, false, true));
     for (path, mode, group, auth, read_only, admin) in wanted {
-        let backlog = i32::try_from(settings.clients_queued_max).unwrap_or(i32::MAX);
+        let limits = &settings.limits;
+        let queued =
+            if admin { limits.admin_clients_queued_max } else { limits.clients_queued_max };
+        let backlog = i32::try_from(queued).unwrap_or(i32::MAX);
         let wanted = Listen { path: &path, mode, group, backlog };
         let listener = virt_transport::listen(&wanted).map_err(|error| error.to_string())?;
         doors.push(Door {
@@ -260,7 +266,7 @@ fn doors(args: &Args, settings: &Settings) -> Result<(Vec<Door>, Vec<PathBuf>), 
 /// The ways in over the network: only where the command line and the file both ask for them.
 fn network_doors(settings: &Settings) -> Result<Vec<Door>, String> {
     let entries = &settings.entries;
-    let backlog = i32::try_from(settings.clients_queued_max).unwrap_or(i32::MAX);
+    let backlog = i32::try_from(settings.limits.clients_queued_max).unwrap_or(i32::MAX);
     let mut doors = Vec::new();
     let tcp = (entries.listen_tcp, entries.tcp_port, entries.auth_tcp, Way::Tcp);
     let tls = (entries.listen_tls, entries.tls_port, entries.auth_tls, Way::Tls);

@@ -6,12 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-/// Limit: what may wait for a client that does not read, before an event costs it the connection.
-pub(crate) const EVENT_BACKLOG_BYTES_MAX: usize = 16 << 20;
-/// Limit: while more than this waits for a client, it is not read, so it can ask for no more. It is
-/// more than streams may let wait: a client that is slow to read those can still call.
-pub(crate) const ANSWER_BACKLOG_BYTES_MAX: usize = 4 << 20;
-/// Limit: streams are read on only while less than this waits for the client.
+/// Limit: streams are read on only while less than this waits for the client. It is less than makes
+/// the daemon read no more calls: a client that is slow to read streams can still call.
 pub(crate) const STREAM_BACKLOG_BYTES_MAX: usize = 1 << 20;
 /// Limit: messages are joined to one write up to this size.
 const JOINED_BYTES_MAX: usize = 64 << 10;

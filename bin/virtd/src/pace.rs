@@ -5,7 +5,6 @@
 //! an answer the loop stays awake for as long as this client usually takes to ask again, provided
 //! that is short and nobody else is calling. Whoever asks at leisure is never waited for.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// Limit: a client that takes longer between an answer and its next call is not waited for.
@@ -25,12 +24,7 @@ const ROUNDS_MAX: u32 = 16;
 const PENALTY_MIN: u32 = 16;
 const PENALTY_MAX: u32 = 4096;
 
-thread_local! {
-    /// The client that called last on this loop.
-    static LAST: Cell<u64> = const { Cell::new(0) };
-}
-
-/// How fast a client asks again.
+/// How fast the client that called last asks again.
 pub(crate) struct Pace {
     client: u64,
     /// From an answer to the next call, smoothed.
@@ -44,9 +38,9 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(client: u64) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            client,
+            client: 0,
             gap: GAP_AT_LEISURE,
             answered: None,
             rounds: 0,
@@ -55,9 +49,9 @@ impl Pace {
         }
     }
 
-    /// A call arrived.
-    pub(crate) fn heard(&mut self, now: Instant) {
-        let alone = LAST.replace(self.client) == self.client;
+    /// A call arrived from a client, by its number.
+    pub(crate) fn heard(&mut self, client: u64, now: Instant) {
+        let alone = std::mem::replace(&mut self.client, client) == client;
         let gap = self.answered.take().map(|answered| now.saturating_duration_since(answered));
         self.gap = match gap {
             Some(gap) if alone => (self.gap * 3 + gap.min(GAP_AT_LEISURE)) / 4,
@@ -114,6 +108,7 @@ fn watch(clock: impl Fn() -> Instant, gap: Duration, mut look: impl FnMut() -> b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     /// A clock that goes on by a microsecond with each look at it.
     struct Clock {
@@ -136,12 +131,12 @@ mod tests {
             for _ in 0..calls {
                 pace.answered = Some(self.now());
                 self.ticks.set(self.ticks.get() + 20);
-                pace.heard(self.now());
+                pace.heard(1, self.now());
             }
         }
 
-        fn quick(&self, client: u64) -> Pace {
-            let mut pace = Pace::new(client);
+        fn quick(&self) -> Pace {
+            let mut pace = Pace::new();
             self.calls(&mut pace, 40);
             pace
         }
@@ -150,7 +145,7 @@ mod tests {
     #[test]
     fn a_quick_client_is_waited_for() {
         let clock = Clock::new();
-        let mut pace = clock.quick(1);
+        let mut pace = clock.quick();
         let mut looks = 0;
         assert!(pace.wait(
             || clock.now(),
@@ -165,19 +160,19 @@ mod tests {
     #[test]
     fn a_client_at_leisure_is_not_waited_for() {
         let clock = Clock::new();
-        let mut pace = Pace::new(1);
+        let mut pace = Pace::new();
         clock.calls(&mut pace, 2);
         assert!(!pace.wait(|| clock.now(), || true));
         clock.calls(&mut pace, 40);
         clock.ticks.set(clock.ticks.get() + 5000);
-        pace.heard(clock.now());
+        pace.heard(1, clock.now());
         assert!(!pace.wait(|| clock.now(), || true));
     }
 
     #[test]
     fn waiting_in_vain_is_short_and_makes_it_rarer() {
         let clock = Clock::new();
-        let mut pace = clock.quick(1);
+        let mut pace = clock.quick();
         let before = clock.ticks.get();
         assert!(!pace.wait(|| clock.now(), || false));
         assert!(clock.ticks.get() - before <= 80);
@@ -193,9 +188,9 @@ mod tests {
     #[test]
     fn nobody_is_waited_for_while_two_call() {
         let clock = Clock::new();
-        let (mut one, mut other) = (clock.quick(1), clock.quick(2));
-        for pace in [&mut one, &mut other] {
-            pace.heard(clock.now());
+        let mut pace = clock.quick();
+        for client in [2, 1, 2] {
+            pace.heard(client, clock.now());
             assert!(!pace.wait(|| clock.now(), || true));
         }
     }
@@ -203,7 +198,7 @@ mod tests {
     #[test]
     fn others_have_their_turn() {
         let clock = Clock::new();
-        let mut pace = clock.quick(1);
+        let mut pace = clock.quick();
         let rounds = (0..100).take_while(|_| pace.wait(|| clock.now(), || true)).count();
         assert_eq!(rounds, ROUNDS_MAX as usize);
         assert!(pace.wait(|| clock.now(), || true));

@@ -3,7 +3,7 @@
 //! A normal worker takes jobs of both lanes, a priority worker only those of its own. Threads are
 //! made when there is work for them. A worker that waits for a hypervisor, or that is at one job
 //! for longer than [`STUCK_AFTER`], no longer counts against the configured number: another takes
-//! its place, up to [`THREADS_MAX`]. So stuck guests cost threads, never answers.
+//! its place, up to [`Limits::threads_max`]. So stuck guests cost threads, never answers.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 
 /// A job on no worker for so long means that the workers are stuck rather than busy.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_millis(50);
-/// Limit: threads of both lanes together, stuck ones included.
-const THREADS_MAX: usize = 1024;
 /// A worker above the configured minimum ends after so long without work.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -32,6 +30,8 @@ pub(crate) struct Limits {
     pub(crate) normal_min: usize,
     pub(crate) normal_max: usize,
     pub(crate) priority_max: usize,
+    /// Threads of both lanes together, stuck ones included.
+    pub(crate) threads_max: usize,
 }
 
 /// What the workers are at.
@@ -227,7 +227,7 @@ impl Shared {
     }
 
     fn vacancy(&self, state: &State, for_priority: bool) -> Option<Lane> {
-        if state.workers.len() >= THREADS_MAX {
+        if state.workers.len() >= state.limits.threads_max {
             return None;
         }
         let room = |lane| state.active(lane) < state.max(lane);
@@ -320,7 +320,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn pool(normal_max: usize, priority_max: usize) -> Pool {
-        Pool::new(Limits { normal_min: 1, normal_max, priority_max })
+        Pool::new(Limits { normal_min: 1, normal_max, priority_max, threads_max: 1024 })
     }
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -375,9 +375,9 @@ mod tests {
     fn limits_hold_from_when_they_are_set() {
         let pool = pool(8, 1);
         let workers = || pool.load().workers;
-        pool.set_limits(Limits { normal_min: 6, normal_max: 8, priority_max: 1 });
+        pool.set_limits(Limits { normal_min: 6, normal_max: 8, priority_max: 1, threads_max: 64 });
         assert_eq!(workers(), 6);
-        pool.set_limits(Limits { normal_min: 1, normal_max: 2, priority_max: 1 });
+        pool.set_limits(Limits { normal_min: 1, normal_max: 2, priority_max: 1, threads_max: 64 });
         let until = Instant::now() + PATIENCE;
         while workers() > 2 && Instant::now() < until {
             std::thread::sleep(STUCK_AFTER / 5);

@@ -69,7 +69,9 @@ impl Secure {
                 "Distinguished Name '{name}' is not on the list of allowed clients"
             ));
         }
-        client.session().x509_name = name;
+        if name.is_some() {
+            client.session().shown().x509_name = name;
+        }
         client.send(vec![WELCOME], Vec::new());
         if client.arrival.auth == Auth::None {
             client.admit(&server.crowd);

@@ -1,87 +1,65 @@
-//! The task of one client: reads its messages, writes what is left, keeps the connection alive.
+//! One client's turn on the loop: reads its messages, writes what is left, keeps the connection alive.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use tokio::io::Interest;
-use tokio::time::{Instant, Sleep, sleep_until};
 use virt_transport::fds;
 use virt_wire::{FrameReader, MESSAGE_FDS_MAX, Message, MessageType, keepalive};
 
 use crate::calls::{self, Server};
 use crate::client::Client;
+use crate::crowd::Place;
 use crate::events;
+use crate::limits::Limits;
 use crate::outbox::Backlog;
 use crate::pace::Pace;
 use crate::pool::Lane;
 
-/// Limit: calls of a client, and their bytes, that wait until others of its are answered. Reading
-/// goes on so far, because behind them may be a ping.
-const WAITING_CALLS_MAX: usize = 64;
-const WAITING_BYTES_MAX: usize = 1 << 20;
-
 /// How much is read at once; larger messages take several reads.
-pub(crate) const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 64 << 10;
 
-thread_local! {
-    /// All clients are read into the same place: a read is over before the next one begins.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+/// Limit: what is done for one client before others have their turn.
+const STEPS_IN_TURN_MAX: usize = 16;
+
+/// What all turns share: they come one after another.
+pub(crate) struct Desk {
+    pub(crate) server: Arc<Server>,
+    /// All clients are read into the same place.
+    scratch: Vec<u8>,
+    /// Of a client that needed it no more.
+    spare: Option<Box<Input>>,
+    pace: Pace,
 }
 
-/// Serves a client until it or we hang up.
-pub(crate) async fn run(server: Arc<Server>, client: Arc<Client>) {
-    let mut task = Task {
-        frames: FrameReader::new(),
-        fds: Vec::new(),
-        fds_due: None,
-        waiting: VecDeque::new(),
-        waiting_bytes: 0,
-        behind: false,
-        keepalive: None,
-        pace: Pace::new(client.caller.client_id),
-        server: Arc::clone(&server),
-        client: Arc::clone(&client),
-    };
-    task.run().await;
-    gone(&server, &client);
+impl Desk {
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self { server, scratch: vec![0; READ_BYTES], spare: None, pace: Pace::new() }
+    }
 }
 
-/// Tells the loop that a socket has to become ready anew.
-pub(crate) fn drained(socket: &tokio::net::UnixStream, interest: Interest) {
-    let _ = socket.try_io(interest, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into()));
+/// A client as the loop has it.
+pub(crate) struct Task {
+    place: Place,
+    input: Option<Box<Input>>,
+    keepalive: Option<Box<Keepalive>>,
+    /// Until then it must have shown who it is.
+    hurry: Option<Instant>,
+    /// Bytes, or the end, may be there to be read.
+    readable: bool,
+    /// The other side says no more.
+    ended: bool,
+    /// Nor does it hear any more.
+    deserted: bool,
+    /// Messages may be left in the input because it was behind with reading.
+    behind: bool,
 }
 
-/// Lets go of everything a client had. What may wait is done by a worker.
-fn gone(server: &Server, client: &Arc<Client>) {
-    client.close();
-    let _ = rustix::net::shutdown(client.socket.as_fd(), rustix::net::Shutdown::Both);
-    let (streams, calls) = {
-        let mut session = client.session();
-        (std::mem::take(&mut session.streams), std::mem::take(&mut session.calls))
-    };
-    streams.into_values().for_each(|link| link.close());
-    calls.iter().for_each(|call| call.cancel.cancel());
-    let client = Arc::clone(client);
-    server.submit(
-        Lane::Priority,
-        Box::new(move || {
-            events::forget_all(&client);
-            let connection = client.session().connection.take();
-            drop(connection);
-        }),
-    );
-}
-
-struct Task {
-    server: Arc<Server>,
-    client: Arc<Client>,
+/// What came and is not served yet. Most clients at rest have none, so it is lent to them.
+#[derive(Default)]
+struct Input {
     frames: FrameReader,
     /// Descriptors that came and belong to no message yet.
     fds: Vec<OwnedFd>,
@@ -90,150 +68,196 @@ struct Task {
     /// Calls above the number that may be in flight.
     waiting: VecDeque<(Message, Vec<OwnedFd>)>,
     waiting_bytes: usize,
-    /// Messages may be left in `frames` because it was behind with reading.
-    behind: bool,
-    keepalive: Option<Keepalive>,
-    pace: Pace,
+}
+
+/// Why a client has its turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) readable: bool,
+    pub(crate) ended: bool,
+    pub(crate) deserted: bool,
+    /// Its deadline has passed.
+    pub(crate) due: bool,
+}
+
+/// What comes after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Waits,
+    /// There is more to do once others had their turn.
+    More,
+    Over,
 }
 
 enum Ready {
     Read,
     /// Enough was written for streams to send again.
     Relieved,
-    Tick,
     /// Somebody changed something about the client.
     Look,
     Close,
+    Nothing,
 }
 
 impl Task {
-    async fn run(&mut self) {
-        loop {
-            match self.next().await {
-                Ready::Close => return,
-                Ready::Look => {
-                    if !self.serve_waiting() {
-                        return;
-                    }
-                }
-                Ready::Relieved => {
-                    let session = self.client.session();
-                    session.streams.values().for_each(|link| link.resume());
-                }
-                Ready::Read => {
-                    if !self.read() {
-                        return;
-                    }
-                }
-                Ready::Tick => {
-                    if !self.tick() {
-                        return;
-                    }
-                }
-            }
+    pub(crate) fn new(server: &Server, place: Place) -> Self {
+        let patience = Duration::from_secs(server.settings.limits.auth_timeout_s as u64);
+        let hurry = (!place.client.is_authenticated()).then(|| Instant::now() + patience);
+        Self {
+            place,
+            input: None,
+            keepalive: None,
+            hurry,
+            readable: true,
+            ended: false,
+            deserted: false,
+            behind: false,
         }
     }
 
-    async fn next(&mut self) -> Ready {
-        if self.keepalive.is_none() && self.client.session().keepalive {
-            self.keepalive = Keepalive::new(&self.server);
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.place.client
+    }
+
+    /// When it is to have a turn whatever happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let ping = self.keepalive.as_ref().map(|keepalive| keepalive.until);
+        [ping, self.hurry].into_iter().flatten().min()
+    }
+
+    /// Does what can be done now.
+    pub(crate) fn turn(&mut self, desk: &mut Desk, seen: Seen) -> Turn {
+        self.ended |= seen.ended;
+        self.readable |= seen.readable;
+        self.deserted |= seen.deserted;
+        self.client().answered_the_bell();
+        let turn = if seen.due && !self.tick(&desk.server.settings.limits) {
+            Turn::Over
+        } else {
+            self.work(desk)
+        };
+        if self.input.as_ref().is_some_and(|input| input.is_empty()) {
+            desk.spare = self.input.take();
         }
-        let wants_read = !self.reads_no_more();
-        let Self { client, keepalive, behind, .. } = self;
-        poll_fn(|cx| {
-            client.set_waker(cx.waker());
-            if client.is_closing() || client.should_hang_up() {
-                return Poll::Ready(Ready::Close);
-            }
-            loop {
-                match client.backlog() {
-                    Backlog::None => break,
-                    Backlog::Relieved => return Poll::Ready(Ready::Relieved),
-                    Backlog::Some => {}
+        turn
+    }
+
+    fn work(&mut self, desk: &mut Desk) -> Turn {
+        for _ in 0..STEPS_IN_TURN_MAX {
+            let goes_on = match self.next(&desk.server) {
+                Ready::Nothing => return Turn::Waits,
+                Ready::Close => false,
+                Ready::Look => self.serve_waiting(&desk.server),
+                Ready::Relieved => {
+                    let session = self.client().session();
+                    session.streams.values().for_each(|link| link.resume());
+                    true
                 }
-                let Poll::Ready(ready) = client.socket.poll_write_ready(cx) else { break };
-                if ready.is_err() || client.is_closing() {
-                    return Poll::Ready(Ready::Close);
+                Ready::Read => self.read(desk),
+            };
+            if !goes_on {
+                return Turn::Over;
+            }
+        }
+        Turn::More
+    }
+
+    fn next(&mut self, server: &Server) -> Ready {
+        let limits = &server.settings.limits;
+        let client = &self.place.client;
+        if self.keepalive.is_none() && client.wants_keepalive() {
+            self.keepalive = Keepalive::new(server, client.arrival.admin).map(Box::new);
+        }
+        if client.is_closing() || client.should_hang_up() {
+            return Ready::Close;
+        }
+        match client.backlog() {
+            Backlog::None => {}
+            Backlog::Relieved => return Ready::Relieved,
+            Backlog::Some => {
+                client.flush();
+                if client.is_closing() || client.should_hang_up() {
+                    return Ready::Close;
                 }
-                if !client.flush() {
-                    drained(&client.socket, Interest::WRITABLE);
+                if client.backlog() == Backlog::Relieved {
+                    return Ready::Relieved;
                 }
             }
-            if *behind && !client.is_behind() {
-                *behind = false;
-                return Poll::Ready(Ready::Look);
-            }
-            if client.take_changed() {
-                return Poll::Ready(Ready::Look);
-            }
-            if wants_read && client.socket.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(Ready::Read);
-            }
-            if keepalive
-                .as_mut()
-                .is_some_and(|keepalive| keepalive.timer.as_mut().poll(cx).is_ready())
-            {
-                return Poll::Ready(Ready::Tick);
-            }
-            Poll::Pending
-        })
-        .await
+        }
+        if self.behind && !self.is_behind(limits) {
+            self.behind = false;
+            return Ready::Look;
+        }
+        if self.client().take_changed() {
+            return Ready::Look;
+        }
+        if !self.reads_no_more(limits) {
+            return if self.readable { Ready::Read } else { Ready::Nothing };
+        }
+        // What it left unread nobody waits for any more.
+        if self.deserted { Ready::Close } else { Ready::Nothing }
     }
 
     /// Whether nothing is to be read before calls are answered, answers read, or data of streams
     /// taken.
-    fn reads_no_more(&mut self) -> bool {
-        if self.serves_no_more() {
+    ///
+    /// Calls above the number that may be in flight are read on for a while: behind them may be a
+    /// ping.
+    fn reads_no_more(&mut self, limits: &Limits) -> bool {
+        if self.serves_no_more(limits)
+            || self.input.as_deref().is_some_and(|input| input.is_full(limits))
+        {
             return true;
         }
-        if self.waiting.len() >= WAITING_CALLS_MAX || self.waiting_bytes >= WAITING_BYTES_MAX {
-            return true;
-        }
-        let full = || self.client.session().streams.values().any(|link| link.inbox_is_full());
+        let client = self.client();
+        let full = || client.session().streams.values().any(|link| link.inbox_is_full());
         if !full() {
             return false;
         }
-        self.client.pause();
+        client.pause();
         full()
     }
 
-    /// Whether even calls that are here already have to wait, or are heard no more.
-    fn serves_no_more(&mut self) -> bool {
-        self.behind |= self.client.is_behind();
-        self.behind || self.client.is_hanging_up()
+    fn is_behind(&self, limits: &Limits) -> bool {
+        self.client().is_behind(limits.unread_bytes_max)
     }
 
-    /// Whether so many calls are in flight that the next one has to wait.
-    fn is_full(&self) -> bool {
-        self.client.is_full(self.server.settings.requests_per_client_max)
+    /// Whether even calls that are here already have to wait, or are heard no more.
+    fn serves_no_more(&mut self, limits: &Limits) -> bool {
+        self.behind |= self.is_behind(limits);
+        self.behind || self.client().is_hanging_up()
     }
 
     /// Reads and serves what is there. False when the connection is over.
-    fn read(&mut self) -> bool {
-        let mut fds_before = self.fds.len();
-        let mut received = self.receive();
+    fn read(&mut self, desk: &mut Desk) -> bool {
+        let input = self.input.get_or_insert_with(|| desk.spare.take().unwrap_or_default());
+        let mut fds_before = input.fds.len();
+        let client = &self.place.client;
+        let mut received = input.receive(&desk.server, client, &mut desk.scratch);
         loop {
             match received {
                 Ok(0) => return false,
                 Ok(count) => {
                     // A read ends behind a descriptor, whatever else is there.
-                    let more = count == READ_BYTES || self.fds.len() > fds_before;
+                    let fds_now = self.input.as_ref().map_or(0, |input| input.fds.len());
+                    let more = count == READ_BYTES || fds_now > fds_before;
                     if let Some(keepalive) = &mut self.keepalive {
                         keepalive.heard();
                     }
-                    self.pace.heard(std::time::Instant::now());
-                    if !self.serve_waiting() {
+                    desk.pace.heard(self.client().caller.client_id, Instant::now());
+                    if !self.serve_waiting(&desk.server) {
                         return false;
                     }
                     if more {
                         return true;
                     }
-                    fds_before = self.fds.len();
-                    received = self.receive_next();
+                    fds_before = self.input.as_ref().map_or(0, |input| input.fds.len());
+                    received = self.receive_next(desk);
                 }
                 Err(Errno::AGAIN) => {
-                    // The socket is empty: another read would only say so. New bytes wake anew.
-                    drained(&self.client.socket, Interest::READABLE);
+                    // The socket is empty: another read would only say so. New bytes wake anew, the
+                    // end does not.
+                    self.readable = self.ended;
                     return true;
                 }
                 Err(Errno::INTR) => return true,
@@ -242,17 +266,16 @@ impl Task {
         }
     }
 
-    fn receive(&mut self) -> Result<usize, Errno> {
-        receive(&self.server, &self.client, &mut self.frames, &mut self.fds)
-    }
-
     /// What comes at once after an answer, if it is worth waiting for; else `EAGAIN`.
-    fn receive_next(&mut self) -> Result<usize, Errno> {
+    fn receive_next(&mut self, desk: &mut Desk) -> Result<usize, Errno> {
         let mut received = Err(Errno::AGAIN);
-        if self.client.is_idle() && !self.reads_no_more() {
-            let Self { pace, server, client, frames, fds, .. } = self;
-            pace.wait(std::time::Instant::now, || {
-                received = receive(server, client, frames, fds);
+        if self.client().is_idle()
+            && !self.reads_no_more(&desk.server.settings.limits)
+            && let Some(input) = &mut self.input
+        {
+            let Desk { server, scratch, pace, .. } = desk;
+            pace.wait(Instant::now, || {
+                received = input.receive(server, &self.place.client, scratch);
                 received != Err(Errno::AGAIN)
             });
         }
@@ -261,11 +284,11 @@ impl Task {
 
     /// Serves the whole messages that are there, as long as their answers are taken. False when
     /// bytes are wrong.
-    fn serve_waiting(&mut self) -> bool {
+    fn serve_waiting(&mut self, server: &Arc<Server>) -> bool {
         loop {
-            let fine = self.serve_batch();
+            let fine = self.serve_batch(server);
             // What filled the batch may be gone with it.
-            let again = fine && self.behind && !self.client.is_behind();
+            let again = fine && self.behind && !self.is_behind(&server.settings.limits);
             if !again {
                 return fine;
             }
@@ -274,48 +297,139 @@ impl Task {
     }
 
     /// Serves messages with their answers in one write.
-    fn serve_batch(&mut self) -> bool {
-        self.client.hold();
-        while !self.waiting.is_empty() && !self.is_full() && !self.serves_no_more() {
-            if let Some((message, fds)) = self.waiting.pop_front() {
-                self.waiting_bytes = self.waiting_bytes.saturating_sub(message.payload.len());
-                calls::serve(&self.server, &self.client, message, fds);
+    fn serve_batch(&mut self, server: &Arc<Server>) -> bool {
+        self.client().hold();
+        let fine = loop {
+            match self.next_to_serve(server) {
+                Ok(Some((message, fds))) => calls::serve(server, self.client(), message, fds),
+                Ok(None) => break true,
+                Err(Broken) => break false,
             }
-        }
-        let mut fine = true;
-        while fine && !self.reads_no_more() {
-            match self.next_message() {
-                Ok(Some((message, fds))) => self.serve_or_keep(message, fds),
-                Ok(None) => break,
-                Err(Broken) => fine = false,
-            }
-        }
-        self.client.release();
+        };
+        self.client().release();
         fine
     }
 
-    fn serve_or_keep(&mut self, message: Message, fds: Vec<OwnedFd>) {
-        let kind = message.header.kind;
-        let is_call = matches!(kind, MessageType::Call | MessageType::CallWithFds);
-        if is_call && (!self.waiting.is_empty() || self.is_full()) {
-            self.waiting_bytes = self.waiting_bytes.saturating_add(message.payload.len());
-            self.waiting.push_back((message, fds));
-        } else {
-            calls::serve(&self.server, &self.client, message, fds);
+    /// The next message that may be served now; calls that may not are kept.
+    fn next_to_serve(&mut self, server: &Server) -> Result<Option<Whole>, Broken> {
+        let limits = &server.settings.limits;
+        let admin = self.client().arrival.admin;
+        let requests_max = if admin { limits.admin_requests_max } else { limits.requests_max };
+        loop {
+            if self.serves_no_more(limits) {
+                return Ok(None);
+            }
+            let full = self.client().is_full(requests_max);
+            if let Some(input) = &mut self.input
+                && !full
+                && let Some(message) = input.take_waiting()
+            {
+                return Ok(Some(message));
+            }
+            if self.reads_no_more(limits) {
+                return Ok(None);
+            }
+            let Some(input) = &mut self.input else { return Ok(None) };
+            let Some(message) = input.next_message(limits)? else { return Ok(None) };
+            if !is_call(&message.0) || !full {
+                return Ok(Some(message));
+            }
+            input.keep(message);
         }
     }
 
+    /// Its deadline has passed. False when the other side is given up.
+    fn tick(&mut self, limits: &Limits) -> bool {
+        let id = self.client().caller.client_id;
+        if self.client().is_authenticated() {
+            self.hurry = None;
+        } else if self.hurry.is_some_and(|until| until <= Instant::now()) {
+            virt_log::warning!("rpc.auth", "client {id} takes too long");
+            return false;
+        }
+        let behind = self.is_behind(limits);
+        let unread = if behind { self.client().has_read() } else { self.reads_no_more(limits) };
+        let Some(keepalive) = &mut self.keepalive else { return true };
+        if unread {
+            // What it says is not read, so its silence means nothing; unless it does not read itself.
+            keepalive.heard();
+        }
+        match keepalive.due() {
+            Due::Nothing => true,
+            Due::Ping => {
+                self.client().send(calls::keepalive_message(keepalive::PING), Vec::new());
+                true
+            }
+            Due::Dead => {
+                virt_log::warning!("rpc.keepalive", "client {id} answers no keepalive");
+                false
+            }
+        }
+    }
+
+    /// Lets go of everything the client had. What may wait is done by a worker.
+    pub(crate) fn gone(self, server: &Server) {
+        let client = Arc::clone(self.client());
+        client.close();
+        let _ = rustix::net::shutdown(client.socket.as_fd(), rustix::net::Shutdown::Both);
+        let (streams, calls) = {
+            let mut session = client.session();
+            (std::mem::take(&mut session.streams), std::mem::take(&mut session.calls))
+        };
+        streams.into_values().for_each(|link| link.close());
+        calls.iter().for_each(|call| call.cancel.cancel());
+        server.submit(
+            Lane::Priority,
+            Box::new(move || {
+                events::forget_all(&client);
+                let connection = client.session().connection.take();
+                drop(connection);
+            }),
+        );
+    }
+}
+
+/// A message with its descriptors.
+type Whole = (Message, Vec<OwnedFd>);
+
+fn is_call(message: &Message) -> bool {
+    matches!(message.header.kind, MessageType::Call | MessageType::CallWithFds)
+}
+
+impl Input {
+    fn is_empty(&self) -> bool {
+        self.frames.pending() == 0
+            && self.fds.is_empty()
+            && self.fds_due.is_none()
+            && self.waiting.is_empty()
+    }
+
+    fn is_full(&self, limits: &Limits) -> bool {
+        self.waiting.len() >= limits.requests_queued_max
+            || self.waiting_bytes >= limits.requests_queued_bytes_max
+    }
+
+    fn keep(&mut self, message: Whole) {
+        self.waiting_bytes = self.waiting_bytes.saturating_add(message.0.payload.len());
+        self.waiting.push_back(message);
+    }
+
+    fn take_waiting(&mut self) -> Option<Whole> {
+        let message = self.waiting.pop_front()?;
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(message.0.payload.len());
+        Some(message)
+    }
+
     /// The next message with all of its descriptors.
-    fn next_message(&mut self) -> Result<Option<(Message, Vec<OwnedFd>)>, Broken> {
+    fn next_message(&mut self, limits: &Limits) -> Result<Option<Whole>, Broken> {
         let (message, due) = match self.fds_due.take() {
             Some(waiting) => waiting,
-            None => match self.frames.next_message().map_err(|_| Broken)? {
-                None => return Ok(None),
-                Some(message) => {
-                    let due = fds_of(&message)?;
-                    (message, due)
-                }
-            },
+            None => {
+                let next = self.frames.next_message_below(limits.message_bytes_max);
+                let Some(message) = next.map_err(|_| Broken)? else { return Ok(None) };
+                let due = fds_of(&message)?;
+                (message, due)
+            }
         };
         // Each comes with one byte of its own, behind the message.
         let missing = due.saturating_sub(self.frames.skip(due));
@@ -330,57 +444,28 @@ impl Task {
         Ok(Some((message, self.fds.drain(..count).collect())))
     }
 
-    /// The timer of keepalive fired. False when the other side is given up.
-    fn tick(&mut self) -> bool {
-        let behind = self.client.is_behind();
-        let unread = if behind { self.client.has_read() } else { self.reads_no_more() };
-        let Some(keepalive) = &mut self.keepalive else { return true };
-        if unread {
-            // What it says is not read, so its silence means nothing; unless it does not read itself.
-            keepalive.heard();
+    /// Reads once.
+    fn receive(
+        &mut self,
+        server: &Server,
+        client: &Client,
+        scratch: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let count = fds::receive(client.socket.as_fd(), scratch, &mut self.fds)?;
+        let came = scratch.get(..count).unwrap_or_default();
+        let frames = &mut self.frames;
+        match client.secure() {
+            None => frames.feed(came),
+            Some(secure) => secure.open(server, client, came, |plain| frames.feed(plain)).map_err(
+                |refused| {
+                    let id = client.caller.client_id;
+                    virt_log::error!("rpc.tls", "client {id} is not let in: {refused}");
+                    Errno::CONNABORTED
+                },
+            )?,
         }
-        match keepalive.due() {
-            Due::Nothing => true,
-            Due::Ping => {
-                self.client.send(calls::keepalive_message(keepalive::PING), Vec::new());
-                true
-            }
-            Due::Dead => {
-                let id = self.client.caller.client_id;
-                virt_log::warning!("rpc.keepalive", "client {id} answers no keepalive");
-                false
-            }
-        }
+        Ok(count)
     }
-}
-
-/// Reads once.
-fn receive(
-    server: &Server,
-    client: &Client,
-    frames: &mut FrameReader,
-    fds: &mut Vec<OwnedFd>,
-) -> Result<usize, Errno> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize(READ_BYTES, 0);
-        let received = fds::receive(client.socket.as_fd(), scratch, fds);
-        if let Ok(count) = received {
-            let came = scratch.get(..count).unwrap_or_default();
-            match client.secure() {
-                None => frames.feed(came),
-                Some(secure) => {
-                    secure.open(server, client, came, |plain| frames.feed(plain)).map_err(
-                        |refused| {
-                            let id = client.caller.client_id;
-                            virt_log::error!("rpc.tls", "client {id} is not let in: {refused}");
-                            Errno::CONNABORTED
-                        },
-                    )?;
-                }
-            }
-        }
-        received
-    })
 }
 
 /// The bytes of a client make no messages.
@@ -398,10 +483,10 @@ fn fds_of(message: &Message) -> Result<usize, Broken> {
 /// Pings a silent client, and gives it up when it stays silent.
 struct Keepalive {
     interval: Duration,
-    pings_left: u32,
-    count: u32,
+    pings_left: usize,
+    count: usize,
     heard: Instant,
-    timer: Pin<Box<Sleep>>,
+    until: Instant,
 }
 
 enum Due {
@@ -411,15 +496,18 @@ enum Due {
 }
 
 impl Keepalive {
-    fn new(server: &Server) -> Option<Self> {
-        let interval = Duration::from_secs(server.settings.keepalive_interval_s?);
-        let count = server.settings.keepalive_count;
+    fn new(server: &Server, admin: bool) -> Option<Self> {
+        let (settings, limits) = (&server.settings, &server.settings.limits);
+        let (interval_s, count) = match admin {
+            true => (settings.admin_keepalive_interval_s, limits.admin_keepalive_count),
+            false => (settings.keepalive_interval_s, limits.keepalive_count),
+        };
+        let interval = Duration::from_secs(interval_s?);
         let now = Instant::now();
-        let timer = Box::pin(sleep_until(now + interval));
-        Some(Self { interval, pings_left: count, count, heard: now, timer })
+        Some(Self { interval, pings_left: count, count, heard: now, until: now + interval })
     }
 
-    /// Something arrived. The timer is left alone: it looks at this when it fires.
+    /// Something arrived. The deadline is left alone: when it has passed, this is looked at.
     fn heard(&mut self) {
         self.heard = Instant::now();
         self.pings_left = self.count;
@@ -427,16 +515,19 @@ impl Keepalive {
 
     fn due(&mut self) -> Due {
         let now = Instant::now();
+        if self.until > now {
+            return Due::Nothing;
+        }
         let quiet_until = self.heard + self.interval;
         if quiet_until > now {
-            self.timer.as_mut().reset(quiet_until);
+            self.until = quiet_until;
             return Due::Nothing;
         }
         if self.pings_left == 0 {
             return Due::Dead;
         }
         self.pings_left -= 1;
-        self.timer.as_mut().reset(now + self.interval);
+        self.until = now + self.interval;
         Due::Ping
     }
 }

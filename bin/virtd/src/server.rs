@@ -2,13 +2,16 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
+use tokio::io::Interest;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
@@ -18,8 +21,9 @@ use virt_transport::tls;
 use crate::calls::Server;
 use crate::client::{Client, lock};
 use crate::entry::{Arrival, Auth, Way};
+use crate::hall::Hall;
 use crate::pool::STUCK_AFTER;
-use crate::serve;
+use crate::watched::Watched;
 
 /// Out of descriptors or memory: the next client is tried after so long.
 const ACCEPT_RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -69,10 +73,12 @@ pub(crate) fn run(
     let local = LocalSet::new();
     let result = local.block_on(runtime, async {
         let Signals { mut ends, mut reload } = signals;
+        let hall = Rc::new(Hall::new(Arc::clone(server))?);
         for door in doors {
             let entrance = Entrance::open(door)?;
-            tokio::task::spawn_local(accept(Arc::clone(server), entrance));
+            tokio::task::spawn_local(accept(Arc::clone(server), Rc::clone(&hall), entrance));
         }
+        tokio::task::spawn_local(async move { hall.run().await });
         tokio::task::spawn_local(relieve(Arc::clone(server)));
         ready();
         let mut left_alone = pin!(left_alone(server));
@@ -102,56 +108,52 @@ fn poll_signal(signal: &mut Signal, cx: &mut std::task::Context<'_>) -> bool {
 
 /// A door, open: whoever comes in is a stream socket, whatever its family.
 struct Entrance {
-    listener: Listener,
+    listener: Watched,
     read_only: bool,
     admin: bool,
     auth: Auth,
     way: Way,
 }
 
-enum Listener {
-    Unix(UnixListener),
-    Tcp(TcpListener),
-}
-
 impl Entrance {
     fn open(door: Door) -> io::Result<Self> {
         let listener = match door.listener {
-            Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
-            Socket::Tcp(listener) => Listener::Tcp(TcpListener::from_std(listener)?),
+            Socket::Unix(listener) => OwnedFd::from(listener),
+            Socket::Tcp(listener) => OwnedFd::from(listener),
         };
-        Ok(Self {
-            listener,
-            read_only: door.read_only,
-            admin: door.admin,
-            auth: door.auth,
-            way: door.way,
-        })
+        let Door { read_only, admin, auth, way, .. } = door;
+        let listener = Watched::new(listener)?;
+        Ok(Self { listener, read_only, admin, auth, way })
     }
 
-    async fn accept(&self) -> io::Result<(UnixStream, Arrival)> {
+    async fn accept(&self) -> io::Result<(OwnedFd, Arrival)> {
         let Self { read_only, admin, auth, way, .. } = *self;
-        match &self.listener {
-            Listener::Unix(listener) => {
-                let (socket, _) = listener.accept().await?;
-                Ok((socket, Arrival { way, read_only, admin, auth, peer: None }))
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        loop {
+            self.listener.readable().await?;
+            let (socket, peer) = match acceptfrom_with(&self.listener, flags) {
+                Ok(came) => came,
+                Err(Errno::AGAIN) => {
+                    self.listener.drained(Interest::READABLE);
+                    continue;
+                }
+                // Whoever knocked has gone already.
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if way == Way::Unix {
+                return Ok((socket, Arrival { way, read_only, admin, auth, peer: None }));
             }
-            Listener::Tcp(listener) => {
-                let (socket, peer) = listener.accept().await?;
-                // Answers are short: each is sent at once.
-                socket.set_nodelay(true)?;
-                // From here on only what all stream sockets have is asked of it.
-                let socket =
-                    std::os::unix::net::UnixStream::from(OwnedFd::from(socket.into_std()?));
-                let arrival = Arrival { way, read_only, admin, auth, peer: Some(peer) };
-                Ok((UnixStream::from_std(socket)?, arrival))
-            }
+            // Answers are short: each is sent at once.
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            let peer = peer.and_then(|peer| peer.try_into().ok());
+            return Ok((socket, Arrival { way, read_only, admin, auth, peer }));
         }
     }
 }
 
 /// Lets clients in through one door.
-async fn accept(server: Arc<Server>, entrance: Entrance) {
+async fn accept(server: Arc<Server>, hall: Rc<Hall>, entrance: Entrance) {
     let crowd = if entrance.admin { &server.admin_crowd } else { &server.crowd };
     let asks = entrance.auth != Auth::None || entrance.way == Way::Tls;
     loop {
@@ -160,7 +162,7 @@ async fn accept(server: Arc<Server>, entrance: Entrance) {
             crowd.changed.notified().await;
         }
         match entrance.accept().await {
-            Ok((socket, arrival)) => welcome(&server, socket, arrival),
+            Ok((socket, arrival)) => welcome(&server, &hall, socket, arrival),
             Err(error) => {
                 virt_log::warning!("rpc.server", "cannot accept a client: {error}");
                 sleep(ACCEPT_RETRY_AFTER).await;
@@ -169,41 +171,24 @@ async fn accept(server: Arc<Server>, entrance: Entrance) {
     }
 }
 
-/// Gives somebody who came a place, and a task that serves them.
-pub(crate) fn welcome(server: &Arc<Server>, socket: UnixStream, arrival: Arrival) {
+/// Gives somebody who came a place among those who are served.
+pub(crate) fn welcome(server: &Arc<Server>, hall: &Hall, socket: OwnedFd, arrival: Arrival) {
     let secure = match secured(server, arrival.way) {
         Ok(secure) => secure,
         Err(error) => return virt_log::error!("rpc.tls", "cannot serve a client: {error}"),
     };
     let crowd = if arrival.admin { &server.admin_crowd } else { &server.crowd };
-    let (place, client) = crowd.take(|id| {
+    let place = crowd.take(|id| {
         let caller = caller(&socket, id, arrival.way);
         // Compat: polkit is not asked about root.
         let known = arrival.auth == Auth::Polkit && caller.uid == Some(0);
         let auth = if known { Auth::None } else { arrival.auth };
-        Client::new(socket, caller, Arrival { auth, ..arrival }, secure)
+        let seat = (hall.next_seat(), hall.bell());
+        Client::new(socket, seat, caller, Arrival { auth, ..arrival }, secure)
     });
-    let (caller, peer) = (&client.caller, client.arrival.peer);
+    let (caller, peer) = (&place.client.caller, place.client.arrival.peer);
     virt_log::debug!("rpc.server", "a client came: {caller:?} {peer:?}");
-    let hurry =
-        (!client.is_authenticated()).then(|| hurry(Arc::clone(server), Arc::downgrade(&client)));
-    let server = Arc::clone(server);
-    tokio::task::spawn_local(async move {
-        beside(serve::run(server, client), hurry).await;
-        drop(place);
-    });
-}
-
-/// Waits for one future, with another at its side that ends with it.
-async fn beside(main: impl Future<Output = ()>, side: Option<impl Future<Output = ()>>) {
-    let (mut main, mut side) = (pin!(main), pin!(side));
-    poll_fn(|cx| {
-        if side.as_mut().as_pin_mut().is_some_and(|side| side.poll(cx).is_ready()) {
-            side.set(None);
-        }
-        main.as_mut().poll(cx)
-    })
-    .await;
+    hall.seat(place);
 }
 
 /// The encryption for a client that comes by TLS.
@@ -215,20 +200,11 @@ fn secured(server: &Server, way: Way) -> virt_error::Result<Option<tls::Session>
     tls.map(|tls| tls.accept()).transpose()
 }
 
-/// Gives up a client that does not show who it is in time.
-async fn hurry(server: Arc<Server>, client: Weak<Client>) {
-    sleep(Duration::from_secs(server.settings.entries.auth_timeout_s.into())).await;
-    if let Some(client) = client.upgrade().filter(|client| !client.is_authenticated()) {
-        virt_log::warning!("rpc.auth", "client {} takes too long", client.caller.client_id);
-        client.close();
-    }
-}
-
-fn caller(socket: &UnixStream, client_id: u64, way: Way) -> Caller {
+fn caller(socket: &OwnedFd, client_id: u64, way: Way) -> Caller {
     if way != Way::Unix {
         return Caller { client_id, ..Caller::default() };
     }
-    let peer = rustix::net::sockopt::socket_peercred(socket.as_fd()).ok();
+    let peer = sockopt::socket_peercred(socket).ok();
     Caller {
         uid: peer.as_ref().map(|peer| peer.uid.as_raw()),
         gid: peer.as_ref().map(|peer| peer.gid.as_raw()),

@@ -71,11 +71,7 @@ pub(crate) fn own(program: u32, number: u32) -> Option<Own> {
         | CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY
         | CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY
         | CONNECT_SECRET_EVENT_REGISTER_ANY
-        | CONNECT_SECRET_EVENT_DEREGISTER_ANY => {
-            Own::Loop(|_, client, number, arguments, reply| {
-                events::serve(client, number, arguments, reply)
-            })
-        }
+        | CONNECT_SECRET_EVENT_DEREGISTER_ANY => Own::Loop(events::serve),
         _ => return None,
     })
 }
@@ -189,8 +185,7 @@ fn supports_feature(
     let number = read(Reader::new(arguments).i32())?;
     // Compat: asking for keepalive starts it, and works before anything is open.
     if number == feature::PROGRAM_KEEPALIVE {
-        client.session().keepalive = true;
-        client.wake();
+        client.ask_for_keepalive();
         reply.i32(1);
         return Ok(());
     }

@@ -9,6 +9,7 @@ use virt_conf::{Conf, ConfError};
 
 use crate::args::Args;
 use crate::entry::Entries;
+use crate::limits::Limits;
 
 /// The folders the daemon works in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,19 +45,12 @@ pub(crate) struct Settings {
     pub(crate) socket_group: Option<String>,
     pub(crate) socket_mode: u32,
     pub(crate) socket_mode_ro: u32,
-    pub(crate) clients_max: usize,
-    pub(crate) admin_clients_max: usize,
-    pub(crate) clients_queued_max: u32,
-    pub(crate) clients_anonymous_max: usize,
     pub(crate) entries: Entries,
-    pub(crate) workers_min: usize,
-    pub(crate) workers_max: usize,
-    pub(crate) workers_priority: usize,
-    pub(crate) requests_per_client_max: usize,
+    pub(crate) limits: Limits,
     /// Seconds of silence before a ping; none when the file says -1.
     pub(crate) keepalive_interval_s: Option<u64>,
-    /// Pings without answer before the connection is given up; 0: it is given up without a ping.
-    pub(crate) keepalive_count: u32,
+    /// The same for those who administer.
+    pub(crate) admin_keepalive_interval_s: Option<u64>,
     /// Who may do what; everybody everything where it is missing.
     pub(crate) access_rules: Option<PathBuf>,
     /// Whether what the rules allow to change something is written to the log.
@@ -129,7 +123,7 @@ impl Settings {
         let entries = Entries::from_conf(&conf, shown)?;
         let settings = Self::from_conf(&conf, system, dirs, layout, entries)
             .map_err(|error| error.at(shown))?;
-        settings.check()?;
+        settings.limits.check()?;
         let unknown = conf.strings("access_drivers").map_err(|error| error.at(shown))?;
         let unknown = unknown.unwrap_or_default().into_iter().find(|name| *name != "none");
         match unknown {
@@ -162,7 +156,12 @@ impl Settings {
         let number = |key: &str, otherwise: u32| -> Result<u32, ConfError> {
             Ok(conf.unsigned32(key)?.unwrap_or(otherwise))
         };
-        let size = |key, otherwise| number(key, otherwise).map(|number| number as usize);
+        let seconds = |key: &str| -> Result<Option<u64>, ConfError> {
+            Ok(match conf.signed(key)? {
+                None => Some(5),
+                Some(seconds) => u64::try_from(seconds).ok().filter(|&seconds| seconds > 0),
+            })
+        };
         let text = |key: &str| Ok(conf.string(key)?.map(str::to_owned));
         let mode = |key: &'static str, otherwise: u32| match conf.string(key)? {
             None => Ok(otherwise),
@@ -182,19 +181,9 @@ impl Settings {
             // Without polkit the read-write socket is the owner's, and the group's when named.
             socket_mode: mode("unix_sock_rw_perms", 0o700)?,
             socket_mode_ro: mode("unix_sock_ro_perms", if system { 0o777 } else { 0o700 })?,
-            clients_max: size("max_clients", 5000)?,
-            admin_clients_max: size("admin_max_clients", 5000)?,
-            clients_queued_max: number("max_queued_clients", 1000)?,
-            clients_anonymous_max: size("max_anonymous_clients", 20)?,
-            workers_min: size("min_workers", 5)?,
-            workers_max: size("max_workers", 20)?,
-            workers_priority: size("prio_workers", 5)?,
-            requests_per_client_max: size("max_client_requests", 5)?,
-            keepalive_interval_s: match conf.signed("keepalive_interval")? {
-                None => Some(5),
-                Some(seconds) => u64::try_from(seconds).ok().filter(|&seconds| seconds > 0),
-            },
-            keepalive_count: number("keepalive_count", 5)?,
+            limits: Limits::from_conf(conf)?,
+            keepalive_interval_s: seconds("keepalive_interval")?,
+            admin_keepalive_interval_s: seconds("admin_keepalive_interval")?,
             access_rules: conf.string("access_rules_file")?.map(PathBuf::from),
             access_log_allowed: number("access_log_allowed", 0)? != 0,
             log_level: conf.unsigned32("log_level")?,
@@ -203,24 +192,6 @@ impl Settings {
             log_outputs_usual: String::new(),
             dirs,
         })
-    }
-
-    fn check(&self) -> Result<(), String> {
-        if self.clients_max < self.clients_anonymous_max {
-            return Err("internal error: The overall maximum number of clients must not be less \
-                        than the number of clients waiting for authentication"
-                .to_owned());
-        }
-        for (key, value) in [
-            ("max_workers", self.workers_max),
-            ("prio_workers", self.workers_priority),
-            ("max_client_requests", self.requests_per_client_max),
-        ] {
-            if value == 0 {
-                return Err(format!("{key} must be greater than 0"));
-            }
-        }
-        Ok(())
     }
 
     /// The rules of the file that is named.
@@ -319,7 +290,7 @@ mod tests {
         let settings = from("").expect("settings");
         assert_eq!(settings.socket(), Path::new("/b/run/libvirt/libvirt-sock"));
         assert_eq!(settings.socket_ro(), Some("/b/run/libvirt/libvirt-sock-ro".into()));
-        assert_eq!((settings.workers_min, settings.workers_max), (5, 20));
+        assert_eq!((settings.limits.workers_min, settings.limits.workers_max), (5, 20));
         assert_eq!(settings.keepalive_interval_s, Some(5));
     }
 
@@ -334,7 +305,7 @@ mod tests {
         assert_eq!(settings.dirs.log, Path::new("/l"));
         assert_eq!(settings.dirs.state, Path::new("/b/lib/libvirt"));
         assert_eq!(settings.keepalive_interval_s, None);
-        assert_eq!(settings.workers_max, 3);
+        assert_eq!(settings.limits.workers_max, 3);
         assert_eq!(settings.socket_mode, 0o770);
     }
 

@@ -13,7 +13,6 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +20,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use virt_driver::{Received, Stream};
@@ -33,12 +31,8 @@ use virt_wire::{
 use crate::calls::Server;
 use crate::client::{Client, error_message, lock};
 use crate::pool;
-use crate::serve::drained;
+use crate::watched::Watched;
 
-/// Limit: streams that one client may have open at once.
-pub(crate) const STREAMS_MAX: usize = 256;
-/// Limit: bytes from a client that its streams have not taken yet; then it is not read any more.
-const INBOX_BYTES_MAX: usize = 1 << 20;
 /// What a message counts for beside its data: holes and ends have none, and take memory too.
 const MESSAGE_COST_BYTES: usize = 64;
 /// A console's messages need not be as long as a volume's: a terminal gives no more at once.
@@ -60,6 +54,8 @@ pub(crate) struct Link {
     sends_down: bool,
     stream: Arc<dyn Stream>,
     inbox: Mutex<Inbox>,
+    /// Limit: so much the driver may leave there; then the client is not read any more.
+    inbox_bytes_max: usize,
     changed: Notify,
     closed: AtomicBool,
 }
@@ -93,6 +89,7 @@ impl Link {
         header: Header,
         way: Option<StreamWay>,
         stream: Arc<dyn Stream>,
+        inbox_bytes_max: usize,
     ) -> Self {
         Self {
             client: Arc::clone(client),
@@ -100,6 +97,7 @@ impl Link {
             sends_down: way != Some(StreamWay::Up),
             stream,
             inbox: Mutex::default(),
+            inbox_bytes_max,
             changed: Notify::new(),
             closed: AtomicBool::new(false),
         }
@@ -117,7 +115,7 @@ impl Link {
     }
 
     pub(crate) fn inbox_is_full(&self) -> bool {
-        lock(&self.inbox).bytes >= INBOX_BYTES_MAX
+        lock(&self.inbox).bytes >= self.inbox_bytes_max
     }
 
     fn take(&self) -> Option<Inward> {
@@ -125,7 +123,7 @@ impl Link {
         let taken = inbox.queue.pop_front();
         if let Some(inward) = &taken {
             inbox.bytes = inbox.bytes.saturating_sub(inward.cost());
-            if inbox.bytes < INBOX_BYTES_MAX {
+            if inbox.bytes < self.inbox_bytes_max {
                 drop(inbox);
                 self.client.resume();
             }
@@ -195,7 +193,9 @@ pub(crate) fn receive(client: &Arc<Client>, message: Message) {
 pub(crate) fn start(server: &Arc<Server>, link: Arc<Link>) {
     let shared = Arc::clone(server);
     server.runtime.spawn(async move {
-        let watched = link.stream.poll_fd().and_then(watch);
+        let watched = link.stream.poll_fd();
+        // Where it cannot be watched, workers pump the stream.
+        let watched = watched.and_then(|fd| Watched::clone_of(fd).ok());
         let pumped = Arc::downgrade(&link);
         link.stream.on_change(Box::new(move || {
             if let Some(link) = pumped.upgrade() {
@@ -209,20 +209,10 @@ pub(crate) fn start(server: &Arc<Server>, link: Arc<Link>) {
     });
 }
 
-/// Lets the loop watch a descriptor, whatever it is: only readiness is asked of the socket made of
-/// it. Where that fails, workers pump the stream.
-fn watch(fd: BorrowedFd<'_>) -> Option<UnixStream> {
-    let flags = rustix::fs::fcntl_getfl(fd).ok()?;
-    if !flags.contains(rustix::fs::OFlags::NONBLOCK) {
-        return None;
-    }
-    UnixStream::from_std(fd.try_clone_to_owned().ok()?.into()).ok()
-}
-
 struct Pump {
     server: Arc<Server>,
     link: Arc<Link>,
-    watched: Option<UnixStream>,
+    watched: Option<Watched>,
     /// Data the stream has not taken yet, and how much of it it has.
     rest: Option<(Vec<u8>, usize)>,
     /// The driver's data ended and the client was told so.
@@ -384,7 +374,7 @@ impl Pump {
 
     fn drained(&self, interest: Interest) {
         if let Some(watched) = &self.watched {
-            drained(watched, interest);
+            watched.drained(interest);
         }
     }
 
@@ -403,12 +393,12 @@ impl Pump {
         poll_fn(|cx| {
             let mut readable = |cx: &mut Context<'_>| match held {
                 Some(_) => hold.as_mut().poll(cx).is_ready(),
-                None => watched.poll_read_ready(cx).is_ready(),
+                None => watched.poll_read(cx).is_ready(),
             };
             let woken = changed.as_mut().poll(cx).is_ready()
                 || (!inward && self.link.has_inward())
                 || (outward && readable(cx))
-                || (inward && watched.poll_write_ready(cx).is_ready());
+                || (inward && watched.poll_write(cx).is_ready());
             if woken { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

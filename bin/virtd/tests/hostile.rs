@@ -13,7 +13,9 @@ use std::time::Duration;
 use raw::{Raw, arguments, bytes, domain, open_arguments, start};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use test_support::{Daemon, Virtd, wait_until};
+use virt_driver::Registry;
 use virt_wire::{Header, Message, MessageStatus, MessageType, admin, remote};
+use virtd::harness;
 
 const NO_OP: u32 = remote::CONNECT_GET_LIB_VERSION;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -321,4 +323,67 @@ fn registrations_are_bounded() {
     assert_eq!(refusal.expect("a bound").message(), "too many event callbacks");
     assert_eq!(registered, 1024);
     others_are_served(&mut raw);
+}
+
+#[test]
+fn each_bound_can_be_set_lower() {
+    let text = "max_message_size = 1000\nmax_client_streams = 2\nmax_client_callbacks = 3\n\
+                max_client_unread = 4096\nmax_client_unread_events = 4096\n\
+                max_client_requests = 1\nmax_client_queued_requests = 2\n";
+    let registry = Registry::new().with(driver_test::opener());
+    let daemon = harness::Daemon::start(text, registry).expect("a daemon");
+    let open = || {
+        let mut raw = Raw::on(daemon.connect(harness::Entry::ReadWrite).expect("a socket"));
+        raw.call(remote::CONNECT_OPEN, &open_arguments("test:///default", 0)).expect("open");
+        raw
+    };
+    let mut raw = open();
+    let header = raw.header(NO_OP);
+    raw.send_message(header, &[0; 1000 - 28]);
+    assert_eq!(raw.message().header, header.reply(MessageStatus::Ok));
+    raw.send_message(header, &[0; 1001 - 28]);
+    assert!(raw.hung_up());
+
+    let mut raw = open();
+    let mut said = Vec::new();
+    for serial in 100..104 {
+        screenshot(&mut raw, serial);
+    }
+    while said.len() < 4 {
+        let message = raw.message();
+        if message.header.kind == MessageType::Reply {
+            said.push(message.header.status);
+        }
+    }
+    said.sort_by_key(|status| *status as i32);
+    let (fine, refused) = (MessageStatus::Ok, MessageStatus::Error);
+    assert_eq!(said, [fine, fine, refused, refused]);
+
+    let mut raw = open();
+    let wanted = |id| {
+        arguments(|w| {
+            w.i32(id);
+            w.flag(false);
+        })
+    };
+    for id in 0..3 {
+        assert!(raw.call(remote::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, &wanted(id)).is_ok());
+    }
+    let refused = raw.call(remote::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, &wanted(3));
+    assert_eq!(refused.expect_err("a bound").message(), "too many event callbacks");
+
+    // More is asked for at once than may wait, in flight, queued or unread: all of it is answered.
+    let mut raw = open();
+    let mut wanted = domain();
+    wanted.extend([0; 4]);
+    let calls: Vec<Header> = (0..300).map(|_| raw.header(remote::DOMAIN_GET_XML_DESC)).collect();
+    let mut socket = raw.socket.try_clone().expect("the same");
+    let all: Vec<u8> = calls.iter().flat_map(|&call| bytes(call, &wanted)).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(move || socket.write_all(&all).expect("heard in the end"));
+        std::thread::sleep(Duration::from_millis(300));
+        for _ in &calls {
+            assert_eq!(raw.message().header.status, MessageStatus::Ok);
+        }
+    });
 }

@@ -182,17 +182,19 @@ impl FrameReader {
 
     /// The next whole message. An error is final: the stream cannot be cut any further.
     pub fn next_message(&mut self) -> Result<Option<Message>, XdrError> {
+        self.next_message_below(MESSAGE_BYTES_MAX)
+    }
+
+    /// The same for a reader that takes no message above `bytes_max`, its length word included.
+    pub fn next_message_below(&mut self, bytes_max: usize) -> Result<Option<Message>, XdrError> {
+        let bytes_max = bytes_max.min(MESSAGE_BYTES_MAX);
         let waiting = self.buffer.get(self.used..).unwrap_or_default();
         if waiting.len() < LENGTH_BYTES {
             return Ok(None);
         }
         let length = usize::try_from(Reader::new(waiting).u32()?).unwrap_or(usize::MAX);
-        if !(MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&length) {
-            return Err(XdrError::TooLong {
-                offset: 0,
-                length: length as u64,
-                max: MESSAGE_BYTES_MAX,
-            });
+        if !(MESSAGE_BYTES_MIN..=bytes_max).contains(&length) {
+            return Err(XdrError::TooLong { offset: 0, length: length as u64, max: bytes_max });
         }
         let Some(frame) = waiting.get(LENGTH_BYTES..length) else { return Ok(None) };
         let mut r = Reader::new(frame);

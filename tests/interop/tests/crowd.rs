@@ -25,12 +25,11 @@ fn one_kib(python: &Path, daemon: &dyn Daemon, pid: u32) -> f64 {
 }
 
 #[test]
-fn a_thousand_idle_clients_cost_less_than_they_cost_libvirtd() {
+fn a_thousand_idle_clients_cost_a_quarter_of_what_they_cost_libvirtd() {
     let python = or_skip!(system_python());
     let reference = or_skip!(Reference::start());
     let virtd = Virtd::start();
     let theirs = one_kib(&python, &reference, reference.pid());
     let ours = one_kib(&python, &virtd, virtd.pid());
-    // What the tests build is not optimised, and its tasks are larger than those that are shipped.
-    assert!(ours < theirs, "{ours} KiB, libvirtd {theirs} KiB");
+    assert!(ours * 4.0 <= theirs, "{ours} KiB, libvirtd {theirs} KiB");
 }
