@@ -36,16 +36,21 @@ pub fn copy(from: &mut Chain, to: &mut dyn Image, progress: &mut dyn Progress) -
             return Err(DiskError::Cancelled);
         }
         let extent = from.map(at, total - at)?;
+        let end = at + extent.length;
         if extent.content != Content::Data {
-            at += extent.length;
-            continue;
+            at = end;
         }
-        // Steps end where units end, so that no unit is written twice.
-        let step = (STEP_BYTES - at % STEP_BYTES).min(extent.length);
-        let part = &mut buffer[..step as usize];
-        from.read(at, part)?;
-        copy_stored(to, at, part)?;
-        at += step;
+        while at < end {
+            if progress.step(at, total) {
+                return Err(DiskError::Cancelled);
+            }
+            // Steps end where units end, so that no unit is written twice.
+            let step = (STEP_BYTES - at % STEP_BYTES).min(end - at);
+            let part = &mut buffer[..step as usize];
+            from.read(at, part)?;
+            copy_stored(to, at, part)?;
+            at += step;
+        }
     }
     progress.step(total, total);
     Ok(())
@@ -126,13 +131,18 @@ pub(crate) fn is_zero(data: &[u8]) -> bool {
     rest && chunks.into_iter().all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
-/// Copies one file's bytes to another, holes as holes, by the kernel where it can.
+/// Copies one file's bytes to another, which is empty: shared where the file system can, else by
+/// the kernel where that can, holes as holes.
 pub fn copy_file(
     from: &dyn crate::Storage,
     to: &dyn crate::Storage,
     progress: &mut dyn Progress,
 ) -> Result<()> {
     let total = from.size_bytes().map_err(io("measure"))?;
+    if from.share_with(to) {
+        progress.step(total, total);
+        return Ok(());
+    }
     to.set_size(total).map_err(io("enlarge"))?;
     let mut buffer = Vec::new();
     let mut at = 0;

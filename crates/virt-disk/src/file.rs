@@ -143,6 +143,11 @@ impl Storage for FileStorage {
         Ok(done)
     }
 
+    fn share_with(&self, to: &dyn Storage) -> bool {
+        let Some(target) = to.file() else { return false };
+        rustix::fs::ioctl_ficlone(target, &self.file).is_ok()
+    }
+
     fn file(&self) -> Option<&File> {
         Some(&self.file)
     }

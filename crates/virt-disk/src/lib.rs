@@ -49,7 +49,7 @@ pub use image::{
     Alone, Content, DISK_BYTES_MAX, Extent, Facts, Format, Identity, Image, Layout, Neighbours,
     NewImage, Parent,
 };
-pub use open::{Patch, create, open, probe, retarget};
+pub use open::{Patch, create, open, probe, renew, retarget};
 pub use overlap::check_overlaps;
 pub use storage::{MemoryStorage, Storage};
 pub use vmdk::flat_name;

@@ -90,25 +90,51 @@ pub fn retarget(
     parent: Option<&str>,
     flat: Option<&str>,
 ) -> Result<Vec<Patch>> {
-    let plain = |(offset, bytes)| Patch { offset, bytes, ends_file: false };
     match (format, parent) {
-        (Format::Vmdk, _) => vmdk_patch(storage, parent, flat).map(|patch| vec![patch]),
-        (Format::Vhd, Some(name)) => {
-            Ok(vhd::retarget(storage, name)?.into_iter().map(plain).collect())
-        }
-        (Format::Qcow2, Some(name)) => {
-            Ok(qcow2::retarget(storage, name)?.into_iter().map(plain).collect())
-        }
+        (Format::Vmdk, _) => vmdk_patch(storage, |descriptor| descriptor.rename(parent, flat))
+            .map(|patch| vec![patch]),
+        (Format::Vhd, Some(name)) => Ok(patches(vhd::retarget(storage, name)?)),
+        (Format::Qcow2, Some(name)) => Ok(patches(qcow2::retarget(storage, name)?)),
         // Their links are numbers, or there are none.
         _ => Ok(Vec::new()),
     }
 }
 
-fn vmdk_patch(storage: &dyn Storage, parent: Option<&str>, flat: Option<&str>) -> Result<Patch> {
+/// What must change in a copy of an image's file, so that the two are told apart: its identity and
+/// its comment, and the name of its own flat extent.
+pub fn renew(
+    format: Format,
+    storage: &dyn Storage,
+    comment: &str,
+    flat: Option<&str>,
+) -> Result<Vec<Patch>> {
+    match format {
+        Format::Vmdk => {
+            let patch = vmdk_patch(storage, |descriptor| {
+                descriptor.rename(None, flat);
+                descriptor.renew(comment);
+            });
+            Ok(vec![patch?])
+        }
+        Format::Vdi => Ok(patches(vdi::renew(comment))),
+        Format::Vhd => Ok(patches(vhd::renew(storage)?)),
+        // Nothing in these tells one from another.
+        Format::Raw | Format::Qcow2 | Format::Vhdx => Ok(Vec::new()),
+    }
+}
+
+fn patches(changes: Vec<(u64, Vec<u8>)>) -> Vec<Patch> {
+    let plain = |(offset, bytes)| Patch { offset, bytes, ends_file: false };
+    changes.into_iter().map(plain).collect()
+}
+
+fn vmdk_patch(storage: &dyn Storage, change: impl FnOnce(&mut Descriptor)) -> Result<Patch> {
     let image = Vmdk::peek_descriptor(storage)?;
     let mut bytes = vec![0; image.bytes_max as usize];
     read_padded(storage, &mut bytes, image.offset)?;
-    let changed = vmdk::retarget(&text(&bytes), parent, flat)?;
+    let mut descriptor = Descriptor::parse(&text(&bytes))?;
+    change(&mut descriptor);
+    let changed = descriptor.render();
     if image.is_embedded {
         let bytes = vmdk::pad(&changed, image.bytes_max)?;
         return Ok(Patch { offset: image.offset, bytes, ends_file: false });

@@ -29,7 +29,11 @@ pub trait Storage: Send + Sync {
     fn copy_to(&self, _offset: u64, _to: &dyn Storage, _at: u64, _length: u64) -> io::Result<u64> {
         Ok(0)
     }
-    /// The descriptor below, for [`Storage::copy_to`].
+    /// Makes `to`, which is empty, share all content until either is written; whether it could.
+    fn share_with(&self, _to: &dyn Storage) -> bool {
+        false
+    }
+    /// The descriptor below, for [`Storage::copy_to`] and [`Storage::share_with`].
     fn file(&self) -> Option<&std::fs::File> {
         None
     }

@@ -59,6 +59,18 @@ pub(crate) fn is_one(head: &[u8]) -> bool {
     head.get(at::SIGNATURE..at::SIGNATURE + 4) == Some(&SIGNATURE.to_le_bytes())
 }
 
+/// The changes that make a copy an image of its own: places and bytes.
+pub(crate) fn renew(comment: &str) -> Vec<(u64, Vec<u8>)> {
+    let mut text = cut(comment, COMMENT_BYTES - 1).as_bytes().to_vec();
+    text.resize(COMMENT_BYTES, 0);
+    let uuid = || new_uuid().to_vec();
+    vec![
+        (at::COMMENT as u64, text),
+        (at::UUID as u64, uuid()),
+        (at::UUID_MODIFICATION as u64, uuid()),
+    ]
+}
+
 /// An open VDI.
 pub(crate) struct Vdi {
     facts: Facts,

@@ -82,7 +82,7 @@ fn is_root() -> bool {
 fn a_guest_lives_on_a_vdisk_of_every_format() {
     or_skip!(debian_program("qemu-system-x86_64"));
     let mut world = World::start();
-    for kind in ["vmdk", "vdi", "vhd"] {
+    for kind in ["vmdk", "vdi", "vhd", "qcow2"] {
         world.tool(&format!("import -x raw -d boot -t {kind}:sparse {kind}")).ok();
         world.domain("guest", kind);
         assert_eq!(world.boot("guest"), "1", "{kind}");

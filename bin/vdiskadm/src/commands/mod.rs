@@ -10,6 +10,7 @@ mod serve;
 mod source;
 mod transfer;
 mod users;
+mod whole;
 
 pub(crate) use look::{list, verify};
 pub(crate) use make::create;

@@ -1,14 +1,15 @@
 //! Content that goes from one place to another: clone, convert, import, export, translate.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
-use virt_disk::{Chain, Format, Layout, NewImage, flat_name, retarget};
+use virt_disk::{Chain, Format, Layout, NewImage};
 
 use crate::commands::image::{copy, flush, stage_copy};
-use crate::commands::make::{NewVdisk, describe, make};
+use crate::commands::make::{NewVdisk, make};
 use crate::commands::source::Source;
+use crate::commands::whole::{Origin, make_of_files};
 use crate::document::active_file;
 use crate::failure::{Failure, Result};
 use crate::files::{Files, storage};
@@ -36,6 +37,12 @@ pub(crate) fn clone(words: &Words) -> Result<()> {
         size_bytes: disk.size_bytes(),
         comment: words.value('c'),
     };
+    // An image that stands alone is copied as it is: the file system may do it without copying.
+    if disk.images().count() == 1 && new.kind.layout == disk.facts().layout {
+        let files = vdisk.files_of(vdisk.images()?.first().map_or("", String::as_str))?;
+        let paths: Vec<PathBuf> = files.iter().map(|file| vdisk.folder.join(file)).collect();
+        return make_of_files(&new, &paths, Origin::Copied, &mut progress);
+    }
     make(&new, |image| copy(&mut disk, image, &from.folder.to_string_lossy(), &mut progress))
 }
 
@@ -102,7 +109,7 @@ pub(crate) fn import(words: &Words) -> Result<()> {
         comment: Some(comment.as_str()),
     };
     if words.has('m') {
-        return import_by_move(&new, &source);
+        return make_of_files(&new, &source.paths, Origin::Taken, &mut virt_disk::Quiet);
     }
     let mut progress = Progress::new(words, "importing")?;
     make(&new, |image| copy(&mut source.disk, image, &path.to_string_lossy(), &mut progress))
@@ -117,47 +124,6 @@ fn check_movable(source: &Source, kind: Kind, is_typed: bool) -> Result<()> {
     }
     if is_typed && own != kind || source.paths.len() > 2 {
         return Err(Failure::new("an image that changes its type is copied, not moved"));
-    }
-    Ok(())
-}
-
-/// Takes the files themselves.
-fn import_by_move(new: &NewVdisk<'_>, source: &Source) -> Result<()> {
-    let staging = Staging::new(new.folder)?;
-    let files = Files::new(&staging.folder);
-    let name = active_file(new.kind.format);
-    let mut quiet = virt_disk::Quiet;
-    for (number, path) in source.paths.iter().enumerate() {
-        let target = if number == 0 { name.clone() } else { flat_name(&name) };
-        let is_descriptor = number == 0 && source.paths.len() > 1;
-        // Order: each file has both names until the vdisk is whole, so that it is never without one.
-        let is_linked = !is_descriptor && fs::hard_link(path, staging.folder.join(&target)).is_ok();
-        if !is_linked {
-            let from = storage(path, false, true);
-            let from = from.map_err(|error| Failure::io("open", path, error))?;
-            let to = files.new_file(&target)?;
-            virt_disk::copy_file(&*from, &*to, &mut quiet)
-                .map_err(|error| Failure::disk(path, error))?;
-            if is_descriptor {
-                let flat = flat_name(&name);
-                let patches = retarget(new.kind.format, &*to, None, Some(&flat));
-                for patch in patches.map_err(|error| Failure::disk(path, error))? {
-                    let end = patch.offset.saturating_add(patch.bytes.len() as u64);
-                    to.write_all_at(&patch.bytes, patch.offset)
-                        .and_then(|()| to.set_size(end))
-                        .map_err(|error| Failure::io("change", path, error))?;
-                }
-            }
-            to.sync().map_err(|error| Failure::io("synchronise", path, error))?;
-        }
-        let target = staging.folder.join(&target);
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o600))
-            .map_err(|error| Failure::io("set the mode of", &target, error))?;
-    }
-    describe(new, &staging, &staging.folder.join(&name))?;
-    staging.commit()?;
-    for path in &source.paths {
-        virt_store::remove(path)?;
     }
     Ok(())
 }

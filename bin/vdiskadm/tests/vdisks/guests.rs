@@ -59,7 +59,7 @@ fn boot(tool: &Tool, qemu: &Path, vdisk: &str) -> String {
 #[test]
 fn a_guest_boots_writes_and_is_rolled_back() {
     let qemu = or_skip!(debian_program("qemu-system-x86_64"));
-    for kind in ["vmdk:sparse", "vdi:sparse", "vhd:sparse"] {
+    for kind in ["vmdk:sparse", "vdi:sparse", "vhd:sparse", "qcow2"] {
         let tool = Tool::new();
         tool.ok(&format!("create -s 8m -t {kind} d"));
         tool.write("d", 0, &counting_boot_sector());

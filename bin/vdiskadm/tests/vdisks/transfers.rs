@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use test_support::{debian_program, or_skip, run};
+use virt_disk::Identity;
 
 use crate::tool::Tool;
 
@@ -33,8 +34,13 @@ fn a_clone_stands_alone() {
     for kind in KINDS {
         let tool = Tool::new();
         let content = filled(&tool, kind);
+        let own = tool.disk("d", false).facts().identity.clone();
         tool.ok("clone -c copied d deep/er/c");
         tool.ok("destroy d");
+        let copied = tool.disk("deep/er/c", false).facts().clone();
+        assert!(copied.identity != own || matches!(own, Identity::None), "{kind}: {own:?}");
+        let has_comment = kind.starts_with("vmdk") || kind.starts_with("vdi");
+        assert_eq!(copied.comment, if has_comment { "copied" } else { "" }, "{kind}");
         assert!(tool.content("deep/er/c") == content, "{kind}");
         let get = |name: &str| tool.ok(&format!("prop-get -p {name} deep/er/c")).trim().to_owned();
         assert_eq!(format!("{}:{}", get("vtype"), get("sparse")), {
@@ -219,10 +225,10 @@ fn holes_stay_holes() {
 fn progress_is_told_to_programs() {
     let tool = Tool::new();
     filled(&tool, "vdi");
-    let outcome = tool.run("clone --progress json d e");
+    let outcome = tool.run("export --progress json -x vhd -d e d");
     assert_eq!(outcome.code, Some(0));
     let last = outcome.stderr.lines().last().unwrap_or_default();
-    assert_eq!(last, r#"{"done-bytes":5242880,"total-bytes":5242880,"what":"cloning"}"#);
+    assert_eq!(last, r#"{"done-bytes":5242880,"total-bytes":5242880,"what":"exporting"}"#);
 }
 
 #[test]

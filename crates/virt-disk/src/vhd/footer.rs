@@ -77,10 +77,17 @@ impl Footer {
         put(&mut bytes, 56, &cylinders.to_be_bytes());
         put(&mut bytes, 58, &[heads, sectors]);
         put(&mut bytes, 60, &kind.to_be_bytes());
-        put(&mut bytes, 68, &uuid);
-        let sum = checksum(&bytes, CHECKSUM);
-        put(&mut bytes, CHECKSUM, &sum.to_be_bytes());
-        Self { kind, header, size_bytes, uuid, bytes }
+        let mut footer = Self { kind, header, size_bytes, uuid, bytes };
+        footer.set_uuid(uuid);
+        footer
+    }
+
+    /// Gives it an identity, and its checksum.
+    pub(super) fn set_uuid(&mut self, uuid: [u8; 16]) {
+        self.uuid = uuid;
+        put(&mut self.bytes, 68, &uuid);
+        let sum = checksum(&self.bytes, CHECKSUM);
+        put(&mut self.bytes, CHECKSUM, &sum.to_be_bytes());
     }
 }
 

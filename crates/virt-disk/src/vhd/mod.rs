@@ -140,6 +140,25 @@ pub(crate) fn retarget(storage: &dyn Storage, name: &str) -> Result<Vec<(u64, Ve
     Ok(vec![(FOOTER_BYTES as u64, head.to_vec()), (locators, relative)])
 }
 
+/// The changes that make a copy an image of its own: places and bytes.
+pub(crate) fn renew(storage: &dyn Storage) -> Result<Vec<(u64, Vec<u8>)>> {
+    let uuid = new_uuid();
+    let last = storage.size_bytes().map_err(io("measure"))?.saturating_sub(SECTOR_BYTES);
+    let mut changes = Vec::new();
+    for at in [last, 0] {
+        let mut bytes = [0; FOOTER_BYTES];
+        read_exact(storage, &mut bytes, at, NAME)?;
+        let Ok(mut footer) = Footer::parse(bytes) else { continue };
+        footer.set_uuid(uuid);
+        changes.push((at, footer.bytes.to_vec()));
+        // Where there is no copy in front, there is content.
+        if footer.kind == footer::FIXED {
+            break;
+        }
+    }
+    Ok(changes)
+}
+
 /// An open dynamic or difference VHD.
 struct Vhd {
     facts: Facts,

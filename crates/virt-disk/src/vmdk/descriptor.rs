@@ -1,8 +1,8 @@
 //! The descriptor of a VMDK: lines of text, kept as they came but for what is changed here.
 
-use crate::bytes::cut;
+use crate::bytes::{cut, new_uuid, uuid_text};
 use crate::error::{DiskError, Result};
-use crate::vmdk::{NAME, bad};
+use crate::vmdk::{NAME, bad, new_content_id};
 
 /// What a disk without a parent names as its parent.
 pub(crate) const NO_PARENT: u32 = 0xffff_ffff;
@@ -12,6 +12,9 @@ const EXTENTS_MAX: usize = 4096;
 
 /// Limit: leaves room for everything else in the twenty sectors of an embedded descriptor.
 pub(crate) const COMMENT_BYTES_MAX: usize = 4096;
+
+const UUID: &str = "ddb.uuid.image";
+const COMMENT: &str = "ddb.comment";
 
 /// A parsed descriptor and its text.
 #[derive(Clone, Debug)]
@@ -108,7 +111,7 @@ impl Descriptor {
     }
 
     /// Changes the parent's name, and the name of the one flat extent where there is one.
-    fn rename(&mut self, parent_hint: Option<&str>, flat: Option<&str>) {
+    pub(crate) fn rename(&mut self, parent_hint: Option<&str>, flat: Option<&str>) {
         for line in &mut self.lines {
             let key = line.split_once('=').map_or("", |(key, _)| key.trim());
             if let (true, Some(hint)) = (key == "parentFileNameHint", parent_hint) {
@@ -120,17 +123,17 @@ impl Descriptor {
             }
         }
     }
-}
 
-/// The text of a descriptor with other names in it.
-pub(crate) fn retarget(
-    text: &str,
-    parent_hint: Option<&str>,
-    flat: Option<&str>,
-) -> Result<String> {
-    let mut descriptor = Descriptor::parse(text)?;
-    descriptor.rename(parent_hint, flat);
-    Ok(descriptor.render())
+    /// Makes it that of another image with the same content.
+    pub(crate) fn renew(&mut self, comment: &str) {
+        self.cid = new_content_id();
+        let key = |line: &str| line.split_once('=').map_or("", |(key, _)| key.trim()).to_owned();
+        self.lines.retain(|line| key(line) != COMMENT);
+        for line in self.lines.iter_mut().filter(|line| key(line) == UUID) {
+            *line = format!("{UUID}=\"{}\"", uuid_text(&new_uuid()));
+        }
+        self.lines.extend(comment_line(comment));
+    }
 }
 
 /// A descriptor as it stands in its place inside an extent.
@@ -191,6 +194,12 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
+/// The line of a comment, where there is one.
+fn comment_line(comment: &str) -> Option<String> {
+    let comment = plain(cut(comment, COMMENT_BYTES_MAX));
+    (!comment.is_empty()).then(|| format!("{COMMENT}=\"{comment}\""))
+}
+
 /// Text that stays on its line and between its quotes.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || c == '"' { ' ' } else { c }).collect()
@@ -234,10 +243,7 @@ impl NewDescriptor<'_> {
              ddb.uuid.parentmodification=\"{NO_UUID}\"\n",
             self.extent, self.uuid
         ));
-        if !self.comment.is_empty() {
-            let comment = plain(cut(self.comment, COMMENT_BYTES_MAX));
-            out.push_str(&format!("ddb.comment=\"{comment}\"\n"));
-        }
+        out.extend(comment_line(self.comment).map(|line| line + "\n"));
         out
     }
 }

@@ -7,7 +7,7 @@ mod stream;
 
 pub(crate) use create::create;
 pub use create::flat_name;
-pub(crate) use descriptor::{Descriptor, pad, retarget};
+pub(crate) use descriptor::{Descriptor, pad};
 
 use crate::bytes::random;
 use crate::error::{DiskError, Result, io};
