@@ -32,9 +32,12 @@ impl World {
         run(command.args(words).current_dir(self.files.path()), LIMIT)
     }
 
+    fn uri(&self) -> String {
+        self.virtd.uri("qemu", if is_root() { "system" } else { "session" })
+    }
+
     fn ask(&self, line: &str) -> Outcome {
-        let uri = self.virtd.uri("qemu", if is_root() { "system" } else { "session" });
-        run(virsh(&our_program("virsh"), &uri, self.files.path()).arg(line), LIMIT)
+        run(virsh(&our_program("virsh"), &self.uri(), self.files.path()).arg(line), LIMIT)
     }
 
     /// A domain that boots from a vdisk and prints on its serial line.
@@ -123,6 +126,35 @@ fn a_second_writer_of_a_vdisk_is_refused() {
     world.end("one", "d");
     world.boot("two");
     world.end("two", "d");
+}
+
+/// Debian's virt-install takes a folder by its element only: as a `path=` it wants a file.
+#[test]
+fn virt_install_puts_a_guest_on_a_vdisk() {
+    or_skip!(debian_program("qemu-system-x86_64"));
+    let virt_install = or_skip!(debian_program("virt-install"));
+    let world = World::start();
+    world.tool("create -s 8m d").ok();
+    let folder = world.files.join("d");
+    let disk = format!(
+        "source.file={},type=file,driver.name=tap,driver.type=vdisk,target.bus=ide",
+        folder.display()
+    );
+    let install = |name: &str| {
+        let mut command = Command::new(&virt_install);
+        command.args(["--connect", &world.uri(), "--name", name, "--disk", &disk]);
+        command.args(["--virt-type", "qemu", "--machine", "pc", "--memory", "32", "--import"]);
+        command.args(["--osinfo", "generic", "--network", "none", "--graphics", "none"]);
+        command.args(["--controller", "usb,model=none", "--noautoconsole"]);
+        run(command.env("HOME", world.files.path()), LIMIT)
+    };
+    let outcome = install("one");
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    assert_eq!(world.ask("domstate one").ok().trim(), "running");
+    assert_eq!(world.tool("prop-get -p rwcnt d").ok(), "1\n");
+    assert_eq!(install("two").code, Some(1), "it is in use");
+    world.end("one", "d");
+    world.ask("undefine one").ok();
 }
 
 #[test]

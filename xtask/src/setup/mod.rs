@@ -37,6 +37,7 @@ const TESTS: &[Need] = &[
         is_there: || imports("libvirt"),
         package: "python3-libvirt",
     },
+    Need { what: "virt-install", is_there: || has("virt-install"), package: "virtinst" },
     Need { what: "QEMU's disk tools", is_there: || has("qemu-img"), package: "qemu-utils" },
     Need { what: "7-Zip", is_there: || has("7zz") || has("7z"), package: "7zip" },
     Need { what: "libvmdk", is_there: || imports("pyvmdk"), package: "python3-libvmdk" },
@@ -60,6 +61,7 @@ const TESTS: &[Need] = &[
         is_there: || imports("jsonschema"),
         package: "python3-jsonschema",
     },
+    Need { what: "a printer of manuals", is_there: || has("groff"), package: "groff-base" },
     Need { what: "the Z shell", is_there: || has("zsh"), package: "zsh" },
     Need { what: "the fish shell", is_there: || has("fish"), package: "fish" },
 ];

@@ -95,7 +95,7 @@ pub(crate) fn prop_get(words: &Words) -> Result<()> {
     }
     if words.is_json()? {
         let object: Map<String, Value> =
-            found.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+            found.into_iter().map(|(name, value)| (name.clone(), typed(&name, value))).collect();
         return out(&Value::Object(object).to_string());
     }
     for (name, value) in found {
@@ -106,6 +106,22 @@ pub(crate) fn prop_get(words: &Words) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A value as a program takes it: numbers and truths are not texts.
+fn typed(name: &str, value: String) -> Value {
+    let read = match name {
+        "readonly" | "removable" | "cdrom" | "sparse" => value.parse().ok().map(Value::Bool),
+        "creation-time-epoch"
+        | "rwcnt"
+        | "rocnt"
+        | "max-size"
+        | "sectors"
+        | "effective-size"
+        | "modification-time-epoch" => value.parse::<i64>().ok().map(Value::from),
+        _ => None,
+    };
+    read.unwrap_or(Value::String(value))
 }
 
 /// `PROPERTY=VALUE`. Compat: the value is what follows the last equals sign.

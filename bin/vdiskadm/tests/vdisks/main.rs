@@ -6,6 +6,7 @@ mod create;
 mod guests;
 mod hostile;
 mod names;
+mod programs;
 mod properties;
 mod snapshots;
 mod tool;
