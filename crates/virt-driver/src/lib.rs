@@ -7,12 +7,14 @@
 //! in the daemon, in a shell and in a C program alike.
 
 mod access;
+mod bulk;
 mod call;
 mod connection;
 mod driver;
 mod event;
 mod generated;
 mod job;
+mod lazy;
 mod list;
 pub mod metadata;
 mod open;
@@ -20,6 +22,7 @@ mod stream;
 mod table;
 
 pub use access::{Access, AccessPolicy, Api, Asked, Caller, Listed, Object, When};
+pub use bulk::stats_asked;
 pub use call::{Call, CallContext, Cancel};
 pub use connection::{Connection, check_flags_of};
 pub use driver::Driver;
@@ -27,6 +30,7 @@ pub use event::{EventBus, EventFilter, EventObject, EventSink, EventSource, Subs
 pub use generated::api;
 pub use generated::families::*;
 pub use job::{AsyncJob, Cell, Job, Turn};
+pub use lazy::{Lazy, is_own_uri, local_path};
 pub use list::{
     DomainFacts, DomainGlance, check_flags, device_cap_filter, domain_matches, no_job, pick,
 };

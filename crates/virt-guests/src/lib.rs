@@ -22,7 +22,6 @@ pub use guests::{Guests, Impact, JOB_WAIT_MAX, Rules};
 pub use time::log_time;
 
 use virt_error::{Error, Origin};
-use virt_types::api;
 
 /// A store error as the public one.
 pub fn store_error(error: &virt_store::StoreError, origin: Origin) -> Error {
@@ -38,22 +37,6 @@ pub fn host_error(error: &virt_host::HostError, origin: Origin) -> Error {
         Some(io) => Error::io(origin, io, error),
         None => Error::internal(origin, error.to_string()),
     }
-}
-
-/// The filters of bulk statistics in those of the list of domains.
-pub fn stats_filters(flags: u32) -> u32 {
-    use api::*;
-    let pairs = [
-        (CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, CONNECT_LIST_DOMAINS_ACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE, CONNECT_LIST_DOMAINS_INACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT, CONNECT_LIST_DOMAINS_PERSISTENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT, CONNECT_LIST_DOMAINS_TRANSIENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_RUNNING, CONNECT_LIST_DOMAINS_RUNNING),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PAUSED, CONNECT_LIST_DOMAINS_PAUSED),
-        (CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF, CONNECT_LIST_DOMAINS_SHUTOFF),
-        (CONNECT_GET_ALL_DOMAINS_STATS_OTHER, CONNECT_LIST_DOMAINS_OTHER),
-    ];
-    pairs.iter().filter(|(ours, _)| flags & ours != 0).fold(0, |all, (_, list)| all | list)
 }
 
 /// A set of CPUs as bytes, eight to each, the lowest first.

@@ -23,16 +23,15 @@ pub(crate) fn attach(
     xml: &str,
     flags: u32,
 ) -> Result<()> {
-    change(core, call, dom, flags, |document| {
-        let device = core.guests.load_device(xml, document.virt_type)?;
-        if place(&document.devices, &device, "attach")?.is_some() {
+    change_one(core, call, dom, xml, flags, "attach", |devices, device, at| {
+        if at.is_some() {
             return Err(invalid_operation(match &device {
                 Device::Disk(disk) => format!("target {} already exists", disk.target.dev),
                 Device::Interface(nic) => format!("MAC address {} already exists", mac(nic)),
                 _ => "Target already exists".to_owned(),
             }));
         }
-        document.devices.add(device);
+        devices.add(device);
         Ok(())
     })
 }
@@ -45,10 +44,8 @@ pub(crate) fn detach(
     xml: &str,
     flags: u32,
 ) -> Result<()> {
-    change(core, call, dom, flags, |document| {
-        let device = core.guests.load_device(xml, document.virt_type)?;
-        let devices = &mut document.devices;
-        let at = place(devices, &device, "detach")?.ok_or_else(|| match &device {
+    change_one(core, call, dom, xml, flags, "detach", |devices, device, at| {
+        let at = at.ok_or_else(|| match &device {
             Device::Disk(disk) => missing(format!("no target device {}", disk.target.dev)),
             other => not_there(other),
         })?;
@@ -83,10 +80,8 @@ pub(crate) fn update(
     xml: &str,
     flags: u32,
 ) -> Result<()> {
-    change(core, call, dom, flags, |document| {
-        let device = core.guests.load_device(xml, document.virt_type)?;
-        let devices = &mut document.devices;
-        let at = place(devices, &device, "update")?.ok_or_else(|| match &device {
+    change_one(core, call, dom, xml, flags, "update", |devices, device, at| {
+        let at = at.ok_or_else(|| match &device {
             Device::Disk(disk) => invalid_arg(format!("target {} doesn't exist.", disk.target.dev)),
             other => not_there(other),
         })?;
@@ -104,6 +99,24 @@ fn replace<T>(all: &mut [T], at: usize, new: T) {
     if let Some(old) = all.get_mut(at) {
         *old = new;
     }
+}
+
+/// Does to a definition's devices what a call asks with one device: with the device itself, and where
+/// the one is that it stands for.
+fn change_one(
+    core: &Core,
+    call: &Call<'_>,
+    dom: &DomainRef,
+    xml: &str,
+    flags: u32,
+    verb: &str,
+    act: impl FnOnce(&mut Devices, Device, Option<usize>) -> Result<()>,
+) -> Result<()> {
+    change(core, call, dom, flags, |document| {
+        let device = core.guests.load_device(xml, document.virt_type)?;
+        let at = place(&document.devices, &device, verb)?;
+        act(&mut document.devices, device, at)
+    })
 }
 
 /// Changes the devices of the stored definition, which is looked at as a whole before it is kept.

@@ -1,10 +1,10 @@
 //! Bringing the driver up, and opening `kvmtool:///system` and `kvmtool:///session` on it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use virt_driver::{Driver, OpenRequest, Opener};
-use virt_error::{Error, Origin, Result};
+use virt_driver::{Driver, Lazy, OpenRequest, Opener, is_own_uri};
+use virt_error::Result;
 use virt_guests::Accounts;
 use virt_host::{Limits, RunAs};
 
@@ -57,61 +57,26 @@ impl KvmtoolDriver {
 
 /// Opens the URI in `settings`; the driver comes up with [`KvmtoolOpener::up`] or the first connection.
 pub fn opener(settings: Settings) -> KvmtoolOpener {
-    KvmtoolOpener(Arc::new(Shared { settings, driver: Mutex::new(None) }))
+    KvmtoolOpener(Lazy::new(settings, KvmtoolDriver::start))
 }
 
 /// What [`opener`] gives. Cloning gives the same one, so that a daemon can bring the driver up
 /// before anybody connects.
 #[derive(Clone, Debug)]
-pub struct KvmtoolOpener(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    settings: Settings,
-    driver: Mutex<Option<KvmtoolDriver>>,
-}
+pub struct KvmtoolOpener(Lazy<Settings, KvmtoolDriver>);
 
 impl KvmtoolOpener {
     /// The driver, brought up if it is not.
     pub fn up(&self) -> Result<KvmtoolDriver> {
-        let mut driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*driver {
-            Some(driver) => Ok(driver.clone()),
-            None => Ok(driver.insert(KvmtoolDriver::start(self.0.settings.clone())?).clone()),
-        }
+        self.0.up()
     }
 }
 
 impl Opener for KvmtoolOpener {
     fn open(&self, request: &OpenRequest<'_>) -> Result<Option<Vec<Arc<dyn Driver>>>> {
-        let Some(path) = local_path(request.uri) else { return Ok(None) };
-        let ours = local_path(&self.0.settings.uri).unwrap_or_default();
-        // Compat: the system's daemon has no other guests for its own user's session.
-        if path != ours && (path, ours) != ("/session", "/system") {
-            let detail = format!("unexpected kvmtool URI path '{path}', try kvmtool://{ours}");
-            return Err(Error::internal(Origin::None, detail));
+        match is_own_uri(request.uri, "kvmtool", &self.0.settings().uri)? {
+            true => Ok(Some(vec![Arc::new(self.up()?)])),
+            false => Ok(None),
         }
-        Ok(Some(vec![Arc::new(self.up()?)]))
-    }
-}
-
-/// The path of a URI with the scheme `kvmtool` and no host, or `None` for somebody else's URI.
-fn local_path(uri: &str) -> Option<&str> {
-    let rest = uri.strip_prefix("kvmtool:")?;
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_uris_of_this_host_and_scheme_are_taken() {
-        assert_eq!(local_path("kvmtool:///system"), Some("/system"));
-        assert_eq!(local_path("kvmtool:///session?a=b"), Some("/session"));
-        assert_eq!(local_path("kvmtool://host/system"), None);
-        assert_eq!(local_path("qemu:///system"), None);
     }
 }

@@ -136,7 +136,6 @@ pub(crate) fn all(
     kinds: u32,
     filters: u32,
 ) -> Vec<DomainStatsRecord> {
-    let kinds = if kinds & ALL == 0 { ALL } else { kinds };
     let mut guests = match doms {
         [] => core.guests.all(),
         some => some.iter().filter_map(|dom| core.guests.find(dom).ok()).collect(),

@@ -12,28 +12,45 @@ use std::time::Duration;
 
 use support::{OWN_NETWORK, SOON, World, apart, groups, taps};
 use test_support::{
-    Lkvm, Scratch, Signal, fake_kernel, lkvm_domain, or_skip, our_program, reference_program, run,
-    signal, skipped, virsh, wait_until,
+    Lkvm, Scratch, Signal, fake_kernel, in_linux_guest, lkvm_domain, long_run, or_skip,
+    our_program, reference_program, run, signal, skipped, virsh, wait_until,
 };
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Whether this host lets a test make groups for processors in the first version.
-fn has_groups() -> Result<(), &'static str> {
-    match (is_root(), Path::new("/sys/fs/cgroup/cpu/cpu.shares").exists()) {
-        (false, _) => Err("control groups are root's"),
-        (_, false) => Err("no control groups of version 1 for processors"),
-        _ => Ok(()),
+/// The files of this host's groups for what a test limits.
+struct GroupFiles {
+    shares: &'static str,
+    quota: (&'static str, &'static str),
+    threads: &'static str,
+}
+
+const VERSION_1: GroupFiles =
+    GroupFiles { shares: "cpu.shares", quota: ("cpu.cfs_quota_us", "50000"), threads: "tasks" };
+const VERSION_2: GroupFiles = GroupFiles {
+    shares: "cpu.weight",
+    quota: ("cpu.max", "50000 100000"),
+    threads: "cgroup.threads",
+};
+
+/// Whether this host lets a test make groups for processors, and of which version.
+fn group_files() -> Result<GroupFiles, &'static str> {
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    let unified = controllers.is_ok_and(|names| names.split_whitespace().any(|name| name == "cpu"));
+    let legacy = Path::new("/sys/fs/cgroup/cpu/cpu.shares").exists();
+    match (is_root(), legacy, unified) {
+        (false, _, _) => Err("control groups are root's"),
+        (_, true, _) => Ok(VERSION_1),
+        (_, _, true) => Ok(VERSION_2),
+        _ => Err("no control groups for processors"),
     }
 }
 
 #[test]
 fn limits_are_in_force_and_leave_no_groups() {
-    if let Err(reason) = has_groups() {
-        return skipped(reason);
-    }
+    let files = or_skip!(group_files());
     let world = World::fake();
     let name = format!("lim{}", std::process::id());
     let xml = world.plain(&name).replace(
@@ -49,22 +66,52 @@ fn limits_are_in_force_and_leave_no_groups() {
     world.ok(&["schedinfo", &name, "--live", "--set", "cpu_shares=1024"]);
     assert!(world.ok(&["schedinfo", &name]).contains("cpu_shares     : 1024"));
     let found = groups(&name);
-    let cpu = found.iter().find(|dir| dir.join("cpu.shares").exists()).expect("a group");
+    let cpu = found.iter().find(|dir| dir.join(files.shares).exists()).expect("a group");
     let read = |file: PathBuf| std::fs::read_to_string(file).unwrap_or_default();
-    assert_eq!(read(cpu.join("cpu.shares")).trim(), "1024");
-    assert_eq!(read(cpu.join("vcpu1/cpu.cfs_quota_us")).trim(), "50000");
-    assert_eq!(read(cpu.join("vcpu0/tasks")).lines().count(), 1);
+    assert_eq!(read(cpu.join(files.shares)).trim(), "1024");
+    let (quota, value) = files.quota;
+    assert_eq!(read(cpu.join("vcpu1").join(quota)).trim(), value);
+    assert_eq!(read(cpu.join("vcpu0").join(files.threads)).lines().count(), 1);
     let pid = world.pid(&name).unwrap().to_string();
     assert!(read(cpu.join("cgroup.procs")).lines().any(|line| line == pid));
     assert!(world.ok(&["memtune", &name]).contains("hard_limit     : 262144"));
     world.ok(&["memtune", &name, "--hard-limit", "300000"]);
     assert!(world.ok(&["memtune", &name]).contains("hard_limit     : 300000"));
     assert!(world.ok(&["dumpxml", &name]).contains("<hard_limit unit='KiB'>300000<"));
+    world.ok(&["memtune", &name, "--soft-limit", "200000"]);
+    assert!(world.ok(&["memtune", &name]).contains("soft_limit     : 200000"));
+    let weights = ["io.weight", "blkio.weight", "blkio.bfq.weight"];
+    let has = |file: &&str| found.iter().any(|dir| dir.join(file).exists());
+    if let Some(file) = weights.iter().find(|file| has(file)) {
+        world.ok(&["blkiotune", &name, "--weight", "300"]);
+        let told = world.ok(&["blkiotune", &name]);
+        assert!(told.contains("weight         : 300"), "{file}: {told}");
+    }
     assert!(world.ok(&["cpu-stats", &name, "--total"]).contains("cpu_time"));
     let refused = world.refused(&["schedinfo", &name, "--set", "cpu_shares=1"]);
     assert!(refused.contains("out of range"), "{refused}");
     world.ok(&["destroy", &name]);
     assert!(wait_until(SOON, || groups(&name).is_empty()), "{:?}", groups(&name));
+}
+
+/// This test's program runs its own test there.
+#[test]
+fn limits_are_in_force_on_a_kernel_with_version_2_alone() {
+    if !long_run() {
+        return skipped("booting Linux without KVM is for long runs");
+    }
+    let mut programs: Vec<PathBuf> = ["virtd", "virsh", "fake-lkvm"].map(our_program).into();
+    let me = std::env::current_exe().unwrap();
+    let name = me.file_name().unwrap().to_string_lossy().into_owned();
+    programs.push(me);
+    let script = format!(
+        "cat /sys/fs/cgroup/cgroup.controllers\nexport FERROVIRT_BIN_DIR=/programs\n\
+         ./{name} --exact limits_are_in_force_and_leave_no_groups --nocapture\n"
+    );
+    let said = or_skip!(in_linux_guest(&programs, &script, Duration::from_secs(900)));
+    assert!(said.contains("cpu io memory"), "the kernel has the controllers: {said}");
+    assert!(said.contains("test result: ok. 1 passed"), "{said}");
+    assert!(!said.contains("skipped: "), "{said}");
 }
 
 #[test]

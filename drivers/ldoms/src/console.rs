@@ -18,6 +18,9 @@ use virt_error::{Code, Error, Origin, Result};
 use crate::link::ORIGIN;
 use crate::manager::lock;
 
+/// Limit: how long it may take to ask back whether another client shall lose the right to write; it
+/// need not ask where nobody else has it.
+const QUESTION_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Limit: how long the concentrator may take to be reached, and to say whose console it is.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 const GREET_WAIT_MAX: Duration = Duration::from_secs(3);
@@ -190,7 +193,7 @@ impl Console {
     /// Asks for the right to write, where another client has it.
     fn take_over(&self, deadline: Instant) -> Result<()> {
         self.say(b"\r~w")?;
-        while self.wait(deadline.min(Instant::now() + Duration::from_millis(500)))? {
+        while self.wait(deadline.min(Instant::now() + QUESTION_WAIT_MAX))? {
             let bytes: Vec<u8> = self.lock().received.iter().copied().collect();
             let seen = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
             if seen.contains("y/n") || seen.contains("[y") {

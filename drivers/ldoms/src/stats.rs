@@ -1,12 +1,13 @@
 //! Figures about domains, from what the lists say.
 
-use virt_driver::{Call, DomainStats, domain_matches};
+use virt_driver::{Call, DomainStats, domain_matches, stats_asked};
 use virt_error::Result;
 use virt_types::{DomainMemoryStat, DomainRef, DomainStatsRecord, TypedParam, api};
 
 use crate::domains::{check_flags, is_delayed, public_facts};
 use crate::facts::Facts;
 use crate::lifecycle::active;
+use crate::link::ORIGIN;
 use crate::world::Detail;
 use crate::{LdomsDriver, volumes};
 
@@ -62,22 +63,6 @@ impl LdomsDriver {
     }
 }
 
-/// The filters of bulk statistics in those of the list of domains.
-fn list_filters(flags: u32) -> u32 {
-    use api::*;
-    let pairs = [
-        (CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, CONNECT_LIST_DOMAINS_ACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE, CONNECT_LIST_DOMAINS_INACTIVE),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT, CONNECT_LIST_DOMAINS_PERSISTENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT, CONNECT_LIST_DOMAINS_TRANSIENT),
-        (CONNECT_GET_ALL_DOMAINS_STATS_RUNNING, CONNECT_LIST_DOMAINS_RUNNING),
-        (CONNECT_GET_ALL_DOMAINS_STATS_PAUSED, CONNECT_LIST_DOMAINS_PAUSED),
-        (CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF, CONNECT_LIST_DOMAINS_SHUTOFF),
-        (CONNECT_GET_ALL_DOMAINS_STATS_OTHER, CONNECT_LIST_DOMAINS_OTHER),
-    ];
-    pairs.iter().filter(|(ours, _)| flags & ours != 0).fold(0, |all, (_, list)| all | list)
-}
-
 impl DomainStats for LdomsDriver {
     fn get_all_stats(
         &self,
@@ -86,22 +71,14 @@ impl DomainStats for LdomsDriver {
         stats: u32,
         flags: u32,
     ) -> Result<Vec<DomainStatsRecord>> {
-        let known = api::CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_BACKING
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS
-            | 0xff;
-        check_flags(flags, known, "ldomsConnectGetAllDomainStats")?;
-        if flags & api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS != 0 {
-            check_flags(stats, ALL, "ldomsConnectGetAllDomainStats")?;
-        }
+        let function = "ldomsConnectGetAllDomainStats";
+        let (kinds, wanted) = stats_asked(stats, flags, ALL, function, ORIGIN)?;
         let manager = self.manager();
         let mut all = manager.all(Some(call))?;
-        let wanted = list_filters(flags);
         all.retain(|facts| {
             let named = doms.is_empty() || doms.iter().any(|dom| dom.uuid == facts.uuid);
             named && domain_matches(wanted, &public_facts(facts))
         });
-        let kinds = if stats == 0 { ALL } else { stats & ALL };
         all.iter()
             .map(|facts| {
                 let params = self.figures(call, facts, kinds)?;

@@ -1,9 +1,9 @@
 //! Bringing the driver up, and opening `qemu:///system` and `qemu:///session` on it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use virt_driver::{Driver, OpenRequest, Opener};
-use virt_error::{Error, Origin, Result};
+use virt_driver::{Driver, Lazy, OpenRequest, Opener, is_own_uri};
+use virt_error::Result;
 
 use crate::core::Core;
 use crate::{QemuDriver, Settings, recover};
@@ -20,53 +20,31 @@ impl QemuDriver {
 
 /// Opens the URI in `settings`; the driver comes up with [`QemuOpener::up`] or the first connection.
 pub fn opener(settings: Settings) -> QemuOpener {
-    QemuOpener(Arc::new(Shared { settings, driver: Mutex::new(None) }))
+    QemuOpener(Lazy::new(settings, QemuDriver::start))
 }
 
 /// What [`opener`] gives. Cloning gives the same one, so that a daemon can bring the driver up
 /// before anybody connects.
 #[derive(Clone, Debug)]
-pub struct QemuOpener(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    settings: Settings,
-    driver: Mutex<Option<QemuDriver>>,
-}
+pub struct QemuOpener(Lazy<Settings, QemuDriver>);
 
 impl QemuOpener {
     /// The driver, brought up if it is not.
     pub fn up(&self) -> Result<QemuDriver> {
-        let mut driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*driver {
-            Some(driver) => Ok(driver.clone()),
-            None => Ok(driver.insert(QemuDriver::start(self.0.settings.clone())?).clone()),
-        }
+        self.0.up()
     }
 }
 
 impl Opener for QemuOpener {
     fn open(&self, request: &OpenRequest<'_>) -> Result<Option<Vec<Arc<dyn Driver>>>> {
-        let Some(path) = local_path(request.uri) else { return Ok(None) };
-        let ours = local_path(&self.0.settings.uri).unwrap_or_default();
-        // Compat: the system's daemon has no other guests for its own user's session.
-        if path != ours && (path, ours) != ("/session", "/system") {
-            let detail = format!("unexpected qemu URI path '{path}', try qemu://{ours}");
-            return Err(Error::internal(Origin::None, detail));
+        match is_own_uri(request.uri, "qemu", &self.0.settings().uri)? {
+            true => Ok(Some(vec![Arc::new(self.up()?)])),
+            false => Ok(None),
         }
-        Ok(Some(vec![Arc::new(self.up()?)]))
     }
 
     fn probe(&self) -> Option<String> {
         let emulator = crate::rules::default_emulator(&virt_host::architecture());
-        emulator.exists().then(|| self.0.settings.uri.clone())
+        emulator.exists().then(|| self.0.settings().uri.clone())
     }
-}
-
-/// The path of a URI with the scheme `qemu` and no host, or `None` for somebody else's URI.
-fn local_path(uri: &str) -> Option<&str> {
-    let rest = uri.strip_prefix("qemu:")?;
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }

@@ -97,13 +97,12 @@ pub(crate) fn all(
     kinds: u32,
     filters: u32,
 ) -> Vec<DomainStatsRecord> {
-    let wanted = virt_guests::stats_filters(filters);
     let mut guests = match doms {
         [] => core.guests.all(),
         some => some.iter().filter_map(|dom| core.guests.find(dom).ok()).collect(),
     };
-    guests.retain(|guest| guest.read(|data| !data.gone && domain_matches(wanted, &data.facts())));
-    bulk(core, call, &guests, kinds & ALL)
+    guests.retain(|guest| guest.read(|data| !data.gone && domain_matches(filters, &data.facts())));
+    bulk(core, call, &guests, kinds)
 }
 
 /// The same for these guests.

@@ -1,8 +1,8 @@
 //! Finding the channels of a host, and opening `xen:///` on them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use virt_driver::{Driver, OpenRequest, Opener};
+use virt_driver::{Driver, Lazy, OpenRequest, Opener, local_path};
 use virt_error::{Code, Error, Origin, Result};
 
 use crate::channels::{Definitions, Hypervisor};
@@ -22,34 +22,24 @@ const CAPABILITIES: &str = "/proc/xen/capabilities";
 
 /// Opens `xen:///`; the driver comes up with [`XenOpener::up`] or the first connection.
 pub fn opener(settings: Settings) -> XenOpener {
-    XenOpener(Arc::new(Shared { settings, driver: Mutex::new(None) }))
+    XenOpener(Lazy::new(settings, start))
 }
 
 /// What [`opener`] gives. Cloning gives the same one, so that a daemon can bring the driver up
 /// before anybody connects.
 #[derive(Clone, Debug)]
-pub struct XenOpener(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    settings: Settings,
-    driver: Mutex<Option<XenDriver>>,
-}
+pub struct XenOpener(Lazy<Settings, XenDriver>);
 
 impl XenOpener {
     /// The driver, brought up if it is not.
     pub fn up(&self) -> Result<XenDriver> {
-        let mut driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*driver {
-            Some(driver) => Ok(driver.clone()),
-            None => Ok(driver.insert(start(self.0.settings.clone())?).clone()),
-        }
+        self.0.up()
     }
 
     /// The driver, where this host is one of its own or one was asked for; a host without Xen does not
     /// need to hear that there is none.
     pub fn rise(&self) -> Result<()> {
-        match is_control_domain() || self.0.settings.config.exists() {
+        match is_control_domain() || self.0.settings().config.exists() {
             true => self.up().map(drop),
             false => Ok(()),
         }
@@ -57,7 +47,7 @@ impl XenOpener {
 
     /// The driver if it is up.
     pub fn running(&self) -> Option<XenDriver> {
-        self.0.driver.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.running()
     }
 }
 
@@ -156,7 +146,7 @@ fn hypercalls(config: &Config) -> Option<Calls> {
 
 impl Opener for XenOpener {
     fn open(&self, request: &OpenRequest<'_>) -> Result<Option<Vec<Arc<dyn Driver>>>> {
-        let Some(path) = local_path(request.uri) else { return Ok(None) };
+        let Some(path) = local_path(request.uri, "xen") else { return Ok(None) };
         if !matches!(path, "" | "/" | "/system") {
             let detail = format!("unexpected Xen URI path '{path}', try xen:///system");
             return Err(Error::internal(ORIGIN, detail));
@@ -166,28 +156,5 @@ impl Opener for XenOpener {
 
     fn probe(&self) -> Option<String> {
         is_control_domain().then(|| "xen:///system".to_owned())
-    }
-}
-
-/// The path of a URI with the scheme `xen` and no host, or `None` for somebody else's URI.
-fn local_path(uri: &str) -> Option<&str> {
-    let rest = uri.strip_prefix("xen:")?;
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_uris_of_this_host_and_scheme_are_taken() {
-        assert_eq!(local_path("xen:///"), Some("/"));
-        assert_eq!(local_path("xen://"), Some(""));
-        assert_eq!(local_path("xen:///system?a=b"), Some("/system"));
-        assert_eq!(local_path("xen://host/"), None);
-        assert_eq!(local_path("xen+unix:///"), None);
-        assert_eq!(local_path("qemu:///system"), None);
     }
 }

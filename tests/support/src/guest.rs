@@ -192,8 +192,20 @@ impl Initramfs {
             made.add(&format!("modules/{number}.ko"), PROGRAM, &fs::read(module)?);
         }
         made.add("init", PROGRAM, INIT.as_bytes());
-        made.add("TRAILER!!!", 0, &[]);
-        Ok(made.archive)
+        Ok(made.finish())
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.add("TRAILER!!!", 0, &[]);
+        self.archive
+    }
+
+    /// A file, with the folders it is in.
+    pub(crate) fn add_program(&mut self, path: &str, content: &[u8]) {
+        for (at, _) in path.match_indices('/') {
+            self.add(&path[..at], FOLDER, &[]);
+        }
+        self.add(path, PROGRAM, content);
     }
 
     fn add(&mut self, name: &str, mode: u32, content: &[u8]) {

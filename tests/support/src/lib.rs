@@ -7,6 +7,7 @@
 mod checksum;
 mod daemon;
 mod guest;
+mod inside;
 mod lkvm;
 mod normalise;
 mod programs;
@@ -20,6 +21,7 @@ pub use daemon::{Daemon, Reference, Virtd, free_port, guests_path, signal};
 pub use rustix::process::Signal;
 
 pub use guest::{Initramfs, counting_boot_sector, linux_domain, tiny_domain, tiny_guest};
+pub use inside::in_linux_guest;
 pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
 pub use normalise::Normaliser;
 pub use programs::{

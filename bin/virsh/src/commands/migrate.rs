@@ -5,7 +5,7 @@ use std::time::Duration;
 use virt_cli::Args;
 use virt_driver::{Connection, check_flags_of};
 use virt_error::{Code, Error, Origin, Result};
-use virt_types::{DomainRef, TypedParam, api, feature};
+use virt_types::{DomainRef, TypedParam, TypedValue, api, feature};
 
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
@@ -241,8 +241,45 @@ fn by_the_host(
         let detail = format!("{way} migration is not supported by the source host");
         return Err(Error::new(Code::ArgumentUnsupported, Origin::None, detail));
     }
+    if way == "direct" && !connection.supports_feature(feature::MIGRATION_PARAMS) {
+        return by_an_old_driver(connection, found, params, flags);
+    }
     let target = (way == "p2p").then_some(target);
     connection.domain_migrate_perform3_params(found, target, params, &[], flags).map(drop)
+}
+
+/// A hypervisor that does it all by itself, and is told no more than libvirt's first version could.
+fn by_an_old_driver(
+    connection: &Connection,
+    found: &DomainRef,
+    params: &[TypedParam],
+    flags: u32,
+) -> Result<()> {
+    const KNOWN: &[&str] =
+        &[api::MIGRATE_PARAM_URI, api::MIGRATE_PARAM_DEST_NAME, api::MIGRATE_PARAM_BANDWIDTH];
+    only_old(params, KNOWN)?;
+    let value = |field: &str| params.iter().find(|param| param.field == field).map(|p| &p.value);
+    let text = |field: &str| match value(field) {
+        Some(TypedValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let bandwidth = match value(api::MIGRATE_PARAM_BANDWIDTH) {
+        Some(TypedValue::Ullong(mib)) => *mib,
+        _ => 0,
+    };
+    let uri = text(api::MIGRATE_PARAM_URI).unwrap_or_default();
+    let name = text(api::MIGRATE_PARAM_DEST_NAME);
+    connection.domain_migrate_perform(found, &[], uri, flags.into(), name, bandwidth)
+}
+
+/// Parameters that came later cannot be passed on to who does not know them.
+fn only_old(params: &[TypedParam], known: &[&str]) -> Result<()> {
+    if params.iter().all(|param| known.contains(&param.field.as_str())) {
+        return Ok(());
+    }
+    let detail = "Migration APIs with extensible parameters are not supported but extended \
+                  parameters were passed";
+    Err(Error::new(Code::ArgumentUnsupported, Origin::None, detail))
 }
 
 /// Refuses what one of the two sides cannot do, in the order in which libvirt asks.
@@ -282,12 +319,8 @@ fn check_both(
         api::MIGRATE_PARAM_DEST_XML,
         api::MIGRATE_PARAM_BANDWIDTH,
     ];
-    let extended = params.iter().any(|param| !OLD.contains(&param.field.as_str()));
-    if extended && !both(feature::MIGRATION_PARAMS) {
-        return unsupported(
-            "Migration APIs with extensible parameters are not supported but extended parameters \
-             were passed",
-        );
+    if !both(feature::MIGRATION_PARAMS) {
+        only_old(params, OLD)?;
     }
     match both(feature::MIGRATION_V3) && both(feature::MIGRATION_PARAMS) {
         true => Ok(()),

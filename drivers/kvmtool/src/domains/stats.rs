@@ -1,7 +1,7 @@
 //! Calls that watch a domain: its counters, the sizes of its disks, what it says.
 
-use virt_driver::{Call, DomainStats};
-use virt_error::{Code, Error, Result};
+use virt_driver::{Call, DomainStats, stats_asked};
+use virt_error::Result;
 use virt_types::{
     DomainBlockInfo, DomainControlInfo, DomainGetCpuStats, DomainGetDiskErrors, DomainInterface,
     DomainInterfaceStats, DomainMemoryStat, DomainRef, DomainStatsRecord, TypedParam, api,
@@ -45,18 +45,8 @@ impl DomainStats for KvmtoolDriver {
         kinds: u32,
         flags: u32,
     ) -> Result<Vec<DomainStatsRecord>> {
-        let filters = 0xff;
-        let known = filters
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_BACKING
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS;
-        check_flags(flags, known, "kvmtoolConnectGetAllDomainStats")?;
-        let unknown = kinds & !stats::ALL;
-        if flags & api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS != 0 && unknown != 0 {
-            let detail = format!("Stats types bits 0x{unknown:x} are not supported by this daemon");
-            return Err(Error::new(Code::ArgumentUnsupported, ORIGIN, detail));
-        }
-        let filters = virt_guests::stats_filters(flags & filters);
+        let function = "kvmtoolConnectGetAllDomainStats";
+        let (kinds, filters) = stats_asked(kinds, flags, stats::ALL, function, ORIGIN)?;
         Ok(stats::all(self.core(), call, doms, kinds, filters))
     }
 

@@ -57,7 +57,9 @@ fn xml_error(detail: impl Into<String>) -> Error {
 
 /// Reads a document.
 pub(crate) fn plan(xml: &str, validate: bool, servers: &Servers) -> Result<Plan> {
-    let flags = ParseFlags { inactive: true, validate, ..ParseFlags::default() };
+    // Compat: a definition's names of interfaces are the manager's own here, such as `vnet0`, and
+    // not made up by a driver: they are kept.
+    let flags = ParseFlags { inactive: false, validate, ..ParseFlags::default() };
     let mut domain = Domain::parse(xml, flags)?;
     check(&domain)?;
     name_devices(&mut domain);
@@ -282,7 +284,7 @@ pub(crate) fn read_device(xml: &str) -> Result<Plugged> {
     let tree = virt_xml::parse(xml).map_err(|error| {
         Error::new(Code::XmlDetail, ORIGIN, error.framed(Some("(device_definition)")))
     })?;
-    let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+    let flags = ParseFlags::default();
     match &*tree.name {
         "disk" => Ok(Plugged::Disk(Box::new(Disk::read(&tree, flags)?))),
         "interface" => Ok(Plugged::Interface(Box::new(Interface::read(&tree, flags)?))),

@@ -66,11 +66,11 @@ fn a_console_that_another_has_is_taken_over_by_force_only() {
     assert!(refused.contains("write access"), "{refused:?}");
     let force = api::DOMAIN_CONSOLE_FORCE;
     let third = connection.domain_open_console(&dom, None, force).expect("by force");
+    third.send(b"\runame\r").expect("it takes bytes");
+    let heard = until(&*third, "uname");
+    assert!(heard.contains("uname"), "{heard:?}");
     first.send(b"unheard\r").expect("it takes bytes");
     let refused = until(&*first, "write access");
     assert!(refused.contains("write access"), "{refused:?}");
     assert!(!refused.contains("unheard"), "{refused:?}");
-    third.send(b"\runame\r").expect("it takes bytes");
-    let heard = until(&*third, "uname");
-    assert!(heard.contains("uname"), "{heard:?}");
 }

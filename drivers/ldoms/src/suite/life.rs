@@ -185,6 +185,30 @@ fn a_domain_lives_whatever_form_answers_have() {
     }
 }
 
+/// The manager's guides call interfaces as libvirt calls devices that it makes up.
+#[test]
+fn interfaces_have_the_names_they_are_given() {
+    let sim = Sim::start("3.6", &[]);
+    let connection = sim.connect();
+    let xml = document("web1", 1, 256).replace(
+        "<source bridge='primary-vsw0'/>",
+        "<source bridge='primary-vsw0'/><target dev='vnet3'/>",
+    );
+    let dom = connection.domain_define_xml(&xml).expect("it is defined");
+    let more = "<interface type='bridge'><source bridge='primary-vsw0'/>\
+                <target dev='vnet7'/></interface>";
+    connection.domain_attach_device_flags(&dom, more, 0).expect("it comes");
+    let text = connection.domain_get_xml_desc(&dom, api::DOMAIN_XML_INACTIVE).expect("a document");
+    assert!(
+        text.contains("<target dev='vnet3'/>") && text.contains("<target dev='vnet7'/>"),
+        "{text}"
+    );
+    connection.domain_undefine(&dom).expect("it goes");
+    let dom = connection.domain_define_xml(&text).expect("it is defined again");
+    let again = connection.domain_get_xml_desc(&dom, api::DOMAIN_XML_INACTIVE).expect("a document");
+    assert_eq!(without_uuid(&again), without_uuid(&text));
+}
+
 #[test]
 fn warnings_are_told_with_the_domain() {
     let sim = Sim::start("3.6", &[]);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use virt_driver::{Call, DomainStats};
-use virt_error::{Code, Error, Origin, Result};
+use virt_driver::{Call, DomainStats, stats_asked};
+use virt_error::{Error, Origin, Result};
 use virt_types::{
     DomainBlockInfo, DomainBlockStats, DomainControlInfo, DomainGetDiskErrors, DomainInterface,
     DomainInterfaceStats, DomainMemoryStat, DomainRef, DomainStatsRecord, TypedParam, api,
@@ -79,18 +79,9 @@ impl DomainStats for QemuDriver {
         kinds: u32,
         flags: u32,
     ) -> Result<Vec<DomainStatsRecord>> {
-        let filters = 0xff;
-        let known = filters
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_BACKING
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS;
-        check_flags(flags, known, "qemuConnectGetAllDomainStats")?;
-        let unknown = kinds & !stats::ALL;
-        if flags & api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS != 0 && unknown != 0 {
-            let detail = format!("Stats types bits 0x{unknown:x} are not supported by this daemon");
-            return Err(Error::new(Code::ArgumentUnsupported, Origin::Qemu, detail));
-        }
-        Ok(stats::all(self.core(), call, doms, kinds, flags & filters))
+        let function = "qemuConnectGetAllDomainStats";
+        let (kinds, filters) = stats_asked(kinds, flags, stats::ALL, function, Origin::Qemu)?;
+        Ok(stats::all(self.core(), call, doms, kinds, filters))
     }
 
     fn get_block_info(

@@ -1,16 +1,15 @@
 //! Numbers about a domain, all made from the wall clock.
 
-use virt_driver::domain_matches;
+use virt_driver::{domain_matches, stats_asked};
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{
     DomainBlockInfo, DomainBlockStats, DomainInterfaceStats, DomainRef, DomainStatsRecord,
     TypedParam, api,
 };
 
-use super::LIST_FILTERS;
 use super::{State, throttle};
 use crate::clock::now_ns;
-use crate::error::{check_flags, invalid_arg};
+use crate::error::invalid_arg;
 use crate::world::World;
 
 /// `virDomainBlockStats`.
@@ -80,17 +79,8 @@ pub(crate) fn all(
     stats: u32,
     flags: u32,
 ) -> Result<Vec<DomainStatsRecord>> {
-    const ENFORCE: u32 = api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS;
-    const IGNORED: u32 =
-        api::CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT | api::CONNECT_GET_ALL_DOMAINS_STATS_BACKING;
-    check_flags(flags, LIST_FILTERS | ENFORCE | IGNORED, "testConnectGetAllDomainStats")?;
-    let unknown = stats & !GROUPS;
-    if flags & ENFORCE != 0 && unknown != 0 {
-        let detail = format!("Stats types bits 0x{unknown:x} are not supported by this daemon");
-        return Err(Error::new(Code::ArgumentUnsupported, Origin::Test, detail));
-    }
-    let groups = if stats == 0 { GROUPS } else { stats };
-    let filters = flags & LIST_FILTERS;
+    let function = "testConnectGetAllDomainStats";
+    let (groups, filters) = stats_asked(stats, flags, GROUPS, function, Origin::Test)?;
     let record = |dom: DomainRef, state: &State| {
         domain_matches(filters, &state.facts())
             .then(|| DomainStatsRecord { dom, params: params(state, groups) })

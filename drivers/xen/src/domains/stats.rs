@@ -1,8 +1,7 @@
 //! Figures about domains.
 
-use virt_driver::{Call, DomainStats, domain_matches};
+use virt_driver::{Call, DomainStats, domain_matches, stats_asked};
 use virt_error::Result;
-use virt_guests::stats_filters;
 use virt_types::{
     DomainBlockStats, DomainGetCpuStats, DomainInterfaceStats, DomainMemoryStat, DomainRef,
     DomainStatsRecord, TypedParam, api,
@@ -11,7 +10,7 @@ use virt_types::{
 use super::check_flags;
 use crate::channels::Subject;
 use crate::seen::Running;
-use crate::{XenDriver, invalid_arg, lifecycle, stats};
+use crate::{ORIGIN, XenDriver, invalid_arg, lifecycle, stats};
 
 /// All kinds of figures, which 0 stands for.
 const ALL: u32 = 0x7ff;
@@ -139,16 +138,8 @@ impl DomainStats for XenDriver {
         stats: u32,
         flags: u32,
     ) -> Result<Vec<DomainStatsRecord>> {
-        let known = api::CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_BACKING
-            | api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS
-            | 0xff;
-        check_flags(flags, known, "libxlConnectGetAllDomainStats")?;
-        if flags & api::CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS != 0 {
-            check_flags(stats, ALL, "libxlConnectGetAllDomainStats")?;
-        }
-        let wanted = stats_filters(flags);
-        let kinds = if stats == 0 { ALL } else { stats & ALL };
+        let function = "libxlConnectGetAllDomainStats";
+        let (kinds, wanted) = stats_asked(stats, flags, ALL, function, ORIGIN)?;
         call.waiting(|| {
             let mut all = self.core().all()?;
             all.retain(|subject| {
