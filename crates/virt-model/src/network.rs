@@ -400,8 +400,11 @@ impl Document for Network {
         self.check_routed()?;
         if self.owns_bridge() {
             self.bridge.get_or_insert_default();
-        } else if let Some(bridge) = &mut self.bridge {
-            bridge.external = true;
+        } else {
+            let nothing = Bridge { external: true, ..Bridge::default() };
+            let own =
+                |bridge: Bridge| Bridge { external: true, stp: OnOff::On, delay_s: 0, ..bridge };
+            self.bridge = self.bridge.take().map(own).filter(|bridge| *bridge != nothing);
         }
         Ok(())
     }

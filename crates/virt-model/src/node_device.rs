@@ -48,7 +48,7 @@ impl Body for Capability {
         let mut properties: Vec<Element<'static>> = element
             .elements()
             .filter(|e| !FOUND_ANEW.contains(&&*e.name))
-            .map(Element::to_static)
+            .map(Element::content)
             .collect();
         for property in &mut properties {
             if property.attr("type") == Some("vport_ops") {

@@ -4,7 +4,6 @@ use virt_error::{Error, Origin, Result};
 use virt_types::Uuid;
 use virt_xml::Element;
 
-use crate::schema::text::YesNo;
 use crate::schema::{Body, Document, Out, ParseFlags, Row, kinds};
 
 words! {
@@ -20,8 +19,8 @@ words! {
 
 element! {
     pub struct Secret {
-        ephemeral: Option<YesNo> = yes_or_no("ephemeral"),
-        private: Option<YesNo> = yes_or_no("private"),
+        ephemeral: bool = yes_or_no("ephemeral"),
+        private: bool = yes_or_no("private"),
         uuid: Option<Uuid> = uuid_of("uuid", virt_error::Origin::Secret),
         description: Option<String> = text("description"),
         usage: Option<Usage> = child("usage"),

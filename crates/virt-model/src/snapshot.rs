@@ -57,6 +57,8 @@ pub struct SnapshotDisk {
     /// The target's name, or the source's path.
     pub name: String,
     pub mode: Option<SnapshotMode>,
+    /// Of what kind that is; a file of parts that are kept inside the image.
+    pub kind: DiskType,
     /// Where writes go afterwards, of an external snapshot.
     pub source: Option<StorageSource>,
     pub format: Option<String>,
@@ -74,13 +76,19 @@ impl Body for SnapshotDisk {
             .child("source")
             .map(|child| StorageSource::read(child, kind, flags))
             .transpose()?;
+        let is_sourced = source.is_some();
+        let source = source.filter(|source| !source.says_nothing());
         let format =
             element.child("driver").and_then(|driver| driver.attr("type")).map(str::to_owned);
         let mut mode = crate::schema::kinds::read_value(element, "snapshot")?;
-        if source.is_some() || format.is_some() {
+        if is_sourced || format.is_some() {
             mode.get_or_insert(SnapshotMode::External);
         }
-        Ok(Self { name: name.to_owned(), mode, source, format })
+        let mut part = Self { name: name.to_owned(), mode, kind, source, format };
+        if !part.is_outside() {
+            part.kind = DiskType::default();
+        }
+        Ok(part)
     }
 
     fn attrs(&self, out: &mut Out) {
@@ -88,8 +96,9 @@ impl Body for SnapshotDisk {
         if let Some(mode) = self.mode {
             out.w.attr("snapshot", mode.as_str());
         }
-        if let Some(source) = &self.source {
-            out.w.attr("type", source.kind.as_str());
+        if self.is_outside() {
+            let kind = self.source.as_ref().map_or(self.kind, |source| source.kind);
+            out.w.attr("type", kind.as_str());
         }
     }
 
@@ -102,6 +111,13 @@ impl Body for SnapshotDisk {
         if let Some(source) = &self.source {
             source.write("source", out);
         }
+    }
+}
+
+impl SnapshotDisk {
+    /// Whether there is, or is to be, another image.
+    fn is_outside(&self) -> bool {
+        self.mode == Some(SnapshotMode::External) || self.source.is_some()
     }
 }
 

@@ -65,7 +65,7 @@ element! {
         adapter: Option<Adapter> = child("adapter"),
         name: Option<String> = text("name"),
         initiator: Option<Element<'static>> = tree("initiator"),
-        format: Option<Format> = child_some("format"),
+        format: Option<Format> = child("format"),
         protocol: Option<ProtocolVersion> = child("protocol"),
         auth: Option<PoolAuth> = child("auth"),
         vendor: Option<super::domain::chardev::Name> = child("vendor"),
@@ -354,7 +354,7 @@ element! {
 element! {
     pub struct VolumeTarget {
         path: Option<String> = text("path"),
-        format: Option<Format> = child_some("format"),
+        format: Option<Format> = child("format"),
         permissions: Option<Permissions> = child_some("permissions"),
         timestamps: Option<Element<'static>> = not_read("timestamps"),
         encryption: Option<Element<'static>> = tree("encryption"),
@@ -375,7 +375,7 @@ element! {
 element! {
     pub struct VolumeBacking {
         path: Option<String> = text("path"),
-        format: Option<Format> = child_some("format"),
+        format: Option<Format> = child("format"),
         permissions: Option<Permissions> = child_some("permissions"),
     }
 }

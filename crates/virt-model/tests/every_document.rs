@@ -1,8 +1,13 @@
 //! Whatever a document of any kind may say by its description is read, printed and read again as the same.
+//!
+//! What a text cannot hold is not made: line breaks in attributes and carriage returns, which libvirt prints as
+//! they are and XML does not keep; and what is state, as how full a pool is, which is printed and never read.
+
+use std::fmt::Debug;
 
 use virt_model::backup::Backup;
-use virt_model::capabilities::{Capabilities, DomainCapabilities, PoolCapabilities};
-use virt_model::domain::{Cpu, Domain};
+use virt_model::capabilities::{Capabilities, DomainCapabilities, HostCpu, PoolCapabilities};
+use virt_model::domain::{Cpu, Domain, Sysinfo};
 use virt_model::filter::Filter;
 use virt_model::filter_binding::FilterBinding;
 use virt_model::host_interface::HostInterface;
@@ -13,12 +18,14 @@ use virt_model::schema::validate::{Allowed, fits, items_of};
 use virt_model::schema::{Body, Out};
 use virt_model::secret::Secret;
 use virt_model::snapshot::{Checkpoint, Snapshot};
-use virt_model::storage::{Pool, Volume};
-use virt_model::{ParseFlags, PrintFlags};
+use virt_model::storage::{Pool, PoolType, Volume, VolumeParse};
+use virt_model::{Document, ParseFlags, PrintFlags};
 use virt_xml::Element;
 
-/// Documents of each kind that are tried.
-const TRIES: u64 = 400;
+/// Documents of each kind that are tried; `FERROVIRT_TRIES` asks for another number.
+fn tries() -> u64 {
+    std::env::var("FERROVIRT_TRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+}
 
 /// How deep a made document is.
 const DEPTH_MAX: usize = 9;
@@ -168,23 +175,17 @@ impl Maker {
     }
 }
 
-fn print<T: Body>(root: &str, model: &T) -> String {
-    let mut out = Out::new(PrintFlags { secure: true, ..PrintFlags::default() });
-    out.element(root, model);
-    out.w.finish()
-}
-
-fn read<T: Body>(text: &str) -> Result<T, String> {
-    let tree = virt_xml::parse(text).map_err(|error| error.to_string())?;
-    T::read(&tree, ParseFlags::default()).map_err(|error| error.message().to_owned())
-}
-
-/// Of documents by one description those that are read say, printed, all that was read: what is printed is
-/// read as what prints the same again. (What nobody said and what is said by default are the same.)
-fn survives<T: Body>(root: &'static str, description: &'static str) {
+/// Every document by one description that is read says, printed, all that was read: what is printed is read
+/// as the same.
+fn survive<T: PartialEq + Debug>(
+    root: &'static str,
+    description: &'static str,
+    read: impl Fn(&str) -> Result<T, String>,
+    print: impl Fn(&T) -> String,
+) {
     let mut found = 0;
     let mut refused = std::collections::BTreeMap::new();
-    for seed in 0..TRIES {
+    for seed in 0..tries() {
         let mut maker = Maker(seed);
         let made = maker.element(root, &Of::Named(description), None, DEPTH_MAX);
         let made = virt_xml::to_string(&made);
@@ -196,41 +197,134 @@ fn survives<T: Body>(root: &'static str, description: &'static str) {
             }
         };
         found += 1;
-        let printed = print(root, &model);
-        let again: T = match read(&printed) {
+        let printed = print(&model);
+        let again = match read(&printed) {
             Ok(again) => again,
             Err(reason) => panic!("{root} {seed}: {reason}\n{made}\n{printed}"),
         };
-        assert_eq!(print(root, &again), printed, "{root} {seed}:\n{made}");
+        if again != model {
+            let (before, after) = (format!("{model:#?}"), format!("{again:#?}"));
+            let placed =
+                |line: &&str| ["line: ", "column: "].iter().any(|p| line.trim().starts_with(p));
+            let lines = |text: &'static str| text.lines().filter(|line| !placed(line));
+            let differ = lines(before.leak()).zip(lines(after.leak())).find(|(a, b)| a != b);
+            panic!("{root} {seed}: {differ:?}\n{made}\n{printed}");
+        }
+        assert_eq!(print(&again), printed, "{root} {seed}:\n{made}");
     }
-    assert!(found * 5 > TRIES, "{root}: only {found} are read; {refused:#?}");
+    eprintln!("{root}: {found} of {} are read", tries());
+    assert!(found * 20 > tries(), "{root}: only {found} are read; {refused:#?}");
 }
 
+/// How a body alone is read and printed, without defaults and checks of its document.
+fn body<T: Body + PartialEq + Debug>(
+    root: &'static str,
+    description: &'static str,
+    flags: ParseFlags,
+) {
+    let read = |text: &str| {
+        let tree = virt_xml::parse(text).map_err(|error| error.to_string())?;
+        T::read(&tree, flags).map_err(|error| error.message().to_owned())
+    };
+    let print = |model: &T| {
+        let ParseFlags { inactive, status, .. } = flags;
+        let flags = PrintFlags { secure: true, inactive, status, ..PrintFlags::default() };
+        let mut out = Out::new(flags);
+        out.element(root, model);
+        out.w.finish()
+    };
+    survive(root, description, read, print);
+}
+
+/// The same of a whole document.
+fn document<T: Document + PartialEq + Debug>(description: &'static str) {
+    let read = |text: &str| {
+        T::parse(text, ParseFlags::default()).map_err(|error| error.message().to_owned())
+    };
+    body::<T>(T::ROOT, description, ParseFlags::default());
+    survive(T::ROOT, description, read, |document| document.to_xml(PrintFlags::default()));
+}
+
+const LIVE: ParseFlags = ParseFlags {
+    inactive: false,
+    validate: false,
+    abi_update: false,
+    skip_post_parse: false,
+    status: false,
+};
+const INACTIVE: ParseFlags = ParseFlags { inactive: true, ..LIVE };
+const STATUS: ParseFlags = ParseFlags { status: true, ..LIVE };
+
 macro_rules! every {
-    ($($name:ident: $Type:ty = $root:literal, $description:literal;)*) => {
+    ($($name:ident: $Type:ty = $description:literal;)*) => {
         $(#[test]
         fn $name() {
-            survives::<$Type>($root, $description);
+            document::<$Type>($description);
         })*
     };
 }
 
 every! {
-    a_domain: Domain = "domain", "domain";
-    a_network: Network = "network", "network";
-    a_network_port: NetworkPort = "networkport", "networkport";
-    a_pool: Pool = "pool", "pool";
-    a_volume: Volume = "volume", "volume";
-    a_node_device: NodeDevice = "device", "device";
-    a_host_interface: HostInterface = "interface", "interface";
-    a_secret: Secret = "secret", "secret";
-    a_filter: Filter = "filter", "filter";
-    a_filter_binding: FilterBinding = "filterbinding", "filterbinding";
-    a_snapshot: Snapshot = "domainsnapshot", "domainsnapshot";
-    a_checkpoint: Checkpoint = "domaincheckpoint", "domaincheckpoint";
-    a_backup: Backup = "domainbackup", "domainbackup";
-    a_processor: Cpu = "cpu", "cpu";
-    a_hosts_capabilities: Capabilities = "capabilities", "capabilities";
-    a_pools_capabilities: PoolCapabilities = "storagepoolCapabilities", "poolcaps";
-    a_domains_capabilities: DomainCapabilities = "domainCapabilities", "domaincaps";
+    a_network: Network = "network";
+    a_network_port: NetworkPort = "networkport";
+    a_pool: Pool = "pool";
+    a_node_device: NodeDevice = "device";
+    a_host_interface: HostInterface = "interface";
+    a_secret: Secret = "secret";
+    a_filter_binding: FilterBinding = "filterbinding";
+    a_backup: Backup = "domainbackup";
+    a_processor: Cpu = "cpu";
+    a_hosts_processor: HostCpu = "cpu";
+    a_hosts_firmware: Sysinfo = "sysinfo";
+    a_hosts_capabilities: Capabilities = "capabilities";
+    a_pools_capabilities: PoolCapabilities = "poolcaps";
+    a_domains_capabilities: DomainCapabilities = "domaincaps";
+}
+
+#[test]
+fn a_running_domain() {
+    body::<Domain>("domain", "domain", LIVE);
+}
+
+#[test]
+fn a_defined_domain() {
+    body::<Domain>("domain", "domain", INACTIVE);
+}
+
+#[test]
+fn a_domain_in_the_daemons_own_files() {
+    body::<Domain>("domain", "domain", STATUS);
+}
+
+#[test]
+fn a_snapshot() {
+    body::<Snapshot>("domainsnapshot", "domainsnapshot", INACTIVE);
+}
+
+#[test]
+fn a_checkpoint() {
+    body::<Checkpoint>("domaincheckpoint", "domaincheckpoint", INACTIVE);
+}
+
+#[test]
+fn a_volume() {
+    body::<Volume>("volume", "volume", LIVE);
+    let what = VolumeParse { no_capacity: true, ..VolumeParse::default() };
+    let read = |text: &str| {
+        Volume::parse(text, PoolType::Dir, what).map_err(|error| error.message().to_owned())
+    };
+    survive("volume", "volume", read, Volume::to_xml);
+}
+
+#[test]
+fn a_filter() {
+    // Compat: libvirt does not print a priority of 0, which a protocol's chain does not have by itself, so
+    // its text cannot say it.
+    let sayable = |filter: &Filter| filter.chain == "root" || filter.chain_priority() != 0;
+    let read = |text: &str| match Filter::parse(text, ParseFlags::default()) {
+        Ok(filter) if sayable(&filter) => Ok(filter),
+        Ok(_) => Err("the text cannot say it".to_owned()),
+        Err(error) => Err(error.message().to_owned()),
+    };
+    survive("filter", "filter", read, |filter| filter.to_xml(PrintFlags::default()));
 }

@@ -7,7 +7,7 @@ use virt_model::domain::disk::{Disk, DiskBus, DiskDevice, DiskType};
 use virt_model::domain::graphics::{Graphics, GraphicsType, Ports};
 use virt_model::domain::interface::{Interface, InterfaceSource, InterfaceType, MacAddress};
 use virt_model::domain::source::StorageSource;
-use virt_model::domain::{Device, DeviceInfo, Domain, LifecycleAction, Placement, VirtType};
+use virt_model::domain::{Device, DeviceInfo, Domain, LifecycleAction, VirtType};
 use virt_model::network::{Dhcp, DhcpHost, DhcpRange, Network, NetworkIp};
 use virt_model::{Document, Mac, NumberSet, ParseFlags, PrintFlags, Text, YesNo};
 
@@ -111,7 +111,6 @@ prop_compose! {
         domain.memory.kib = kib;
         domain.current_memory_kib = Some(kib / 2);
         domain.vcpu.count = count;
-        domain.vcpu.placement = Some(Placement::Static);
         domain.vcpu.cpuset = cpus.map(NumberSet::from_numbers);
         domain.on_crash = Some(action);
         domain.devices.disks = disks;

@@ -1,6 +1,6 @@
 //! Foreign trees (`<metadata>` and its like) as libvirt keeps them: comments stay, double quotes.
 
-use crate::tree::{Element, Node};
+use crate::tree::{Element, Node, owned};
 
 /// Prints a foreign tree, its first line without indentation, the others for `depth`.
 ///
@@ -12,10 +12,45 @@ pub fn dump_foreign(element: &Element<'_>, depth: usize) -> String {
     out
 }
 
+/// A copy that borrows nothing, of what [`dump_foreign`] prints.
+pub fn foreign_content(element: &Element<'_>) -> Element<'static> {
+    let mut copy = element.start_tag();
+    copy.attrs.sort_by_key(|attr| !is_declaration(&attr.name));
+    for node in kept(element) {
+        match (node, copy.children.last_mut()) {
+            (Node::Text(more), Some(Node::Text(text))) => text.to_mut().push_str(more),
+            (Node::Text(text), _) => copy.children.push(Node::Text(owned(text))),
+            (Node::Comment(text), _) => copy.children.push(Node::Comment(owned(text))),
+            (Node::Element(child), _) => copy.children.push(Node::Element(foreign_content(child))),
+        }
+    }
+    copy
+}
+
+/// Whether an attribute binds a prefix to a namespace.
+fn is_declaration(name: &str) -> bool {
+    name == "xmlns" || name.starts_with("xmlns:")
+}
+
+/// Whether there is text among the children that is more than white space.
+fn is_mixed(element: &Element<'_>) -> bool {
+    let is_text = |node: &Node<'_>| matches!(node, Node::Text(text) if !text.trim().is_empty());
+    element.children.iter().any(is_text)
+}
+
+fn is_only_text(element: &Element<'_>) -> bool {
+    element.children.iter().all(|node| matches!(node, Node::Text(_)))
+}
+
+/// What is printed of the children: white space counts as content only where there is nothing else.
+fn kept<'e, 'a>(element: &'e Element<'a>) -> Vec<&'e Node<'a>> {
+    let all = is_mixed(element) || is_only_text(element);
+    element.children.iter().filter(|node| all || !matches!(node, Node::Text(_))).collect()
+}
+
 fn dump(out: &mut String, element: &Element<'_>, depth: usize, indent: bool) {
     out.push('<');
     out.push_str(&element.name);
-    let is_declaration = |name: &str| name == "xmlns" || name.starts_with("xmlns:");
     let (declarations, attrs): (Vec<_>, Vec<_>) =
         element.attrs.iter().partition(|attr| is_declaration(&attr.name));
     for attr in declarations.into_iter().chain(attrs) {
@@ -25,23 +60,13 @@ fn dump(out: &mut String, element: &Element<'_>, depth: usize, indent: bool) {
         escape(out, &attr.value, true);
         out.push('"');
     }
-    let mixed = element
-        .children
-        .iter()
-        .any(|node| matches!(node, Node::Text(text) if !text.trim().is_empty()));
-    let only_text = element.children.iter().all(|node| matches!(node, Node::Text(_)));
-    // White space counts as content only where there is nothing else.
-    let kept: Vec<&Node<'_>> = element
-        .children
-        .iter()
-        .filter(|node| mixed || only_text || !matches!(node, Node::Text(_)))
-        .collect();
+    let kept = kept(element);
     if kept.is_empty() {
         out.push_str("/>");
         return;
     }
     out.push('>');
-    let indent = indent && !mixed && !only_text;
+    let indent = indent && !is_mixed(element) && !is_only_text(element);
     for node in kept {
         if indent {
             line_break(out, depth + 1);

@@ -18,7 +18,7 @@ mod tree;
 mod write;
 
 pub use access::{NumberError, parse_number};
-pub use dump::dump_foreign;
+pub use dump::{dump_foreign, foreign_content};
 pub use error::{Error, ErrorKind};
 pub use parse::{Limits, parse, parse_bytes, parse_with};
 pub use peek::{Head, peek};

@@ -69,28 +69,38 @@ impl<'a> Element<'a> {
 
     /// A copy that borrows nothing.
     pub fn to_static(&self) -> Element<'static> {
+        let node = |node: &Node<'_>| match node {
+            Node::Element(element) => Node::Element(element.to_static()),
+            Node::Text(text) => Node::Text(owned(text)),
+            Node::Comment(text) => Node::Comment(owned(text)),
+        };
+        Element { children: self.children.iter().map(node).collect(), ..self.start_tag() }
+    }
+
+    /// The same of what [`crate::Writer::element`] prints: the elements, or the text where there are none.
+    pub fn content(&self) -> Element<'static> {
+        let mut children: Vec<Node<'static>> =
+            self.elements().map(|child| Node::Element(child.content())).collect();
+        if children.is_empty() {
+            let text = self.text();
+            children.extend((!text.is_empty()).then(|| Node::Text(owned(&text))));
+        }
+        Element { children, ..self.start_tag() }
+    }
+
+    /// The same without anything inside.
+    pub(crate) fn start_tag(&self) -> Element<'static> {
+        let attr = |attr: &Attr<'_>| Attr { name: owned(&attr.name), value: owned(&attr.value) };
         Element {
             name: owned(&self.name),
-            attrs: self
-                .attrs
-                .iter()
-                .map(|attr| Attr { name: owned(&attr.name), value: owned(&attr.value) })
-                .collect(),
-            children: self
-                .children
-                .iter()
-                .map(|node| match node {
-                    Node::Element(element) => Node::Element(element.to_static()),
-                    Node::Text(text) => Node::Text(owned(text)),
-                    Node::Comment(text) => Node::Comment(owned(text)),
-                })
-                .collect(),
+            attrs: self.attrs.iter().map(attr).collect(),
+            children: Vec::new(),
             line: self.line,
             column: self.column,
         }
     }
 }
 
-fn owned(text: &str) -> Cow<'static, str> {
+pub(crate) fn owned(text: &str) -> Cow<'static, str> {
     Cow::Owned(text.to_owned())
 }

@@ -68,7 +68,7 @@ impl Body for Support {
             supported: kinds::read_value(element, "supported")?,
             values: kinds::texts::read(element, flags, "value")?,
             choices: kinds::list::read(element, flags, "enum")?,
-            rest: element.elements().filter(own).map(Element::to_static).collect(),
+            rest: element.elements().filter(own).map(Element::content).collect(),
         })
     }
 

@@ -71,6 +71,12 @@ element! {
     }
 }
 
+/// A host's processor by itself.
+impl Document for HostCpu {
+    const ROOT: &'static str = "cpu";
+    const ORIGIN: Origin = Origin::Cpu;
+}
+
 element! {
     pub struct Microcode {
         version: u32 = attr_req("version"),

@@ -130,7 +130,7 @@ impl Pci {
             slot: number("slot")?,
             function: number("function")?,
             multifunction: kinds::read_value(element, "multifunction")?,
-            zpci: element.child("zpci").map(Element::to_static),
+            zpci: element.child("zpci").map(Element::content),
         })
     }
 
@@ -203,7 +203,7 @@ impl Address {
                 if has_any || element.attr("multifunction").is_some() {
                     Self::Pci(Pci::read(element)?)
                 } else {
-                    Self::Other(element.to_static())
+                    Self::Other(element.content())
                 }
             }
             "drive" => Self::Drive(Drive::read(element)?),
@@ -222,7 +222,7 @@ impl Address {
                 Self::Isa { iobase: any_base(element, "iobase")?, irq: any_base(element, "irq")? }
             }
             "dimm" => Self::Dimm { slot: number("slot")?, base: any_base(element, "base")? },
-            "virtio-s390" | "ccw" | "virtio-mmio" => Self::Other(element.to_static()),
+            "virtio-s390" | "ccw" | "virtio-mmio" => Self::Other(element.content()),
             other => return Err(crate::schema::error::invalid_value(element, "type", other, "")),
         })
     }

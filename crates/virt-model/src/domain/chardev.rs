@@ -209,7 +209,30 @@ impl ChardevSource {
             source.protocol = kinds::read_value(protocol, "type")?;
         }
         source.log = kinds::child::read(element, flags, "log")?;
+        source.settle();
         Ok(source)
+    }
+
+    /// Says what the type means where nothing is said, and drops what the type has no place for.
+    fn settle(&mut self) {
+        let is_socket = matches!(self.kind, ChardevType::Tcp | ChardevType::Unix);
+        let has_place = match self.kind {
+            ChardevType::Unix | ChardevType::Pty => self.path.is_some(),
+            ChardevType::Udp
+            | ChardevType::QemuVdagent
+            | ChardevType::Null
+            | ChardevType::Vc
+            | ChardevType::Stdio
+            | ChardevType::SpiceVmc => false,
+            _ => true,
+        };
+        if !has_place {
+            self.reconnect = None;
+            self.seclabels.clear();
+        }
+        self.mode = (is_socket && has_place).then(|| self.mode.unwrap_or_default());
+        let is_tcp = self.kind == ChardevType::Tcp;
+        self.protocol = is_tcp.then(|| self.protocol.unwrap_or_default());
     }
 
     fn read_source(&mut self, from: &Element<'_>, flags: ParseFlags) -> Result<()> {
@@ -259,7 +282,7 @@ impl ChardevSource {
         {
             return Err(error::missing_attribute(reconnect, "timeout"));
         }
-        self.seclabels.extend(from.children_named("seclabel").map(Element::to_static));
+        self.seclabels.extend(from.children_named("seclabel").map(Element::content));
         Ok(())
     }
 

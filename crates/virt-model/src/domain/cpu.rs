@@ -2,6 +2,7 @@
 
 use virt_error::{Code, Error, Origin};
 
+use crate::schema::Document;
 use crate::schema::text::{NumberSet, OnOff, YesNo};
 
 words! {
@@ -49,6 +50,12 @@ element! {
     }
 }
 
+/// A guest's processor by itself, as `virsh cpu-compare` takes it.
+impl Document for Cpu {
+    const ROOT: &'static str = "cpu";
+    const ORIGIN: Origin = Origin::Cpu;
+}
+
 words! {
     pub enum Fallback {
         Allow = "allow",
@@ -68,8 +75,8 @@ element! {
 element! {
     pub struct Topology {
         sockets: u32 = attr_positive("sockets"),
-        dies: Option<u32> = attr_or_one("dies"),
-        clusters: Option<u32> = attr_or_one("clusters"),
+        dies: u32 = attr_or_one("dies"),
+        clusters: u32 = attr_or_one("clusters"),
         cores: u32 = attr_positive("cores"),
         threads: u32 = attr_positive("threads"),
     }

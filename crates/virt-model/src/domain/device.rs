@@ -49,7 +49,7 @@ macro_rules! device_table {
                     $( $many_tag => Self::$Many(Box::new($Many::read(element, flags)?)), )*
                     $( $one_tag => Self::$One(Box::new($One::read(element, flags)?)), )*
                     $( $plain_tag => Self::$Plain(Box::new($Plain::read(element, flags)?)), )*
-                    $( $tree_tag => Self::$Tree(element.to_static()), )*
+                    $( $tree_tag => Self::$Tree(element.content()), )*
                     other => return Err(error::unsupported(format!("unknown device type '{other}'"))),
                 })
             }

@@ -172,7 +172,7 @@ element! {
     pub struct DiskTarget {
         dev: String = attr_odd("dev"),
         bus: Option<DiskBus> = attr("bus"),
-        tray: Option<Tray> = tray("tray"),
+        tray: Tray = attr_odd("tray"),
         removable: Option<RemovableState> = attr("removable"),
         rotation_rate_rpm: Option<u32> = attr("rotation_rate"),
     }

@@ -77,7 +77,7 @@ element! {
 }
 
 /// The ports a display listens on. Ports that were assigned are known only while the guest runs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ports {
     /// Absent, or -1, to be assigned.
     pub port: Option<i32>,
@@ -92,7 +92,23 @@ impl Body for Ports {
         Row { kind: "attr", name: "autoport" },
     ];
 
-    fn read(element: &Element<'_>, _: ParseFlags) -> Result<Self> {
+    fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self> {
+        let ports = Self::read_all(element)?;
+        Ok(if flags.inactive { ports.of_definition() } else { ports })
+    }
+
+    fn attrs(&self, out: &mut Out) {
+        let shown = if out.flags.inactive { self.of_definition() } else { *self };
+        kinds::attr::attrs(&shown.port, out, "port");
+        kinds::attr::attrs(&shown.tls_port, out, "tlsPort");
+        kinds::attr::attrs(&shown.autoport, out, "autoport");
+    }
+
+    fn children(&self, _: &mut Out) {}
+}
+
+impl Ports {
+    fn read_all(element: &Element<'_>) -> Result<Self> {
         let kind = element.attr("type").unwrap_or_default();
         // Compat: only SPICE has a second port, and only it reads these attributes strictly.
         if kind != "vnc" && kind != "rdp" {
@@ -113,18 +129,15 @@ impl Body for Ports {
         Ok(Self { port, tls_port, autoport: element.attr("autoport").and_then(YesNo::parse) })
     }
 
-    fn attrs(&self, out: &mut Out) {
-        let hidden = out.flags.inactive && self.autoport == Some(YesNo::Yes);
-        // Compat: RDP says 0 where the others say -1.
-        let shown =
-            |port: Option<i32>| if hidden && port != Some(0) { port.map(|_| -1) } else { port };
-        kinds::attr::attrs(&shown(self.port), out, "port");
-        // Compat: an assigned TLS port leaves nothing in a definition.
-        kinds::attr::attrs(&self.tls_port.filter(|_| !hidden), out, "tlsPort");
-        kinds::attr::attrs(&self.autoport, out, "autoport");
+    /// What a definition says of ports that are to be assigned.
+    fn of_definition(&self) -> Self {
+        if self.autoport != Some(YesNo::Yes) {
+            return *self;
+        }
+        // Compat: RDP says 0 where the others say -1; an assigned TLS port leaves nothing.
+        let port = self.port.map(|port| if port == 0 { 0 } else { -1 });
+        Self { port, tls_port: None, autoport: self.autoport }
     }
-
-    fn children(&self, _: &mut Out) {}
 }
 
 words! {

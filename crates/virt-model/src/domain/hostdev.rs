@@ -20,7 +20,7 @@ element! {
     pub struct Hostdev {
         mode: HostdevMode = attr_def("mode"),
         kind: String = hostdev_type("type"),
-        managed: Option<YesNo> = hostdev_managed("managed"),
+        managed: bool = attr_yes_or_no("managed"),
         sgio: Option<String> = attr("sgio"),
         rawio: Option<YesNo> = attr("rawio"),
         model: Option<String> = attr("model"),
@@ -106,7 +106,7 @@ impl HostdevSource {
         source.rest = element
             .elements()
             .filter(|e| !typed.contains(&&*e.name) && (flags.status || !is_own(e)))
-            .map(Element::to_static)
+            .map(Element::content)
             .collect();
         Ok(source)
     }

@@ -128,14 +128,15 @@ pub struct InterfaceSource {
 impl InterfaceSource {
     const CHILDREN: &'static [&'static str] = &["ip", "route", "local", "reconnect"];
 
-    pub(crate) fn read(element: &Element<'_>) -> Result<Self> {
+    pub(crate) fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self> {
         let mut source = Self::default();
         for attr in &element.attrs {
             let value = Some(attr.value.clone().into_owned());
             match &*attr.name {
                 "network" => source.network = value,
                 "portgroup" => source.portgroup = value,
-                "portid" => source.portid = value,
+                // Compat: the port of a network is known only while the domain runs.
+                "portid" => source.portid = value.filter(|_| !flags.inactive),
                 "bridge" => source.bridge = value,
                 "dev" => source.dev = value,
                 "mode" => source.mode = value,
@@ -154,15 +155,15 @@ impl InterfaceSource {
         }
         source.pci = element.child("address").map(crate::domain::address::Pci::read).transpose()?;
         for name in Self::CHILDREN {
-            source.children.extend(element.children_named(name).map(Element::to_static));
+            source.children.extend(element.children_named(name).map(Element::content));
         }
         Ok(source)
     }
 }
 
 impl Body for InterfaceSource {
-    fn read(element: &Element<'_>, _: ParseFlags) -> Result<Self> {
-        Self::read(element)
+    fn read(element: &Element<'_>, flags: ParseFlags) -> Result<Self> {
+        Self::read(element, flags)
     }
 
     fn attrs(&self, out: &mut Out) {
@@ -183,7 +184,6 @@ impl Body for InterfaceSource {
         for (name, value) in &self.attrs {
             out.w.attr(name, value);
         }
-        // Compat: the port of a network is known only while the domain runs.
         if !out.flags.inactive {
             kinds::attr::attrs(&self.portid, out, "portid");
         }

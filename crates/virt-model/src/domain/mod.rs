@@ -27,6 +27,7 @@ mod scheduling;
 mod seclabel;
 pub mod small;
 pub mod source;
+pub mod sysinfo;
 pub mod tune;
 mod validate;
 mod validate_disks;
@@ -49,6 +50,7 @@ pub use interface::Interface;
 pub use memory::MemoryBacking;
 pub use rules::{DomainRules, DriverFeatures};
 pub use seclabel::{Seclabel, SeclabelType};
+pub use sysinfo::Sysinfo;
 
 use crate::schema::{Body, Out, ParseFlags, PrintFlags, error, explain, kinds};
 
@@ -131,7 +133,7 @@ element! {
         cputune: tune::Cputune = child_def("cputune"),
         numatune: tune::Numatune = child_def("numatune"),
         resource: Option<tune::Resource> = child_some("resource"),
-        sysinfo: Vec<Element<'static>> = trees("sysinfo"),
+        sysinfo: Vec<Sysinfo> = guest_sysinfo("sysinfo"),
         bootloader: Option<String> = text("bootloader"),
         bootloader_args: Option<String> = text("bootloader_args"),
         os: Os = child_always("os"),
@@ -178,8 +180,8 @@ words! {
 element! {
     /// The number of virtual CPUs.
     pub struct Vcpu {
-        /// Static where nothing is said, unless memory is placed automatically.
-        placement: Option<Placement> = static_placement("placement"),
+        /// Automatic also where memory is placed so.
+        placement: Placement = attr_def("placement"),
         cpuset: Option<crate::schema::text::NumberSet> = cpuset("cpuset"),
         /// How many are there at start, where fewer than all.
         current: Option<u32> = vcpu_current("current"),

@@ -20,10 +20,9 @@ fn placement(domain: &mut Domain) {
         domain.numatune.memory.as_ref().is_some_and(|memory| automatic(memory.placement));
     let vcpu = &mut domain.vcpu;
     if by_memory && vcpu.cpuset.is_none() {
-        vcpu.placement = Some(Placement::Auto);
+        vcpu.placement = Placement::Auto;
     }
-    vcpu.placement.get_or_insert(Placement::Static);
-    let auto = automatic(vcpu.placement);
+    let auto = vcpu.placement == Placement::Auto;
     if auto {
         vcpu.cpuset = None;
     }

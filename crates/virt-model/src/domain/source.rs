@@ -97,6 +97,11 @@ impl StorageSource {
             && self.attrs.is_empty()
     }
 
+    /// Whether nothing of it is printed.
+    pub(crate) fn says_nothing(&self) -> bool {
+        *self == Self { kind: self.kind, ..Self::default() }
+    }
+
     fn path_attr(kind: DiskType) -> Option<&'static str> {
         match kind {
             DiskType::File => Some("file"),
@@ -156,7 +161,7 @@ impl StorageSource {
         };
         for name in Self::REST_ORDER {
             let kept = element.children_named(name).filter(|e| !skipped(e));
-            source.rest.extend(kept.map(Element::to_static));
+            source.rest.extend(kept.map(Element::content));
         }
         Ok(source)
     }

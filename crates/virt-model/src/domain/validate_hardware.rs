@@ -286,43 +286,11 @@ fn vsock(domain: &Domain) -> Result<()> {
 }
 
 fn sysinfo(domain: &Domain) -> Result<()> {
-    for info in &domain.sysinfo {
-        match info.attr("type") {
-            Some("smbios" | "fwcfg") => {}
-            Some(word) => return Err(error::invalid_value(info, "type", word, "")),
-            None => return Err(error::missing_attribute(info, "type")),
-        }
-        let entry = |part: &str, name: &str| {
-            let part = info.child(part)?;
-            let found =
-                part.children_named("entry").find(|entry| entry.attr("name") == Some(name))?;
-            Some(found.text().into_owned())
-        };
-        if entry("bios", "date").is_some_and(|date| !is_bios_date(&date)) {
-            return plain("Invalid BIOS 'date' format");
-        }
-        if let Some(text) = entry("system", "uuid") {
-            let Some(uuid) = virt_types::Uuid::parse(&text) else {
-                return plain("malformed <sysinfo> uuid element");
-            };
-            if domain.uuid.is_some_and(|own| own != uuid) {
-                return plain("UUID mismatch between <uuid> and <sysinfo>");
-            }
+    let said = domain.sysinfo.iter().filter_map(|info| info.system.as_ref()?.uuid);
+    for uuid in said {
+        if domain.uuid.is_some_and(|own| own != uuid) {
+            return plain("UUID mismatch between <uuid> and <sysinfo>");
         }
     }
     Ok(())
-}
-
-/// `mm/dd/yy` or `mm/dd/yyyy`.
-fn is_bios_date(date: &str) -> bool {
-    let parts: Vec<&str> = date.split('/').collect();
-    let number = |part: &str| part.parse::<u32>().ok();
-    match parts.as_slice() {
-        [month, day, year] => {
-            number(month).is_some_and(|m| (1..=12).contains(&m))
-                && number(day).is_some_and(|d| (1..=31).contains(&d))
-                && number(year).is_some_and(|y| y < 100 || (1900..=9999).contains(&y))
-        }
-        _ => false,
-    }
 }

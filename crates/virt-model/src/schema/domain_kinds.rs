@@ -12,11 +12,11 @@ use crate::domain::boot::OsType;
 use crate::domain::chardev::ChardevSource;
 use crate::domain::clock::Offset;
 use crate::domain::cpu::Fallback;
-use crate::domain::disk::{DiskType, Iotune, Tray};
+use crate::domain::disk::{DiskType, Iotune};
 use crate::domain::hostdev::HostdevSource;
 use crate::domain::interface::{InterfaceSource, InterfaceTarget};
 use crate::domain::source::{BackingStore, StorageSource};
-use crate::domain::{LifecycleAction, Namespace, Placement, VirtType};
+use crate::domain::{LifecycleAction, Namespace, VirtType};
 use crate::schema::shape::{Item, Of, Often, Value, items_of};
 use crate::schema::text::{Mac, NumberSet, YesNo};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
@@ -134,7 +134,7 @@ kind! {
     /// Kept as it came, printed as libvirt keeps foreign trees.
     metadata [] (Option<Element<'static>>; name: &'static str)
     shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
-    read |element, flags| Ok(element.child(name).map(Element::to_static));
+    read |element, flags| Ok(element.child(name).map(virt_xml::foreign_content));
     children |field, out| if let Some(tree) = field {
         let depth = out.w.depth();
         let text = virt_xml::dump_foreign(tree, depth);
@@ -263,14 +263,6 @@ kind! {
     shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
     read |element, flags| crate::domain::address::any_base(element, name);
     attrs |field, out| if let Some(value) = field { out.w.attr(name, &format!("0x{value:x}")) };
-}
-
-kind! {
-    /// Static where absent; always printed.
-    static_placement [] (Option<Placement>; name: &'static str)
-    shape vec![Item::attr::<Placement>(name, false)];
-    read |element, flags| read_value(element, name);
-    attrs |field, out| out.w.attr(name, field.unwrap_or_default().as_str());
 }
 
 kind! {
@@ -404,7 +396,8 @@ kind! {
     shape vec![Item::child(name, Often::Maybe, Of::Named("source::StorageSource"))];
     read |element, flags| {
         let kind = read_value::<DiskType>(element, "type")?.unwrap_or_default();
-        element.child(name).map(|child| StorageSource::read(child, kind, flags)).transpose()
+        let source = element.child(name).map(|child| StorageSource::read(child, kind, flags));
+        Ok(source.transpose()?.filter(|source| !source.says_nothing()))
     };
     children |field, out| if let Some(source) = field { source.write(name, out) };
 }
@@ -414,14 +407,6 @@ kind! {
     shape vec![Item::child(name, Often::Maybe, Of::Named("source::BackingStore"))];
     read |element, flags| element.child(name).map(|child| BackingStore::read(child, flags)).transpose();
     children |field, out| if let Some(store) = field { store.write(out) };
-}
-
-kind! {
-    /// Closed is not printed.
-    tray [] (Option<Tray>; name: &'static str)
-    shape vec![Item::attr::<Tray>(name, false)];
-    read |element, flags| read_value(element, name);
-    attrs |field, out| if *field == Some(Tray::Open) { out.w.attr(name, "open") };
 }
 
 kind! {
@@ -455,7 +440,10 @@ kind! {
 kind! {
     interface_source [] (Option<InterfaceSource>; name: &'static str)
     shape vec![Item::child(name, Often::Maybe, Of::Named("interface::InterfaceSource"))];
-    read |element, flags| element.child(name).map(InterfaceSource::read).transpose();
+    read |element, flags| {
+        let source = element.child(name).map(|child| InterfaceSource::read(child, flags));
+        Ok(source.transpose()?.filter(|source| *source != InterfaceSource::default()))
+    };
     children |field, out| if let Some(source) = field { out.element_if_any(name, source) };
 }
 
@@ -465,23 +453,24 @@ kind! {
     shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<InterfaceTarget>))];
     read |element, flags| {
         let target = element.child(name).map(|child| InterfaceTarget::read(child, flags)).transpose()?;
-        Ok(target.map(|mut target| {
+        let target = target.map(|mut target| {
             let made_up = |dev: &String| ["vnet", "vif", "macvtap", "macvlan"].iter().any(|p| dev.starts_with(p));
             if flags.inactive && target.dev.as_ref().is_some_and(made_up) {
                 target.dev = None;
             }
             target
-        }))
+        });
+        Ok(target.filter(|target| *target != InterfaceTarget::default()))
     };
     children |field, out| if let Some(target) = field { out.element_if_any(name, target) };
 }
 
 kind! {
-    /// Always printed; no where absent.
-    hostdev_managed [] (Option<YesNo>; name: &'static str)
+    /// A switch that is always printed; no where absent.
+    attr_yes_or_no [] (bool; name: &'static str)
     shape vec![Item::attr::<YesNo>(name, false)];
-    read |element, flags| read_value(element, name);
-    attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
+    read |element, flags| Ok(read_value::<YesNo>(element, name)?.is_some_and(YesNo::is_yes));
+    attrs |field, out| out.w.attr(name, YesNo::from(*field).as_str());
 }
 
 kind! {

@@ -59,6 +59,7 @@ macro_rules! kind {
 }
 
 pub use super::domain_kinds::*;
+pub use super::entry_kinds::*;
 pub use super::other_kinds::*;
 pub use super::worded_kinds::*;
 pub(crate) use kind;
@@ -160,10 +161,13 @@ kind! {
 }
 
 kind! {
-    /// A child that may be absent, or empty, which prints as nothing.
-    child_some [T: Body] (Option<T>; name: &'static str)
+    /// A child that may be absent; one that says nothing prints as nothing, and counts as none.
+    child_some [T: Body + Default + PartialEq] (Option<T>; name: &'static str)
     shape vec![Item::child(name, Often::Maybe, Of::Model(items_of::<T>))];
-    read |element, flags| element.child(name).map(|child| T::read(child, flags)).transpose();
+    read |element, flags| {
+        let body = element.child(name).map(|child| T::read(child, flags)).transpose()?;
+        Ok(body.filter(|body| *body != T::default()))
+    };
     children |field, out| if let Some(body) = field { out.element_if_any(name, body) };
 }
 
@@ -204,7 +208,7 @@ kind! {
     /// A child that is kept as it came.
     tree [] (Option<Element<'static>>; name: &'static str)
     shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
-    read |element, flags| Ok(element.child(name).map(Element::to_static));
+    read |element, flags| Ok(element.child(name).map(Element::content));
     children |field, out| if let Some(tree) = field { out.w.element(tree) };
 }
 
@@ -220,7 +224,7 @@ kind! {
     /// Children that are kept as they came.
     trees [] (Vec<Element<'static>>; name: &'static str)
     shape vec![Item::child(name, Often::Many, Of::Items(vec![Item::Anything]))];
-    read |element, flags| Ok(element.children_named(name).map(Element::to_static).collect());
+    read |element, flags| Ok(element.children_named(name).map(Element::content).collect());
     children |field, out| for tree in field { out.w.element(tree) };
 }
 

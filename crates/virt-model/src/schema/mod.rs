@@ -4,6 +4,7 @@
 mod macros;
 pub mod document;
 pub mod domain_kinds;
+pub mod entry_kinds;
 pub mod error;
 pub mod explain;
 pub mod kinds;

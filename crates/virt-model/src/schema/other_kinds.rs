@@ -173,14 +173,15 @@ kind! {
 }
 
 kind! {
-    /// A size in MiB.
+    /// A size in MiB; one that is no whole number of them is said in bytes, so that it is not another.
     mib_text [] (Option<u64>; name: &'static str)
     shape vec![Item::size(name)];
     read |element, flags| bytes_text::read(element, flags, name);
     children |field, out| if let Some(bytes) = field {
+        let whole = bytes.trailing_zeros() >= 20;
         out.w.open(name);
-        out.w.attr("unit", "M");
-        out.w.text(&(bytes >> 20).to_string());
+        out.w.attr("unit", if whole { "M" } else { "B" });
+        out.w.text(&(if whole { bytes >> 20 } else { *bytes }).to_string());
         out.w.close(name);
     };
 }
@@ -270,16 +271,16 @@ kind! {
 
 kind! {
     /// No where absent; always printed.
-    yes_or_no [] (Option<YesNo>; name: &'static str)
+    yes_or_no [] (bool; name: &'static str)
     shape vec![Item::attr::<YesNo>(name, false)];
     read |element, flags| match element.attr(name) {
-        None => Ok(None),
-        Some(text) => YesNo::parse(text).map(Some).ok_or_else(|| {
+        None => Ok(false),
+        Some(text) => YesNo::parse(text).map(YesNo::is_yes).ok_or_else(|| {
             let what = format!("invalid value of '{name}'");
             Error::new(Code::XmlError, Origin::Secret, what)
         }),
     };
-    attrs |field, out| out.w.attr(name, field.unwrap_or(YesNo::No).as_str());
+    attrs |field, out| out.w.attr(name, YesNo::from(*field).as_str());
 }
 
 kind! {

@@ -128,12 +128,16 @@ impl NumberSet {
             return;
         }
         if number >= self.0.len() {
-            if !present {
-                return;
-            }
             self.0.resize(number + 1, false);
         }
         self.0[number] = present;
+        self.trim();
+    }
+
+    /// Two sets of the same numbers are equal: nothing stands behind the last of them.
+    fn trim(&mut self) {
+        let end = self.last().map_or(0, |last| last + 1);
+        self.0.truncate(end);
     }
 
     pub fn contains(&self, number: usize) -> bool {
@@ -163,6 +167,7 @@ impl NumberSet {
     /// Keeps only the numbers below `end`.
     pub fn truncate(&mut self, end: usize) {
         self.0.truncate(end);
+        self.trim();
     }
 }
 

@@ -68,10 +68,10 @@ kind! {
 
 kind! {
     /// The same where one is meant if nothing is said.
-    attr_or_one [] (Option<u32>; name: &'static str)
+    attr_or_one [] (u32; name: &'static str)
     shape vec![Item::Attr { name, value: Value::Listed("$pos"), required: false }];
-    read |element, flags| some_positive(element, name);
-    attrs |field, out| out.w.attr(name, &field.unwrap_or(1).to_string());
+    read |element, flags| Ok(some_positive(element, name)?.unwrap_or(1));
+    attrs |field, out| out.w.attr(name, &field.to_string());
 }
 
 fn some_positive(element: &Element<'_>, name: &str) -> Result<Option<u32>> {

@@ -39,7 +39,7 @@ pub(crate) fn domain(content: &Content, view: &View<'_>) -> Domain {
         memory: Memory { kib: facts::memory_kib(content), dump_core: None },
         current_memory_kib: Some(facts::memory_kib(content)),
         vcpu: Vcpu {
-            placement: Some(Placement::Static),
+            placement: Placement::Static,
             count: facts::vcpus(content),
             ..Vcpu::default()
         },

@@ -132,7 +132,7 @@ fn smp(domain: &Domain) -> String {
         Some(topology) => {
             text.push_str(&format!(",sockets={}", topology.sockets));
             for (name, value) in [("dies", topology.dies), ("clusters", topology.clusters)] {
-                text.push_str(&format!(",{name}={}", value.unwrap_or(1)));
+                text.push_str(&format!(",{name}={}", value));
             }
             text.push_str(&format!(",cores={},threads={}", topology.cores, topology.threads));
         }

@@ -280,9 +280,7 @@ fn cpu(source: Option<&Cpu>, target: Option<&Cpu>) -> Result<()> {
     same!("Target CPU vendor {} does not match source {}", new, old);
     let topology = |cpu: &Cpu| {
         let known = cpu.topology.as_ref();
-        let or_one = |count: Option<u32>| count.unwrap_or(1);
-        known
-            .map_or([0; 5], |t| [t.sockets, or_one(t.dies), or_one(t.clusters), t.cores, t.threads])
+        known.map_or([0; 5], |t| [t.sockets, t.dies, t.clusters, t.cores, t.threads])
     };
     let parts = ["sockets", "dies", "clusters", "cores", "threads"];
     for ((part, new), old) in parts.iter().zip(topology(target)).zip(topology(source)) {
