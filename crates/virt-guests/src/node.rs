@@ -17,17 +17,16 @@ fn number(value: usize) -> i32 {
 pub fn info() -> NodeInfo {
     let topology = Topology::host();
     let cells = cells();
-    let shape = topology.shape();
-    let signed = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let shape = topology.nodes(std::path::Path::new("/sys/devices/system/node"));
     NodeInfo {
         model: virt_host::architecture(),
         memory: cells.iter().map(|cell| cell.memory.total_kib).sum(),
         cpus: number(topology.online.len()),
-        mhz: signed(CpuInfo::host().mhz),
-        nodes: number(cells.len()),
-        sockets: signed(shape.sockets),
-        cores: signed(shape.cores),
-        threads: signed(shape.threads),
+        mhz: i32::try_from(CpuInfo::host().mhz).unwrap_or(i32::MAX),
+        nodes: number(shape.nodes),
+        sockets: number(shape.sockets),
+        cores: number(shape.cores),
+        threads: number(shape.threads),
     }
 }
 

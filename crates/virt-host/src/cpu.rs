@@ -1,5 +1,8 @@
 //! The host's CPUs: which there are, how they lie, what they are, and how busy they were.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use crate::text;
 
 /// One online CPU and its place.
@@ -47,20 +50,23 @@ pub struct CpuTime {
 impl Topology {
     /// The host's.
     pub fn host() -> Self {
-        let base = "/sys/devices/system/cpu";
-        let numbers = |file: &str| {
-            text::read(format!("{base}/{file}")).map_or_else(Vec::new, |t| text::list(&t))
-        };
+        Self::at(Path::new("/sys/devices/system/cpu"))
+    }
+
+    /// That of a host whose kernel's folder of CPUs is this.
+    pub fn at(base: &Path) -> Self {
+        let numbers =
+            |file: &str| text::read(base.join(file)).map_or_else(Vec::new, |t| text::list(&t));
         let place = |id: usize| {
-            let dir = format!("{base}/cpu{id}/topology");
-            let number = |file: &str| text::number(format!("{dir}/{file}"));
+            let dir = base.join(format!("cpu{id}/topology"));
+            let number = |file: &str| text::number(dir.join(file));
             Cpu {
                 id,
                 socket: number("physical_package_id").unwrap_or(0),
                 die: number("die_id").unwrap_or(0),
                 cluster: number("cluster_id").unwrap_or(0),
                 core: number("core_id").unwrap_or(0),
-                siblings: text::read(format!("{dir}/thread_siblings_list"))
+                siblings: text::read(dir.join("thread_siblings_list"))
                     .map_or_else(|| id.to_string(), |text| text.trim().to_owned()),
             }
         };
@@ -99,6 +105,58 @@ impl Topology {
     }
 }
 
+impl Topology {
+    /// The nodes below the kernel's folder of them and what lies in each, as one number for each level.
+    ///
+    /// Compat: of a host whose CPUs these numbers do not add up to, libvirt says that all are cores of one
+    /// socket of one node.
+    pub fn nodes(&self, base: &Path) -> Nodes {
+        let mut nodes: Vec<Vec<usize>> = entries(base, "node")
+            .map(|(_, node)| entries(&node, "cpu").map(|(id, _)| id).collect())
+            .collect();
+        if nodes.is_empty() {
+            nodes.push(self.online.iter().map(|cpu| cpu.id).collect());
+        }
+        let mut found = Nodes { nodes: nodes.len(), sockets: 0, cores: 0, threads: 0 };
+        for node in &nodes {
+            let inside: Vec<&Cpu> =
+                self.online.iter().filter(|cpu| node.contains(&cpu.id)).collect();
+            let sockets: BTreeSet<i64> = inside.iter().map(|cpu| cpu.socket).collect();
+            found.sockets = found.sockets.max(sockets.len());
+            for socket in sockets {
+                let cores = inside.iter().filter(|cpu| cpu.socket == socket).map(|cpu| cpu.core);
+                found.cores = found.cores.max(cores.collect::<BTreeSet<i64>>().len());
+            }
+            let threads = inside.iter().map(|cpu| text::list(&cpu.siblings).len()).max();
+            found.threads = found.threads.max(threads.unwrap_or(1));
+        }
+        let counts = [found.nodes, found.sockets, found.cores, found.threads];
+        let product = counts.into_iter().fold(1_usize, usize::saturating_mul);
+        if product == self.present.len() {
+            return found;
+        }
+        Nodes { nodes: 1, sockets: 1, cores: self.online.len(), threads: 1 }
+    }
+}
+
+/// What a folder has under that name and a number.
+fn entries(folder: &Path, name: &'static str) -> impl Iterator<Item = (usize, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let id = entry.file_name().to_str()?.strip_prefix(name)?.parse().ok()?;
+        Some((id, entry.path()))
+    })
+}
+
+/// Nodes of a host, sockets of a node, cores of a socket, threads of a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nodes {
+    pub nodes: usize,
+    pub sockets: usize,
+    pub cores: usize,
+    pub threads: usize,
+}
+
 /// How many of each level lie in one of the level above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -114,7 +172,8 @@ impl CpuInfo {
         Self::parse(&text::read("/proc/cpuinfo").unwrap_or_default())
     }
 
-    fn parse(text: &str) -> Self {
+    /// Reads the text of such a file.
+    pub fn parse(text: &str) -> Self {
         let mut found = Self::default();
         for line in text.lines().take_while(|line| !line.trim().is_empty()) {
             let Some((name, value)) = line.split_once(':') else { continue };

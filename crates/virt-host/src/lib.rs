@@ -15,7 +15,7 @@ mod spawn;
 mod text;
 
 pub use cgroup::{Cgroups, cgroups};
-pub use cpu::{Cpu, CpuInfo, CpuTime, Shape, Topology};
+pub use cpu::{Cpu, CpuInfo, CpuTime, Nodes, Shape, Topology};
 pub use group::{Group, Version};
 pub use memory::{MemoryInfo, page_sizes_kib};
 pub use numa::{Cell, cells};

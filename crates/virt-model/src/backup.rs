@@ -5,8 +5,9 @@ use virt_xml::Element;
 
 use crate::domain::disk::{Disk, DiskType};
 use crate::domain::source::StorageSource;
+use crate::schema::document::expect_root;
 use crate::schema::text::YesNo;
-use crate::schema::{Document, ParseFlags};
+use crate::schema::{Body, Document, ParseFlags, error};
 use crate::storage::Format;
 
 words! {
@@ -43,7 +44,9 @@ element! {
         transport: BackupTransport = attr_def("transport"),
         tls: Option<YesNo> = attr("tls"),
         name: Option<String> = attr("name"),
-        port: Option<u32> = attr("port"),
+        port: Option<u16> = attr_said("port", |text| {
+            error::invalid_arg(format!("port '{text}' out of range"))
+        }),
         socket: Option<String> = attr("socket"),
         fdgroup: Option<String> = attr("fdgroup"),
     }
@@ -124,6 +127,8 @@ impl BackupDisk {
             let what = format!("refusing to generate file name for disk '{}'", self.name);
             return Err(Backup::unsupported(what));
         };
+        // Compat: it is a file, whatever the document said that it was to be.
+        self.kind = Some(DiskType::File);
         let path = Some(format!("{path}.{suffix}"));
         *store = Some(StorageSource { path, ..StorageSource::default() });
         Ok(())
@@ -148,6 +153,9 @@ impl Backup {
             let disk = unnamed.remove(at);
             if !part.takes_part() {
                 continue;
+            }
+            if disk.source.as_ref().is_none_or(StorageSource::is_empty) {
+                return Err(Self::unsupported(format!("disk '{}' has no media", part.name)));
             }
             part.backup = Some(YesNo::Yes);
             part.kind.get_or_insert_default();
@@ -192,7 +200,11 @@ impl Document for Backup {
     const ROOT: &'static str = "domainbackup";
     const ORIGIN: Origin = Origin::Domain;
 
-    fn complete(&mut self, _: ParseFlags) -> Result<()> {
-        self.check_server()
+    /// Compat: a backup is always held against its schema, but where the daemon reads its own.
+    fn from_tree(tree: &Element<'_>, flags: ParseFlags) -> Result<Self> {
+        expect_root(tree, Self::ROOT, !flags.status)?;
+        let backup = Self::read(tree, flags)?;
+        backup.check_server()?;
+        Ok(backup)
     }
 }

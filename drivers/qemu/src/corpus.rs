@@ -175,6 +175,11 @@ impl Recorded {
         Status::parse(text, &system_dirs()).map(|status| status.to_xml())
     }
 
+    /// What the driver keeps of a firmware's descriptor; nothing of one that it refuses.
+    pub fn firmware(text: &str) -> Option<serde_json::Value> {
+        serde_json::to_value(Firmware::parse(text.as_bytes())?).ok()
+    }
+
     /// How the driver would start the domain: each option on a line, with its value.
     pub fn command_line(&self, domain: &Domain) -> Result<String> {
         command_line(domain)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Limit: a descriptor is about 1 KiB.
 const DESCRIPTOR_BYTES_MAX: u64 = 1 << 20;
@@ -15,7 +15,7 @@ const DESCRIPTORS_MAX: usize = 256;
 const FOLDERS: [&str; 2] = ["/usr/share/qemu/firmware", "/etc/qemu/firmware"];
 
 /// One descriptor.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Firmware {
     #[serde(rename = "interface-types")]
     pub(crate) interfaces: Vec<String>,
@@ -26,14 +26,14 @@ pub(crate) struct Firmware {
 }
 
 /// How the image gets into the guest.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "device", rename_all = "lowercase")]
 pub(crate) enum Mapping {
     Flash {
         #[serde(default)]
         mode: Mode,
         executable: Image,
-        #[serde(rename = "nvram-template")]
+        #[serde(rename = "nvram-template", skip_serializing_if = "Option::is_none")]
         template: Option<Image>,
     },
     Kernel {
@@ -44,7 +44,7 @@ pub(crate) enum Mapping {
     },
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     #[default]
@@ -53,19 +53,40 @@ pub(crate) enum Mode {
     Stateless,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Image {
     pub(crate) filename: String,
     pub(crate) format: String,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Target {
     pub(crate) architecture: String,
     pub(crate) machines: Vec<String>,
 }
 
+/// Compat: what libvirt 11.3 knows of what a firmware can do; the rest it passes over.
+const FEATURES: [&str; 10] = [
+    "acpi-s3",
+    "acpi-s4",
+    "amd-sev",
+    "amd-sev-es",
+    "amd-sev-snp",
+    "enrolled-keys",
+    "requires-smm",
+    "secure-boot",
+    "verbose-dynamic",
+    "verbose-static",
+];
+
 impl Firmware {
+    /// Reads a descriptor; nothing where it is none.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut firmware: Self = serde_json::from_slice(bytes).ok()?;
+        firmware.features.retain(|feature| FEATURES.contains(&feature.as_str()));
+        Some(firmware)
+    }
+
     pub(crate) fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|known| known == feature)
     }
@@ -106,7 +127,7 @@ pub(crate) fn load(folders: &[PathBuf]) -> Vec<Firmware> {
     }
     let read = |path: &PathBuf| {
         let bytes = virt_store::read(path, DESCRIPTOR_BYTES_MAX).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        Firmware::parse(&bytes)
     };
     files.values().filter_map(read).collect()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use conformance::corpus::shared_folder;
-use conformance::{Corpus, Report, run};
+use conformance::{Corpus, Failure, Report, run};
 
 const USAGE: &str = "conformance [--data DIR] [--failing] [--diff] [SUITE[/CASE]…]
   --data DIR   a folder of suites, or the tests folder of libvirt's sources
@@ -81,11 +81,16 @@ fn run_all(wish: &Wish) -> Result<(), String> {
 }
 
 fn shown(report: &Report, wish: &Wish) -> String {
-    if report.is_unserved() {
-        return format!("{report}nothing runs this suite yet\n");
-    }
     let mut text = String::new();
-    for failure in report.failures.iter().filter(|_| wish.failing) {
+    let mut open: Vec<&str> = Vec::new();
+    for failure in &report.failures {
+        if let Some(why) = report.open(failure.kind) {
+            open.push(why);
+        }
+    }
+    open.dedup();
+    let is_told = |failure: &&Failure| wish.failing && report.open(failure.kind).is_none();
+    for failure in report.failures.iter().filter(is_told) {
         let reason = failure.reason.map_or(String::new(), |reason| format!(" (known: {reason})"));
         text.push_str(&format!("--- {}{reason}\n", report.name_of(failure)));
         if wish.diff {
@@ -93,7 +98,9 @@ fn shown(report: &Report, wish: &Wish) -> String {
             text.push('\n');
         }
     }
-    text + &report.to_string()
+    text += &report.to_string();
+    open.iter().for_each(|why| text.push_str(&format!("  open: {why}\n")));
+    text
 }
 
 fn checkout() -> &'static Path {

@@ -44,9 +44,10 @@ impl Report {
         }
     }
 
-    /// Whether there is nothing yet that judges the suite: all its cases count as failed.
-    pub fn is_unserved(&self) -> bool {
-        crate::suites::judge(&self.suite).is_none()
+    /// What the product lacks for a kind of check, where it is listed.
+    pub fn open(&self, kind: Option<&str>) -> Option<&'static str> {
+        let name = full_name(&self.suite, kind);
+        open_suites().find(|(open, _)| *open == name).map(|(_, why)| why)
     }
 
     /// How many checks passed, and of how many.
@@ -70,11 +71,21 @@ impl fmt::Display for Report {
     /// One line for each kind of check.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (kind, (passed, total)) in &self.counts {
-            let kind = kind.map_or(String::new(), |kind| format!(":{kind}"));
-            writeln!(f, "{}{kind} {passed}/{total}", self.suite)?;
+            writeln!(f, "{} {passed}/{total}", full_name(&self.suite, *kind))?;
         }
         Ok(())
     }
+}
+
+/// A suite, with the kind of check where it has several.
+fn full_name(suite: &str, kind: Option<&str>) -> String {
+    kind.map_or_else(|| suite.to_owned(), |kind| format!("{suite}:{kind}"))
+}
+
+/// The suites, or kinds of checks, that nothing can pass yet, and what the product lacks for them.
+pub fn open_suites() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("../open.tsv").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once('\t'))
 }
 
 /// A case whose expectation is a fault of libvirt's own.

@@ -3,6 +3,7 @@
 mod cpu;
 mod documents;
 mod domain;
+mod host;
 mod network;
 mod qemu;
 mod shell;
@@ -19,6 +20,7 @@ pub const JUDGES: &[(&str, Judge)] = &[
     ("domain-capabilities", documents::domain_capabilities),
     ("domain-schema", documents::schema),
     ("generic-xml2xml", domain::generic),
+    ("hostcpu-sample", host::processors),
     ("interface-xml2xml", documents::interface),
     ("json", text::json),
     ("network-update", network::update),
@@ -28,6 +30,7 @@ pub const JUDGES: &[(&str, Judge)] = &[
     ("nwfilter-xml2xml", documents::filter),
     ("nwfilterbinding-xml2xml", documents::filter_binding),
     ("qemu-active-xml", qemu::active),
+    ("qemu-firmware", qemu::firmware),
     ("qemu-status", qemu::status),
     ("qemu-xmlconf", qemu::xmlconf),
     ("secret-xml2xml", documents::secret),

@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use conformance::{Corpus, known_faults, run};
+use conformance::suites::judge;
+use conformance::{Corpus, known_faults, open_suites, run};
 use test_support::or_skip;
 
 /// Runs a suite; of each kind of check at most so many cases may fail.
@@ -44,7 +45,7 @@ fn checkpoint_xml2xml() {
 
 #[test]
 fn cpu() {
-    at_most("cpu", &[(Some("compare"), 0), (Some("baseline"), 0)]);
+    at_most("cpu", &[(Some("compare"), 0), (Some("baseline"), 0), (Some("hascpufeature"), 0)]);
 }
 
 #[test]
@@ -60,6 +61,11 @@ fn domain_schema() {
 #[test]
 fn generic_xml2xml() {
     at_most("generic-xml2xml", ALL);
+}
+
+#[test]
+fn hostcpu_sample() {
+    at_most("hostcpu-sample", ALL);
 }
 
 #[test]
@@ -105,6 +111,11 @@ fn nwfilterbinding_xml2xml() {
 #[test]
 fn qemu_active_xml() {
     at_most("qemu-active-xml", ALL);
+}
+
+#[test]
+fn qemu_firmware() {
+    at_most("qemu-firmware", ALL);
 }
 
 #[test]
@@ -196,5 +207,28 @@ fn what_is_listed_as_libvirts_fault_does_fail() {
             let fails = report.failures.iter().any(|failure| failure.case == fault.case);
             assert!(fails, "{}/{} is right", fault.suite, fault.case);
         }
+    }
+}
+
+/// Every suite is judged or listed as open with what is lacking, never both; so is each kind of check.
+#[test]
+fn what_nothing_judges_is_listed_as_open() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checkout = here.ancestors().nth(2).unwrap_or(here);
+    let corpus = or_skip!(Corpus::shared(checkout));
+    let open: Vec<(&str, &str)> = open_suites().collect();
+    for (name, why) in &open {
+        let (suite, kind) = name.split_once(':').map_or((*name, None), |(s, k)| (s, Some(k)));
+        assert!(!why.is_empty(), "{name} has no reason");
+        assert!(corpus.suites().iter().any(|known| known == suite), "there is no suite {suite}");
+        assert!(kind.is_some() || judge(suite).is_none(), "{suite} is judged");
+    }
+    for suite in corpus.suites() {
+        let listed = open.iter().any(|(name, _)| *name == suite);
+        assert!(listed || judge(&suite).is_some(), "nothing judges {suite}, and it is not listed");
+    }
+    let cpu = run(&corpus.suite("cpu").expect("processors"), "");
+    for failure in &cpu.failures {
+        assert!(cpu.open(failure.kind).is_some(), "{} fails", cpu.name_of(failure));
     }
 }

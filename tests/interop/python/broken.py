@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import tempfile
 
 import libvirt
 
@@ -27,11 +28,45 @@ def read(kind, text, flags):
         calls[kind]()
         return ["taken"]
     except libvirt.libvirtError as error:
-        message = error.get_error_message().rstrip("\n").split("\n")
-        head = "code %d from %d" % (error.get_error_code(), error.get_error_domain())
-        return [head] + [("| " + line).rstrip() for line in message]
+        return said(error)
     finally:
         conn.close()
+
+
+class Embedded:
+    """libvirt's QEMU driver in this process, for documents that its test driver does not read."""
+
+    # Whoever backs up must run a guest; the document is read first.
+    READ = "cannot perform disk backup for inactive domain"
+    DOMAIN = "<domain type='qemu'><name>d</name><memory>1024</memory><os><type>hvm</type></os></domain>"
+
+    def __init__(self, root):
+        self.conn = self.domain = None
+        try:
+            libvirt.virEventRegisterDefaultImpl()
+            self.conn = libvirt.open(f"qemu:///embed?root={root}")
+            self.domain = self.conn.defineXML(self.DOMAIN)
+        except libvirt.libvirtError:
+            pass
+
+    def read(self, text):
+        """What is said of a backup's document, or nothing where there is no such driver."""
+        if not self.domain:
+            return None
+        try:
+            self.domain.backupBegin(text)
+        except libvirt.libvirtError as error:
+            return ["taken"] if self.READ in error.get_error_message() else said(error)
+
+    def close(self):
+        if self.conn:
+            self.conn.close()
+
+
+def said(error):
+    message = error.get_error_message().rstrip("\n").split("\n")
+    head = "code %d from %d" % (error.get_error_code(), error.get_error_domain())
+    return [head] + [("| " + line).rstrip() for line in message]
 
 
 def cases(path):
@@ -45,20 +80,30 @@ def cases(path):
 
 def main():
     libvirt.registerErrorHandler(lambda context, error: None, None)
+    with tempfile.TemporaryDirectory() as root:
+        embedded = Embedded(root)
+        print(f"{compare(embedded)} compared")
+        embedded.close()
+    print("done")
+
+
+def compare(embedded):
     compared = 0
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.txt")):
         for title, reader, expected, text in cases(path):
             kind, _, how = reader.partition(" ")
-            said = read(kind, text, VALIDATE.get(kind, 0) if how else 0)
-            if said is None:
+            if kind == "backup":
+                heard = embedded.read(text)
+            else:
+                heard = read(kind, text, VALIDATE.get(kind, 0) if how else 0)
+            if heard is None:
                 continue
             compared += 1
             # What a schema makes of a document is said in its own words, after the first line.
-            lines = 2 if said[0].startswith("code 92 ") else len(said) + 1
-            if said[:lines] != expected[:lines]:
+            lines = 2 if heard[0].startswith("code 92 ") else len(heard) + 1
+            if heard[:lines] != expected[:lines]:
                 print(f"{path.name}: {title} [{reader}]")
-    print(f"{compared} compared")
-    print("done")
+    return compared
 
 
 main()

@@ -145,7 +145,7 @@ pub(super) fn checkpoint(suite: &Suite, case: &Case) -> Vec<Check> {
 pub(super) fn backup(suite: &Suite, case: &Case) -> Vec<Check> {
     let inactive = case.column("internal") != "yes";
     let make = || {
-        let flags = ParseFlags { inactive, ..ParseFlags::default() };
+        let flags = ParseFlags { inactive, status: !inactive, ..ParseFlags::default() };
         let mut backup = Backup::parse(&input(suite, case, 0)?, flags)?;
         let named = backup.disks.iter().map(|disk| disk.name.clone());
         let disks: Vec<Disk> =

@@ -1,9 +1,11 @@
 //! Domains under the QEMU driver: their documents, and the command lines that start them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use driver_qemu::corpus::Recorded;
+use serde_json::Value;
 use virt_error::Error;
 use virt_model::domain::Domain;
 use virt_model::{ParseFlags, PrintFlags};
@@ -107,4 +109,29 @@ pub(super) fn active(suite: &Suite, case: &Case) -> Vec<Check> {
         Ok(())
     };
     vec![judge().into()]
+}
+
+/// A firmware's descriptor, read and written again; what only people read of it is left out.
+pub(super) fn firmware(suite: &Suite, case: &Case) -> Vec<Check> {
+    let judge = || {
+        let file = case.column("file");
+        let text = suite_text(&suite.fixture("qemufirmware").join(file))?;
+        let made = Recorded::firmware(&text);
+        if case.result != "ok" {
+            return made.map_or(Ok(()), |value| Err(format!("no error, but {value:#}\n")));
+        }
+        let written = suite.fixture("qemufirmware").join("out").join(file);
+        let wanted = if written.is_file() { suite_text(&written)? } else { text };
+        let mut wanted: Value = serde_json::from_str(&wanted).map_err(|error| error.to_string())?;
+        if let Value::Object(members) = &mut wanted {
+            members.retain(|key, _| key != "description" && key != "tags");
+        }
+        let made = made.ok_or("refused")?;
+        compare::text(&format!("{wanted:#}\n"), &format!("{made:#}\n"))
+    };
+    vec![judge().into()]
+}
+
+fn suite_text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
