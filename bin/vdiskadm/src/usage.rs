@@ -190,8 +190,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     private(command(
         "serve",
         "[-r] -s socket vdname",
-        "Serves a vdisk to one client as a network block device, with -r for reading only. It is\n\
-         in use for as long. A socket of - is the standard input, which listens already.",
+        "Serves a vdisk, or an image, to one client as a network block device, with -r for reading\n\
+         only. It is in use for as long. A socket of - is the standard input, which listens already.",
         "rs:",
         &[],
         commands::serve,

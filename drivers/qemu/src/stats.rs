@@ -340,7 +340,7 @@ fn size_of(disk: &Disk, answers: &Answers) -> Option<Size> {
 /// The size of a disk that no guest uses.
 pub(crate) fn stored_size(disk: &Disk) -> std::io::Result<Size> {
     let path = Path::new(disk.path().unwrap_or_default());
-    if vdisk::is_vdisk(disk) {
+    if vdisk::is_vdisk(disk) && path.is_dir() {
         let (capacity, taken) = vdisk::sizes(path)?;
         return Ok(Size { allocation: taken, capacity, physical: taken });
     }

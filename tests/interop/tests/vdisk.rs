@@ -128,6 +128,22 @@ fn a_second_writer_of_a_vdisk_is_refused() {
     world.end("two", "d");
 }
 
+#[test]
+fn an_image_may_stand_in_a_vdisks_place() {
+    or_skip!(debian_program("qemu-system-x86_64"));
+    let world = World::start();
+    world.tool("translate -i raw -I boot -x vhd -d plain.vhd").ok();
+    for name in ["one", "two"] {
+        world.domain(name, "plain.vhd");
+    }
+    assert_eq!(world.boot("one"), "1");
+    let refused = world.ask("create two.xml");
+    assert!(refused.stderr.contains("is in use"), "{}", refused.stderr);
+    world.ask("destroy one").ok();
+    assert_eq!(world.boot("two"), "2");
+    world.ask("destroy two").ok();
+}
+
 /// Debian's virt-install takes a folder by its element only: as a `path=` it wants a file.
 #[test]
 fn virt_install_puts_a_guest_on_a_vdisk() {

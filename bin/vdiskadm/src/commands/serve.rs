@@ -3,13 +3,17 @@
 //! The client is an emulator, which can read none of the difference formats but its own. The vdisk
 //! is in use while this runs, and not a moment longer, however it ends.
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, flock};
+use virt_disk::Chain;
 
+use crate::commands::source::Source;
 use crate::failure::{Failure, Result};
 use crate::holders::{self, Holder};
 use crate::nbd::{self, Backend};
@@ -23,43 +27,90 @@ const CLIENT_WAIT_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 pub(crate) fn serve(words: &Words) -> Result<()> {
     let socket = Path::new(words.needed('s', "socket")?);
     let [name] = words.operands(["vdname"])?;
-    let folder = Name::vdisk(name)?;
     let is_writer = !words.has('r');
+    if fs::metadata(name).is_ok_and(|found| !found.is_dir()) {
+        return serve_image(Path::new(name), socket, is_writer);
+    }
+    let folder = Name::vdisk(name)?;
     let holder = Holder::this(is_writer)?;
     let mut vdisk = Vdisk::open(&folder, Access::Change)?;
     match (vdisk.document.users()?, is_writer) {
         ((0, 0), _) | ((0, _), false) => {}
-        _ => return Err(Failure::new(format!("'{name}' is in use"))),
+        _ => return Err(in_use(name)),
     }
     let mut disk = vdisk.open_disk(is_writer)?;
-    let failed = |error| Failure::io("listen at", socket, error);
-    let is_given = socket == Path::new("-");
-    let listener = match is_given {
-        true => std::io::stdin().as_fd().try_clone_to_owned().map(UnixListener::from),
-        false => UnixListener::bind(socket),
-    };
-    let listener = listener.map_err(failed)?;
+    let door = Door::open(socket)?;
     // Order: the vdisk is in use before anybody can connect who trusts in that.
     let held = hold(&mut vdisk, &holder);
     drop(vdisk);
-    let result = held.and_then(|()| {
-        crate::out("ready")?;
-        talk(accept(&listener).map_err(failed)?, &mut disk, is_writer)
-    });
-    if !is_given {
-        let _ = std::fs::remove_file(socket);
-    }
+    let result = held.and_then(|()| door.serve(&mut disk, is_writer));
+    drop(door);
     drop(disk);
     let mut vdisk = Vdisk::open(&folder, Access::Change)?;
     release(&mut vdisk, &holder)?;
     result
 }
 
-fn accept(listener: &UnixListener) -> std::io::Result<UnixStream> {
-    let mut watched = [PollFd::new(listener, PollFlags::IN)];
-    match poll(&mut watched, Some(&CLIENT_WAIT_MAX))? {
-        0 => Err(std::io::ErrorKind::TimedOut.into()),
-        _ => Ok(listener.accept()?.0),
+/// Serves an image that is no vdisk. Nothing counts its users: they lock its file.
+fn serve_image(path: &Path, socket: &Path, is_writer: bool) -> Result<()> {
+    let name = path.display();
+    let file = File::open(path).map_err(|error| Failure::io("open", path, error))?;
+    let wanted = match is_writer {
+        true => FlockOperation::NonBlockingLockExclusive,
+        false => FlockOperation::NonBlockingLockShared,
+    };
+    match flock(&file, wanted) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(in_use(&name.to_string())),
+        Err(error) => return Err(Failure::io("lock", path, error)),
+    }
+    let mut source = Source::open_for_guest(path, is_writer)?;
+    Door::open(socket)?.serve(&mut source.disk, is_writer)
+}
+
+fn in_use(name: &str) -> Failure {
+    Failure::new(format!("'{name}' is in use"))
+}
+
+/// The socket that the one client comes through.
+struct Door {
+    listener: UnixListener,
+    /// Removed at the end where it was made here.
+    made: Option<PathBuf>,
+}
+
+impl Door {
+    fn open(socket: &Path) -> Result<Self> {
+        let is_given = socket == Path::new("-");
+        let listener = match is_given {
+            true => std::io::stdin().as_fd().try_clone_to_owned().map(UnixListener::from),
+            false => UnixListener::bind(socket),
+        };
+        let listener = listener.map_err(|error| Failure::io("listen at", socket, error))?;
+        Ok(Self { listener, made: (!is_given).then(|| socket.to_owned()) })
+    }
+
+    fn serve(&self, disk: &mut Chain, is_writer: bool) -> Result<()> {
+        crate::out("ready")?;
+        let client = self.accept();
+        let client = client.map_err(|error| Failure::new(format!("nobody came: {error}")))?;
+        talk(client, disk, is_writer)
+    }
+
+    fn accept(&self) -> std::io::Result<UnixStream> {
+        let mut watched = [PollFd::new(&self.listener, PollFlags::IN)];
+        match poll(&mut watched, Some(&CLIENT_WAIT_MAX))? {
+            0 => Err(std::io::ErrorKind::TimedOut.into()),
+            _ => Ok(self.listener.accept()?.0),
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.made {
+            let _ = fs::remove_file(socket);
+        }
     }
 }
 
@@ -78,7 +129,7 @@ fn release(vdisk: &mut Vdisk, holder: &Holder) -> Result<()> {
     vdisk.save_with_holders(&all)
 }
 
-fn talk(client: UnixStream, disk: &mut virt_disk::Chain, is_writer: bool) -> Result<()> {
+fn talk(client: UnixStream, disk: &mut Chain, is_writer: bool) -> Result<()> {
     let said = |error: std::io::Error| Failure::new(format!("the client is lost: {error}"));
     let reader = client.try_clone().map_err(said)?;
     let mut backend = Disk { disk, is_writer };
@@ -110,7 +161,7 @@ impl Write for Both {
 }
 
 struct Disk<'a> {
-    disk: &'a mut virt_disk::Chain,
+    disk: &'a mut Chain,
     is_writer: bool,
 }
 

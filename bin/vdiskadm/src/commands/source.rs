@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use virt_disk::{Chain, Format, probe};
+use virt_disk::{Chain, Format, Layout, Storage, probe};
 
 use crate::failure::{Failure, Result};
 use crate::files::{Files, storage};
@@ -24,20 +24,14 @@ pub(super) struct Source {
 impl Source {
     /// Opens an image: of the format that was typed, or of the one that it shows.
     pub(super) fn open(path: &Path, typed: Option<&str>) -> Result<Self> {
-        let found = fs::metadata(path).map_err(|error| Failure::io("open", path, error))?;
-        let is_device = found.file_type().is_block_device();
-        if !is_device && !found.is_file() {
-            return Err(Failure::new(format!("'{}' is no image", path.display())));
-        }
-        let image = storage(path, false, true).map_err(|error| Failure::io("open", path, error))?;
+        let image = File::open(path, false)?;
         let format = match typed {
             Some(typed) => Kind::parse_source(typed)?.format,
             None => {
-                let extension = path.extension().and_then(|extension| extension.to_str());
-                let is_raw = matches!(extension, Some("iso" | "raw"));
-                let shown = match is_device || is_raw {
+                let is_raw = matches!(extension(path), Some("iso" | "raw"));
+                let shown = match image.is_device || is_raw {
                     true => Some(Format::Raw),
-                    false => probe(&*image).map_err(|error| Failure::disk(path, error))?,
+                    false => probe(&*image.storage).map_err(|error| Failure::disk(path, error))?,
                 };
                 shown.ok_or_else(|| {
                     let path = path.display();
@@ -45,8 +39,26 @@ impl Source {
                 })?
             }
         };
+        Self::open_as(path, format, image, false)
+    }
+
+    /// Opens an image as a guest's disk. The name alone says its format, for a guest could write
+    /// into a raw disk what looks like another.
+    pub(super) fn open_for_guest(path: &Path, writable: bool) -> Result<Self> {
+        let image = File::open(path, writable)?;
+        let named = extension(path).and_then(|extension| extension.parse().ok());
+        let format = named.filter(|_| !image.is_device).unwrap_or(Format::Raw);
+        let source = Self::open_as(path, format, image, writable)?;
+        if writable && (source.kind().layout == Layout::Stream || !source.kind().is_made()) {
+            return Err(Failure::new(format!("'{}' can only be read", path.display())));
+        }
+        Ok(source)
+    }
+
+    fn open_as(path: &Path, format: Format, image: File, writable: bool) -> Result<Self> {
+        let File { storage, is_device } = image;
         let files = Files::new(staging::parent(path));
-        let mut image = virt_disk::open(format, image, &files, false)
+        let mut image = virt_disk::open(format, storage, &files, writable)
             .map_err(|error| Failure::disk(path, error))?;
         virt_disk::check_overlaps(&mut *image).map_err(|error| Failure::disk(path, error))?;
         if image.facts().parent.is_some() {
@@ -63,4 +75,27 @@ impl Source {
     pub(super) fn kind(&self) -> Kind {
         Kind { format: self.format, layout: self.disk.facts().layout }
     }
+}
+
+/// An open file that may be an image.
+struct File {
+    storage: Box<dyn Storage>,
+    is_device: bool,
+}
+
+impl File {
+    fn open(path: &Path, writable: bool) -> Result<Self> {
+        let failed = |error| Failure::io("open", path, error);
+        let found = fs::metadata(path).map_err(failed)?;
+        let is_device = found.file_type().is_block_device();
+        if !is_device && !found.is_file() {
+            return Err(Failure::new(format!("'{}' is no image", path.display())));
+        }
+        let storage = storage(path, writable, true).map_err(failed)?;
+        Ok(Self { storage, is_device })
+    }
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension().and_then(|extension| extension.to_str())
 }

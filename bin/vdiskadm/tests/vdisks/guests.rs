@@ -97,6 +97,47 @@ fn a_second_writer_is_refused_and_a_killed_one_is_forgotten() {
     assert_eq!(tool.ok("prop-get -p rocnt d"), "1\n", "who counted alone counts back alone");
 }
 
+/// What is no vdisk, but an image: its name says what it is, and nothing that a guest writes.
+#[test]
+fn an_image_is_served_as_what_its_name_says() {
+    let qemu = or_skip!(debian_program("qemu-system-x86_64"));
+    let tool = Tool::new();
+    tool.ok("create -s 1m d");
+    tool.write("d", 0, &counting_boot_sector());
+    for (kind, name) in
+        [("raw", "a.img"), ("vmdk", "a.vmdk"), ("vmdk:fixed", "b.vmdk"), ("vhd:fixed", "a.vhd")]
+    {
+        tool.ok(&format!("export -x {kind} -d {name} d"));
+        assert_eq!(boot(&tool, &qemu, name), "1", "{name}");
+        assert_eq!(boot(&tool, &qemu, name), "2", "{name}");
+    }
+    let served = Served::start(&tool, "", "a.img");
+    for line in ["serve -s other a.img", "serve -r -s other a.img"] {
+        assert!(tool.fails(line).contains("'a.img' is in use"), "{line}");
+    }
+    drop(served);
+    std::fs::remove_file(tool.path("nbd.sock")).unwrap();
+    // A descriptor in a raw disk leads nowhere; a file that is not what its name says is refused.
+    let text = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n\
+                createType=\"monolithicFlat\"\nRW 8 FLAT \"b-flat.vmdk\" 0\n";
+    let mut disk = text.as_bytes().to_vec();
+    disk.resize(4096, 0);
+    tool.scratch.write("c.img", &disk);
+    tool.scratch.write("c.vdi", &disk);
+    let qemu_io = or_skip!(debian_program("qemu-io"));
+    let served = Served::start(&tool, "-r", "c.img");
+    let mut command = Command::new(qemu_io);
+    command.args(["-r", "-f", "raw", "-c", "read -P 35 0 1", "nbd+unix:///?socket=nbd.sock"]);
+    let outcome = run(command.current_dir(tool.scratch.path()), Duration::from_secs(30));
+    assert!(!outcome.stdout.contains("failed"), "it begins with '#': {}", outcome.stdout);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    served.end();
+    tool.fails("serve -s nbd.sock c.vdi");
+    tool.ok("export -x vmdk:stream -d s.vmdk d");
+    assert!(tool.fails("serve -s nbd.sock s.vmdk").contains("can only be read"));
+    tool.fails("serve -s nbd.sock nosuch");
+}
+
 #[test]
 fn qemu_reads_and_writes_through_the_socket() {
     let qemu_io = or_skip!(debian_program("qemu-io"));
