@@ -395,9 +395,32 @@ const VOLUME_FORMATS: &[&str] = &[
     "qcow", "qcow2", "qed", "vmdk",
 ];
 
-fn unknown_format(format: &Format) -> Error {
+/// What a partition of a disk can hold.
+const PARTITION_FORMATS: &[&str] =
+    &["none", "linux", "fat16", "fat32", "linux-swap", "linux-lvm", "linux-raid", "extended"];
+
+/// The formats of a pool's volumes, the usual one first; nothing where a volume has none.
+fn formats(pool: PoolType) -> &'static [&'static str] {
+    use PoolType::*;
+    match pool {
+        Dir | Fs | Netfs | Gluster | Vstorage | Rbd => VOLUME_FORMATS,
+        Disk => PARTITION_FORMATS,
+        _ => &[],
+    }
+}
+
+/// Gives a volume, or what is behind it, the usual format where it says none.
+fn complete_format(format: &mut Option<Format>, known: &[&str]) -> Result<()> {
+    let Some(usual) = known.first() else {
+        *format = None;
+        return Ok(());
+    };
+    let format = format.get_or_insert_with(|| Format { kind: (*usual).to_owned() });
+    if known.contains(&format.kind.as_str()) {
+        return Ok(());
+    }
     let text = format!("unknown volume format type {}", format.kind);
-    Error::new(Code::ConfigUnsupported, Origin::Storage, text)
+    Err(Error::new(Code::ConfigUnsupported, Origin::Storage, text))
 }
 
 impl Volume {
@@ -424,25 +447,15 @@ impl Volume {
                 self.allocation_bytes.get_or_insert(capacity);
             }
         }
-        let files = matches!(
-            pool,
-            PoolType::Dir | PoolType::Fs | PoolType::Netfs | PoolType::Gluster | PoolType::Vstorage
-        );
-        self.kind.get_or_insert(if files { VolumeType::File } else { VolumeType::Block });
+        // Compat: whatever the pool is made of.
+        self.kind.get_or_insert(VolumeType::File);
         self.check_encryption()?;
-        let backing = self.backing_store.as_ref().and_then(|backing| backing.format.as_ref());
-        if files
-            && let Some(format) = backing
-            && !VOLUME_FORMATS.contains(&format.kind.as_str())
-        {
-            return Err(unknown_format(format));
+        let known = formats(pool);
+        if let Some(backing) = &mut self.backing_store {
+            complete_format(&mut backing.format, known)?;
         }
-        if files {
-            let format =
-                self.target.format.get_or_insert_with(|| Format { kind: "raw".to_owned() });
-            if !VOLUME_FORMATS.contains(&format.kind.as_str()) {
-                return Err(unknown_format(format));
-            }
+        complete_format(&mut self.target.format, known)?;
+        if known == VOLUME_FORMATS {
             let modern = self.target.features.is_some() || self.target.cluster_size_bytes.is_some();
             if modern && self.target.compat.is_none() {
                 self.target.compat = Some("1.1".to_owned());

@@ -134,6 +134,30 @@ impl<T: Moment> Moments<T> {
         self.current.as_deref()
     }
 
+    /// Puts one in place as it is, in the world's own content.
+    pub(crate) fn preset(&mut self, moment: T, current: bool) {
+        if current {
+            self.set_current(moment.name());
+        }
+        self.all.push(moment);
+    }
+
+    /// Whether every parent is there and nothing is its own ancestor.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.all.iter().all(|moment| {
+            let mut above = moment.parent();
+            let mut steps = 0;
+            while let Some(name) = above {
+                steps += 1;
+                match self.get(name) {
+                    Some(found) if steps <= self.all.len() => above = found.parent(),
+                    _ => return false,
+                }
+            }
+            true
+        })
+    }
+
     pub(crate) fn set_current(&mut self, name: &str) {
         self.current = Some(name.to_owned());
     }

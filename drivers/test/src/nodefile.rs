@@ -22,7 +22,7 @@ use crate::error::internal;
 use crate::fault::{NAMESPACE as FAULTS, Plan};
 use crate::host::Node;
 use crate::world::World;
-use crate::{auth, network, pool, volume};
+use crate::{auth, network, pool, snapshot, volume};
 
 const NAMESPACE: &str = "http://libvirt.org/schemas/domain/test/1.0";
 
@@ -166,16 +166,19 @@ fn read_node(tree: &Element<'_>) -> Result<Node> {
 }
 
 /// What a node file says about a domain besides its definition.
-struct Extra {
+struct Extra<'e> {
+    snapshots: Vec<&'e Element<'e>>,
     state: i32,
     transient: bool,
     managed_save: bool,
 }
 
-impl Extra {
-    fn of(root: &Element<'_>, element: &Element<'_>) -> Result<Self> {
+impl<'e> Extra<'e> {
+    fn of(root: &Element<'_>, element: &'e Element<'e>) -> Result<Self> {
         let prefix = element.prefix_of(NAMESPACE).or_else(|| root.prefix_of(NAMESPACE));
         let is_ours = |child: &Element<'_>| prefix.is_some() && child.prefix() == prefix;
+        let snapshots =
+            |child: &&Element<'_>| is_ours(child) && child.local_name() == "domainsnapshot";
         let find = |name: &str| {
             element.elements().find(|child| is_ours(child) && child.local_name() == name)
         };
@@ -195,6 +198,7 @@ impl Extra {
             }
         };
         let extra = Self {
+            snapshots: element.elements().filter(snapshots).collect(),
             state,
             transient: find("transient").is_some(),
             managed_save: find("hasmanagedsave").is_some(),
@@ -226,12 +230,20 @@ fn with_faults<'e>(root: &Element<'_>, element: &'e Element<'e>) -> Cow<'e, Elem
 fn domain(world: &World, root: &Element<'_>, element: &Element<'_>) -> Result<()> {
     let definition = rules::from_tree(&with_faults(root, element))?;
     let extra = Extra::of(root, element)?;
+    let name = definition.name.clone();
+    let mut taken = Ok(());
     define::preset(world, definition, |state| {
+        taken = extra.snapshots.iter().try_for_each(|tree| snapshot::preset(state, tree));
+        if taken.is_ok() && !state.snapshots.is_whole() {
+            let detail = format!("Snapshots have inconsistent relations for domain {name}");
+            taken = Err(internal(detail));
+        }
         state.persistent = !extra.transient;
         state.managed_save = extra.managed_save;
         state.taints = Taints::of(&state.current);
         (extra.state != api::DOMAIN_SHUTOFF).then_some(extra.state)
-    })
+    })?;
+    taken
 }
 
 fn storage(world: &World, file: &File<'_>, element: &Element<'_>) -> Result<()> {

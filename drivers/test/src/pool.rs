@@ -104,7 +104,8 @@ impl State {
         } else {
             pool.allocation_bytes.saturating_sub(bytes)
         };
-        pool.available_bytes = pool.capacity_bytes.saturating_sub(pool.allocation_bytes);
+        // Compat: what the world is made with need not fit, and the difference has no sign.
+        pool.available_bytes = pool.capacity_bytes.wrapping_sub(pool.allocation_bytes);
     }
 }
 

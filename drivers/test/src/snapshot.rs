@@ -11,6 +11,8 @@ use virt_model::snapshot::{
 use virt_model::{Flags, PrintFlags};
 use virt_types::{DomainRef, DomainSnapshotRef, api};
 
+use virt_xml::Element;
+
 use crate::TestDriver;
 use crate::clock::now_ns;
 use crate::domain::{Domain, State, lifecycle, rules};
@@ -173,6 +175,21 @@ fn retake(state: &State, xml: &str, validate: bool) -> Result<Snapshot> {
     }
     known.map_or(Ok(()), |known| stay(known, &snapshot))?;
     Ok(snapshot)
+}
+
+/// Puts a snapshot of the world's own content in place, as a node file describes it.
+pub(crate) fn preset(state: &mut State, tree: &Element<'_>) -> Result<()> {
+    let mut tree = tree.to_static();
+    tree.name = "domainsnapshot".into();
+    let how = MomentParse { redefine: true, any_name: true, ..MomentParse::default() };
+    let snapshot = Snapshot::parse(&virt_xml::to_string(&tree), how, rules::RULES)?;
+    let current = tree.child_text("active").is_some_and(|text| text.trim() == "1");
+    if current && state.snapshots.current().is_some() {
+        let detail = "more than one snapshot claims to be active";
+        return Err(Error::internal(Origin::Test, detail));
+    }
+    state.snapshots.preset(snapshot, current);
+    Ok(())
 }
 
 /// A snapshot that is described anew must be of the same kind, and of a domain that the guest would take

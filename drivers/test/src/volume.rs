@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use virt_driver::{Call, Job, Stream, Volumes, unsupported};
 use virt_error::{Code, Error, Origin, Result};
-use virt_model::storage::{Volume, VolumeParse, VolumeType};
+use virt_model::storage::{PoolType, Volume, VolumeParse, VolumeType};
 use virt_types::{StoragePoolRef, StorageVolInfo, StorageVolRef, api};
 
 use crate::TestDriver;
@@ -26,25 +26,42 @@ fn to_ref(pool: &str, volume: &Volume) -> StorageVolRef {
     }
 }
 
-/// Adds a volume to a pool that runs.
+/// Adds a volume to a pool that runs, where there is room.
 fn add(pool: &mut State, mut volume: Volume) -> Result<StorageVolRef> {
+    let bytes = volume.allocation_bytes.unwrap_or(0);
+    let taken = pool.volumes.contains_key(volume.name.as_str());
+    if bytes > pool.definition.available_bytes && !taken {
+        let name = &volume.name;
+        return Err(internal(format!("Not enough free space in pool for volume '{name}'")));
+    }
+    (volume.key, volume.target.path) = (None, None);
+    put(pool, volume)
+}
+
+fn put(pool: &mut State, mut volume: Volume) -> Result<StorageVolRef> {
     if pool.volumes.contains_key(volume.name.as_str()) {
         let detail = "storage vol already exists";
         return Err(Error::new(Code::OperationFailed, Origin::Test, detail));
     }
-    let bytes = volume.allocation_bytes.unwrap_or(0);
-    if bytes > pool.definition.available_bytes {
-        let name = &volume.name;
-        return Err(internal(format!("Not enough free space in pool for volume '{name}'")));
-    }
-    let folder = pool.definition.target_path().unwrap_or_default();
+    // Compat: how libvirt's C prints a folder that is not there.
+    let folder = pool.definition.target_path().unwrap_or("(null)");
     let path = format!("{folder}/{}", volume.name);
-    volume.key = Some(path.clone());
-    volume.target.path = Some(path);
-    pool.account(bytes, true);
+    let path = volume.target.path.get_or_insert(path);
+    volume.key.get_or_insert_with(|| path.clone());
+    pool.account(volume.allocation_bytes.unwrap_or(0), true);
     let reference = to_ref(&pool.definition.name, &volume);
     pool.volumes.insert(reference.name.clone(), volume);
     Ok(reference)
+}
+
+/// What a volume of such a pool is said to be. Compat: its own document says something else.
+fn kind_in(pool: PoolType) -> VolumeType {
+    use PoolType::*;
+    match pool {
+        Dir | Fs | Netfs | Vstorage => VolumeType::File,
+        Rbd | Sheepdog | Gluster | IscsiDirect => VolumeType::Network,
+        _ => VolumeType::Block,
+    }
 }
 
 /// How a new volume's document is to be read.
@@ -56,7 +73,8 @@ fn asked(flags: u32, function: &str) -> Result<VolumeParse> {
 /// Puts a volume of the world's own content in place.
 pub(crate) fn preset(pool: &mut State, xml: &str) -> Result<()> {
     let volume = Volume::parse(xml, pool.definition.kind, VolumeParse::default())?;
-    add(pool, volume).map(drop)
+    // Compat: what the world is made with need not fit, and keeps its path and key.
+    put(pool, volume).map(drop)
 }
 
 impl World {
@@ -237,9 +255,10 @@ impl Volumes for TestDriver {
     }
 
     fn get_info(&self, _: &Call<'_>, vol: &StorageVolRef) -> Result<StorageVolInfo> {
+        let pool = self.world.pool_of(vol)?.read(|state| state.definition.kind);
         self.world.look_volume(vol, |volume| {
             Ok(StorageVolInfo {
-                kind: volume.kind.unwrap_or(VolumeType::File) as i8,
+                kind: kind_in(pool) as i8,
                 capacity: volume.capacity_bytes.unwrap_or(0),
                 allocation: volume.allocation_bytes.unwrap_or(0),
             })

@@ -169,3 +169,29 @@ fn a_virtual_host_needs_a_parent_that_takes_it() {
     assert!(connection.node_device_lookup_by_name("scsi_host12").is_err());
     assert_eq!(events.all().len(), 2);
 }
+
+/// Compat: what a volume's document says does not depend on its pool, its format and its kind do.
+#[test]
+fn volumes_of_every_kind_of_pool_look_as_libvirts_do() {
+    let connection = open();
+    let source = "<source><host name='h'/><device path='/dev/x'/><name>vg</name></source>";
+    for (kind, format, number) in [
+        ("dir", Some("raw"), 0),
+        ("disk", Some("none"), 1),
+        ("logical", None, 1),
+        ("rbd", Some("raw"), 3),
+    ] {
+        let xml = format!(
+            "<pool type='{kind}'><name>{kind}</name>{source}<target><path>/p</path></target></pool>"
+        );
+        let pool = connection.storage_pool_create_xml(&xml, 0).unwrap();
+        let xml = "<volume><name>v</name><capacity>1</capacity></volume>";
+        let volume = connection.storage_vol_create_xml(&pool, xml, 0).unwrap();
+        let said = connection.storage_vol_get_xml_desc(&volume, 0).unwrap();
+        assert!(said.starts_with("<volume type='file'>"), "{said}");
+        let wanted = format.map(|format| format!("<format type='{format}'/>"));
+        assert_eq!(said.contains("<format"), wanted.is_some(), "{said}");
+        assert!(said.contains(&wanted.unwrap_or_default()), "{said}");
+        assert_eq!(connection.storage_vol_get_info(&volume).unwrap().kind, number, "{kind}");
+    }
+}

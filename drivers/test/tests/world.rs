@@ -96,6 +96,37 @@ fn a_node_file_says_what_there_is_and_how_it_runs() {
 }
 
 #[test]
+fn a_node_file_has_snapshots_and_volumes_that_need_not_fit() {
+    let snapshot = |name: &str, inside: &str| {
+        format!(
+            "<t:domainsnapshot><name>{name}</name><state>shutoff</state>\
+             <creationTime>1</creationTime>{inside}</t:domainsnapshot>"
+        )
+    };
+    let parent = "<parent><name>root</name></parent><active>1</active>";
+    let both = format!("{}{}", snapshot("child", parent), snapshot("root", ""));
+    let volume = "<volume><name>v</name><key>k</key><capacity>1</capacity>\
+                  <allocation>200000000000</allocation><target><path>/x/y</path></target></volume>";
+    let content = format!(
+        "<node>{}<pool type='dir'><name>p</name><target><path>/p</path></target>{volume}</pool></node>",
+        domain("a", &both)
+    );
+    let file = NodeFile::new("moments", &content);
+    let connection = file.open("").unwrap();
+    let dom = connection.domain_lookup_by_name("a").unwrap();
+    let current = connection.domain_snapshot_current(&dom, 0).unwrap();
+    assert_eq!(&*current.name, "child");
+    assert_eq!(&*connection.domain_snapshot_get_parent(&current, 0).unwrap().name, "root");
+    let pool = connection.storage_pool_lookup_by_name("p").unwrap();
+    assert!(connection.storage_pool_get_info(&pool).unwrap().available > 1 << 63);
+    assert_eq!(connection.storage_vol_lookup_by_path("/x/y").unwrap().key, "k");
+    let orphan =
+        NodeFile::new("orphan", &format!("<node>{}</node>", domain("a", &snapshot("s", parent))));
+    let message = "internal error: Snapshots have inconsistent relations for domain a";
+    assert_eq!(orphan.open("").unwrap_err().message(), message);
+}
+
+#[test]
 fn what_is_wrong_with_a_node_file_is_said() {
     let cases = [
         ("<zz/>".to_owned(), "XML error: expecting root element of 'node', not 'zz'"),

@@ -206,7 +206,7 @@ pub(crate) fn cmd_vol_create_from(shell: &mut Shell, args: &Args) -> Done {
     let source = volume_in(shell, args, "vol", "inputpool", true)?;
     let xml = read_document(file)?;
     let created = shell.connection()?.storage_vol_create_xml_from(&found, &xml, &source, flags);
-    let created = created.during(|| format!("Failed to create vol from {}", source.name))?;
+    let created = created.during(|| format!("Failed to create vol from {file}"))?;
     extra!(shell, "Vol {} created from input vol {}", created.name, source.name);
     Ok(())
 }

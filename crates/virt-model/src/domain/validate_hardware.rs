@@ -146,14 +146,9 @@ fn controllers(domain: &Domain) -> Result<()> {
         if controller.kind != ControllerType::Pci {
             continue;
         }
-        if matches!(model, "pci-root" | "pcie-root") {
-            if index != 0 {
-                return xml_error("pci-root and pcie-root controllers should have index 0");
-            }
-            if controller.info.address != Address::None {
-                let what = "pci-root and pcie-root controllers should not have an address";
-                return Err(error::unsupported(what));
-            }
+        if matches!(model, "pci-root" | "pcie-root") && controller.info.address != Address::None {
+            let what = "pci-root and pcie-root controllers should not have an address";
+            return Err(error::unsupported(what));
         }
         let same = |other: &crate::domain::controller::Controller| {
             other.kind == controller.kind && other.index == controller.index

@@ -30,6 +30,7 @@ pub(super) fn check(domain: &Domain, capabilities: &Capabilities, tpms: &[&str])
     features(domain)?;
     processor(domain)?;
     memory(domain)?;
+    roots(domain)?;
     expanders(domain)?;
     shares(domain)?;
     devices::check(domain, capabilities, tpms)
@@ -146,6 +147,17 @@ fn shares(domain: &Domain) -> Result<()> {
         && !(tune.cachetunes.is_empty() && tune.memorytunes.is_empty())
     {
         return unsupported("cachetune is only supported for KVM domains");
+    }
+    Ok(())
+}
+
+/// The root of a machine's buses is the first of them.
+fn roots(domain: &Domain) -> Result<()> {
+    for controller in &domain.devices.controllers {
+        let is_root = matches!(controller.model.as_deref(), Some("pci-root" | "pcie-root"));
+        if controller.kind == ControllerType::Pci && is_root && controller.index.unwrap_or(0) != 0 {
+            return xml("pci-root and pcie-root controllers should have index 0".to_owned());
+        }
     }
     Ok(())
 }
