@@ -12,16 +12,19 @@ mod guests;
 pub mod node;
 pub mod node_caps;
 pub mod owner;
-mod time;
 pub mod words;
 
 pub use accounts::Accounts;
 pub use console::{Consoles, terminal};
 pub use guest::{Data, Definition, Guest, Live, not_running};
 pub use guests::{Guests, Impact, JOB_WAIT_MAX, Rules};
-pub use time::log_time;
 
 use virt_error::{Error, Origin};
+
+/// Now, as libvirt writes it in the logs of guests.
+pub fn log_time() -> String {
+    virt_log::timestamp(std::time::SystemTime::now())
+}
 
 /// A store error as the public one.
 pub fn store_error(error: &virt_store::StoreError, origin: Origin) -> Error {

@@ -28,7 +28,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("virt-cpu", &["virt-xml", "virt-model"]),
     (
         "virt-guests",
-        &["virt-xml", "virt-model", "virt-driver", "virt-cpu", "virt-host", "virt-store"],
+        &[
+            "virt-xml",
+            "virt-model",
+            "virt-driver",
+            "virt-cpu",
+            "virt-host",
+            "virt-log",
+            "virt-store",
+        ],
     ),
     ("virt-disk", &[]),
     ("virt-log", &[]),

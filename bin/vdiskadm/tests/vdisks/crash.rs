@@ -8,22 +8,12 @@ use std::time::{Duration, Instant};
 
 use test_support::{long_run, skipped};
 
-use crate::tool::Tool;
+use crate::tool::{KINDS, Tool};
 
 /// Parts of the disk that are written and compared; one sector in each.
 const CELLS: usize = 24;
 const STRIDE: u64 = 90_112;
 
-const KINDS: [&str; 8] = [
-    "raw:fixed",
-    "vmdk:sparse",
-    "vmdk:fixed",
-    "vdi:sparse",
-    "vdi:fixed",
-    "vhd:sparse",
-    "vhd:fixed",
-    "qcow2:sparse",
-];
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const SNAPSHOTS: [&str; 5] = ["s1", "s2", "s3", "s4", "s5"];
 

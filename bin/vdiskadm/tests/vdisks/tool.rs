@@ -10,6 +10,18 @@ use virt_disk::{Chain, DiskError, FileStorage, Format, Neighbours, Result, Stora
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_vdiskadm");
 
+/// What a vdisk can be.
+pub(crate) const KINDS: [&str; 8] = [
+    "raw:fixed",
+    "vmdk:sparse",
+    "vmdk:fixed",
+    "vdi:sparse",
+    "vdi:fixed",
+    "vhd:sparse",
+    "vhd:fixed",
+    "qcow2:sparse",
+];
+
 /// A folder with vdisks in it.
 pub(crate) struct Tool {
     pub(crate) scratch: Scratch,

@@ -7,18 +7,7 @@ use std::time::Duration;
 use test_support::{debian_program, or_skip, run};
 use virt_disk::Identity;
 
-use crate::tool::Tool;
-
-const KINDS: [&str; 8] = [
-    "raw:fixed",
-    "vmdk:sparse",
-    "vmdk:fixed",
-    "vdi:sparse",
-    "vdi:fixed",
-    "vhd:sparse",
-    "vhd:fixed",
-    "qcow2:sparse",
-];
+use crate::tool::{KINDS, Tool};
 
 /// A vdisk of this kind with something on it, and what that is.
 fn filled(tool: &Tool, kind: &str) -> Vec<u8> {
