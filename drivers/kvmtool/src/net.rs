@@ -18,7 +18,7 @@ use virt_model::domain::Domain;
 use virt_model::domain::interface::{Interface, InterfaceTarget, InterfaceType};
 
 use crate::core::Core;
-use crate::{ORIGIN, operation_failed};
+use crate::{ORIGIN, invalid_operation, operation_failed, unsupported};
 
 /// How devices are called that the daemon makes. Compat: as libvirt's; a document cannot ask for one.
 const STEM: &str = "vnet";
@@ -248,8 +248,17 @@ impl Core {
         for interface in document.devices.interfaces.iter().filter(of_networks) {
             let source = interface.source.as_ref();
             let name = source.and_then(|source| source.network.as_deref()).unwrap_or_default();
-            let networks = call.connection.networks()?;
-            let bridge = networks.get_bridge_name(call, &networks.lookup_by_name(call, name)?)?;
+            let Ok(networks) = call.connection.networks() else {
+                return unsupported(format!(
+                    "this daemon has no networks, so no '{name}' among them: name a bridge in an \
+                     interface of type 'bridge'"
+                ));
+            };
+            let network = networks.lookup_by_name(call, name)?;
+            if !networks.is_active(call, &network)? {
+                return Err(invalid_operation(format!("network '{name}' is not active")));
+            }
+            let bridge = networks.get_bridge_name(call, &network)?;
             let mut known = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(name.to_owned(), bridge);
         }

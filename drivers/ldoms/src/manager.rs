@@ -312,7 +312,7 @@ pub(crate) fn refusal(action: &str, name: &str, reasons: &[String]) -> Error {
     }
     let lower = said.to_ascii_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let code = if any(NO_SUCH) && lower.contains("dom") && !name.is_empty() && said.contains(name) {
+    let code = if said.lines().any(|line| is_missing(line, name)) {
         Code::NoDomain
     } else if action == "add-domain" && lower.contains("already exists") {
         Code::DomExist
@@ -324,6 +324,14 @@ pub(crate) fn refusal(action: &str, name: &str, reasons: &[String]) -> Error {
         Code::OperationFailed
     };
     Error::new(code, ORIGIN, format!("{}: {said}", title(action, name)))
+}
+
+/// Whether a line says that the domain itself is not there, as against one of its things.
+fn is_missing(line: &str, name: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    let mut words = line.split(|c: char| c.is_whitespace() || "\"',".contains(c));
+    let named = !name.is_empty() && words.any(|word| word == name);
+    named && lower.contains("dom") && NO_SUCH.iter().any(|said| lower.contains(said))
 }
 
 /// What was asked, in an error's words.
@@ -347,6 +355,11 @@ mod tests {
             ("start-domain", "LDom \"web9\" does not exist", Code::NoDomain),
             ("add-domain", "LDom web9 already exists", Code::DomExist),
             ("add-vdisk", "Volume x does not exist", Code::OperationFailed),
+            (
+                "migrate-domain",
+                "Volume web9-vd0 does not exist\nDomain Migration of LDom web9 failed",
+                Code::OperationFailed,
+            ),
             ("set-vcpu", "All changes wait for a delayed reconfiguration", Code::OperationInvalid),
             ("set-vcpu", "Not enough free virtual CPUs", Code::OperationFailed),
             ("stop-domain", "Authorization failed", Code::OperationDenied),

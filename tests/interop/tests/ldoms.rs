@@ -69,6 +69,8 @@ struct Host {
     manager: Child,
     virtd: Virtd,
     port: String,
+    /// Where other machines reach it.
+    remote: Option<String>,
     home: Scratch,
 }
 
@@ -96,7 +98,9 @@ impl Host {
         let text = std::fs::read_to_string(&ready).expect("its address");
         let listen = text.lines().find_map(|line| line.strip_prefix("listen=127.0.0.1:"));
         let port = listen.expect("a port").to_owned();
-        Self { manager, virtd: Virtd::start(), port, home }
+        let remote = text.lines().find_map(|line| line.strip_prefix("remote-listen="));
+        let remote = remote.map(str::to_owned);
+        Self { manager, virtd: Virtd::start(), port, remote, home }
     }
 
     fn uri(&self) -> String {
@@ -317,4 +321,32 @@ fn hundreds_of_domains_live_and_die_and_a_list_is_one_request_or_none() {
         host.virtd.stop();
         host.virtd.restart();
     }
+}
+
+#[test]
+fn a_domain_moves_to_another_machine() {
+    let home = Scratch::new("ldoms-move");
+    let users = home.write("users", "root:secret:write\n").display().to_string();
+    let auth =
+        "[credentials-c]\nusername=root\npassword=secret\n[auth-ldoms-other]\ncredentials=c\n";
+    let auth = home.write("auth", auth).display().to_string();
+    let there = Host::start_with(&["--remote-listen", "127.0.0.1:0", "--users-file", &users]);
+    let peer = format!("other={}", there.remote.as_deref().expect("it listens"));
+    let here = Host::start_with(&["--peer", &peer, "--users-file", &users]);
+    let shell = |host: &Host, words: &[&str]| {
+        let uri = format!("ldoms:///default?port={}&authfile={auth}", host.port);
+        run(virsh(&our_program("virsh"), &uri, host.home.path()).args(words), LIMIT)
+    };
+    // One without disks: volumes are to be on both machines before.
+    let xml: String =
+        DOCUMENT.lines().filter(|line| !line.contains("<disk")).map(|l| format!("{l}\n")).collect();
+    let file = here.home.write("bare.xml", xml).display().to_string();
+    shell(&here, &["create", &file]).ok();
+    let target = "ldoms://root@other/";
+    let more = ["migrate", "--direct", "web1", target, target, "--parallel-connections", "2"];
+    let wrong = shell(&here, &more);
+    assert!(wrong.stderr.contains("extended parameters were passed"), "{wrong:?}");
+    shell(&here, &["migrate", "--direct", "--live", "web1", target, target]).ok();
+    assert_eq!(shell(&here, &["list", "--all", "--name"]).ok().trim(), "primary");
+    assert_eq!(shell(&there, &["domstate", "web1"]).ok().trim(), "running");
 }
