@@ -300,6 +300,7 @@ fn open_stream(
     let inbox = limits.stream_bytes_max;
     let link = streams::Link::new(client, header, procedure.stream, Arc::clone(&stream), inbox);
     let link = Arc::new(link);
+    client.has_streams_now();
     let mut session = client.session();
     // Several may have been opened at once, and each found room.
     if session.streams.len() >= limits.streams_max {

@@ -16,7 +16,7 @@ use crate::crowd::Crowd;
 use crate::entry::Arrival;
 use crate::events::Registrations;
 use crate::hall::Bell;
-use crate::outbox::{Backlog, Outbox};
+use crate::outbox::{Outbox, STREAM_BACKLOG_BYTES_MAX};
 use crate::secure::Secure;
 use crate::streams::Link;
 
@@ -36,6 +36,12 @@ pub(crate) struct Client {
     /// It has shown who it is, as far as it was asked to.
     authenticated: AtomicBool,
     outbox: Mutex<Outbox>,
+    /// What waits in the outbox, as it was left last: most looks need no more.
+    unread: AtomicUsize,
+    /// A stream has more, and waits until less is there.
+    stream_waits: AtomicBool,
+    /// Some stream was opened; most clients never have one.
+    streams: AtomicBool,
     /// It asked for keepalive.
     keepalive: AtomicBool,
     in_flight: AtomicUsize,
@@ -107,6 +113,9 @@ impl Client {
             authenticated: AtomicBool::new(!arrival.asks()),
             secure: secure.map(|session| Box::new(Secure::new(session))),
             outbox: Mutex::default(),
+            unread: AtomicUsize::new(0),
+            stream_waits: AtomicBool::new(false),
+            streams: AtomicBool::new(false),
             keepalive: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
@@ -160,7 +169,7 @@ impl Client {
         let was_empty = outbox.is_empty();
         let sent = outbox.push(self.socket.as_fd(), bytes, fds);
         let left = !outbox.is_empty();
-        drop(outbox);
+        self.left(outbox);
         if sent.is_err() {
             self.close();
         } else if left && was_empty {
@@ -182,7 +191,7 @@ impl Client {
 
     /// [`Client::send`] for an event: a client that lets too many wait is given up.
     pub(crate) fn send_event(&self, message: Vec<u8>, unread_bytes_max: usize) {
-        if lock(&self.outbox).cost() > unread_bytes_max {
+        if self.is_behind(unread_bytes_max) {
             virt_log::warning!("rpc.client", "client {} reads too slowly", self.caller.client_id);
             self.close();
         } else {
@@ -192,7 +201,7 @@ impl Client {
 
     /// Whether so much is unread that it is not to ask for more.
     pub(crate) fn is_behind(&self, unread_bytes_max: usize) -> bool {
-        lock(&self.outbox).cost() > unread_bytes_max
+        self.unread.load(Ordering::SeqCst) > unread_bytes_max
     }
 
     /// Whether it has read anything since this was asked last.
@@ -202,7 +211,13 @@ impl Client {
 
     /// Whether a stream may send; if not, its task will resume it.
     pub(crate) fn stream_may_send(&self) -> bool {
-        lock(&self.outbox).stream_may_send()
+        let may_send = || self.unread.load(Ordering::SeqCst) < STREAM_BACKLOG_BYTES_MAX;
+        if may_send() {
+            return true;
+        }
+        // Order: the mark is set before the look that decides; whoever takes the rest sees it.
+        self.stream_waits.store(true, Ordering::SeqCst);
+        may_send()
     }
 
     /// Holds answers back until [`Client::release`], so that several need one write.
@@ -211,30 +226,50 @@ impl Client {
     }
 
     pub(crate) fn release(&self) {
-        if lock(&self.outbox).release(self.socket.as_fd()).is_err() {
+        let mut outbox = lock(&self.outbox);
+        let released = outbox.release(self.socket.as_fd());
+        self.left(outbox);
+        if released.is_err() {
             self.close();
         }
     }
 
-    /// Writes what is left. False when the socket did not take all of it.
-    pub(crate) fn flush(&self) -> bool {
+    /// Writes what is left, as far as the socket takes it.
+    pub(crate) fn flush(&self) {
         let mut outbox = lock(&self.outbox);
         let flushed = outbox.flush(self.socket.as_fd());
-        let whole = outbox.is_empty();
-        drop(outbox);
+        self.left(outbox);
         if flushed.is_err() {
             self.close();
         }
-        whole
     }
 
-    /// What is left to be written.
-    pub(crate) fn backlog(&self) -> Backlog {
-        lock(&self.outbox).look()
+    /// Lets the outbox go as it is now.
+    fn left(&self, outbox: MutexGuard<'_, Outbox>) {
+        self.unread.store(outbox.cost(), Ordering::SeqCst);
     }
 
+    /// Whether streams that waited may send again. Said once.
+    pub(crate) fn is_relieved(&self) -> bool {
+        self.stream_waits.load(Ordering::SeqCst)
+            && self.unread.load(Ordering::SeqCst) < STREAM_BACKLOG_BYTES_MAX
+            && self.stream_waits.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether anything is left to be written.
     pub(crate) fn has_backlog(&self) -> bool {
-        !lock(&self.outbox).is_empty()
+        self.unread.load(Ordering::SeqCst) > 0
+    }
+
+    /// A stream is opened.
+    pub(crate) fn has_streams_now(&self) {
+        self.streams.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the driver of some stream has not taken what was sent to it.
+    pub(crate) fn has_full_stream(&self) -> bool {
+        self.streams.load(Ordering::SeqCst)
+            && self.session().streams.values().any(|link| link.inbox_is_full())
     }
 
     /// Answers a call: `reply` was begun with [`start_reply`].
@@ -391,7 +426,6 @@ pub(crate) fn error_message(header: Header, error: &Error) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::STREAM_BACKLOG_BYTES_MAX;
 
     /// A client on one end of a socket, and the other end.
     fn pair() -> (Client, std::os::unix::net::UnixStream) {

@@ -75,12 +75,12 @@ impl Bell {
     }
 
     /// Who has rung; if nobody, the next one wakes.
-    fn poll_rung(&self, cx: &Context<'_>) -> Vec<u32> {
+    fn poll_rung(&self, cx: &Context<'_>, calls: &mut Vec<(u32, Seen)>) {
         let mut rung = lock(&self.0);
         if rung.seats.is_empty() && !rung.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             rung.waker = Some(cx.waker().clone());
         }
-        std::mem::take(&mut rung.seats)
+        calls.extend(rung.seats.drain(..).map(|seat| (seat, Seen::default())));
     }
 }
 
@@ -137,6 +137,7 @@ impl Hall {
     pub(crate) async fn run(&self) {
         let mut timer = pin!(sleep_until(Instant::now().into()));
         let mut armed = None;
+        let mut calls = Vec::new();
         loop {
             let (deadline, again) = {
                 let floor = self.floor.borrow();
@@ -150,24 +151,22 @@ impl Hall {
                 // Streams and newcomers have their turn as well.
                 tokio::task::yield_now().await;
             }
-            let calls = poll_fn(|cx| {
-                let calls = self.poll_calls(cx);
+            poll_fn(|cx| {
+                self.poll_calls(cx, &mut calls);
                 let due = deadline.is_some() && timer.as_mut().poll(cx).is_ready();
-                if again || due || !calls.is_empty() { Poll::Ready(calls) } else { Poll::Pending }
+                if again || due || !calls.is_empty() { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
-            self.floor.borrow_mut().round(calls, &self.set);
+            self.floor.borrow_mut().round(&mut calls, &self.set);
         }
     }
 
     /// Who has rung, and whose sockets are ready; whoever comes later wakes.
-    fn poll_calls(&self, cx: &mut Context<'_>) -> Vec<(u32, Seen)> {
-        let rung = self.bell.poll_rung(cx).into_iter();
-        let mut calls: Vec<(u32, Seen)> = rung.map(|seat| (seat, Seen::default())).collect();
-        while self.set.poll_read(cx).is_ready() && !self.look(&mut calls) {
+    fn poll_calls(&self, cx: &mut Context<'_>, calls: &mut Vec<(u32, Seen)>) {
+        self.bell.poll_rung(cx, calls);
+        while self.set.poll_read(cx).is_ready() && !self.look(calls) {
             self.set.drained(Interest::READABLE);
         }
-        calls
     }
 
     /// Which sockets are ready. True when there may be more.
@@ -197,13 +196,16 @@ fn call(event: &epoll::Event) -> (u32, Seen) {
 
 impl Floor {
     /// Gives all who called their turns, then those who had not enough with one.
-    fn round(&mut self, calls: Vec<(u32, Seen)>, set: &Watched) {
+    fn round(&mut self, calls: &mut Vec<(u32, Seen)>, set: &Watched) {
         let again = std::mem::take(&mut self.again);
-        for (number, seen) in calls {
+        for (number, seen) in calls.drain(..) {
             self.turn(number, seen, set);
         }
         for number in again {
             self.turn(number, Seen::default(), set);
+        }
+        if self.deadlines.is_empty() {
+            return;
         }
         let now = Instant::now();
         while let Some(&(_, number)) = self.deadlines.first().filter(|(at, _)| *at <= now) {

@@ -23,8 +23,6 @@ pub(crate) struct Outbox {
     cost: usize,
     /// Nothing is written before all of a batch is queued.
     held: bool,
-    /// A stream has more, and waits until less is here.
-    stream_waits: bool,
     /// Something was written since [`Outbox::take_moved`].
     moved: bool,
 }
@@ -42,15 +40,6 @@ enum Item {
     Fd(OwnedFd),
 }
 
-/// What a look at the outbox says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backlog {
-    None,
-    Some,
-    /// So little, if anything, that streams which waited may send again.
-    Relieved,
-}
-
 impl Outbox {
     /// What waits, in bytes; a descriptor counts for many.
     pub(crate) fn cost(&self) -> usize {
@@ -59,21 +48,6 @@ impl Outbox {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.first.bytes.is_empty() && self.queue.is_empty()
-    }
-
-    /// Whether a stream may send; if not, [`Backlog::Relieved`] will say when.
-    pub(crate) fn stream_may_send(&mut self) -> bool {
-        self.stream_waits |= self.cost >= STREAM_BACKLOG_BYTES_MAX;
-        self.cost < STREAM_BACKLOG_BYTES_MAX
-    }
-
-    /// Says once that streams may send again.
-    pub(crate) fn look(&mut self) -> Backlog {
-        if self.stream_waits && self.cost < STREAM_BACKLOG_BYTES_MAX {
-            self.stream_waits = false;
-            return Backlog::Relieved;
-        }
-        if self.is_empty() { Backlog::None } else { Backlog::Some }
     }
 
     /// Whether the other side took anything since this was asked last.

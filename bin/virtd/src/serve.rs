@@ -14,7 +14,6 @@ use crate::client::Client;
 use crate::crowd::Place;
 use crate::events;
 use crate::limits::Limits;
-use crate::outbox::Backlog;
 use crate::pace::Pace;
 use crate::pool::Lane;
 
@@ -171,18 +170,14 @@ impl Task {
         if client.is_closing() || client.should_hang_up() {
             return Ready::Close;
         }
-        match client.backlog() {
-            Backlog::None => {}
-            Backlog::Relieved => return Ready::Relieved,
-            Backlog::Some => {
-                client.flush();
-                if client.is_closing() || client.should_hang_up() {
-                    return Ready::Close;
-                }
-                if client.backlog() == Backlog::Relieved {
-                    return Ready::Relieved;
-                }
+        if client.has_backlog() {
+            client.flush();
+            if client.is_closing() || client.should_hang_up() {
+                return Ready::Close;
             }
+        }
+        if client.is_relieved() {
+            return Ready::Relieved;
         }
         if self.behind && !self.is_behind(limits) {
             self.behind = false;
@@ -210,12 +205,11 @@ impl Task {
             return true;
         }
         let client = self.client();
-        let full = || client.session().streams.values().any(|link| link.inbox_is_full());
-        if !full() {
+        if !client.has_full_stream() {
             return false;
         }
         client.pause();
-        full()
+        client.has_full_stream()
     }
 
     fn is_behind(&self, limits: &Limits) -> bool {

@@ -108,6 +108,11 @@ pub(crate) fn monitor_command(
     let guest = core.guests.find(dom)?;
     let work = core.work(&guest, Job::Query, call)?;
     let monitor = monitor_of(&work)?;
+    let files = call.take_files();
+    if !files.is_empty() {
+        let passed = call.waiting(|| monitor.pass(&files, MONITOR_WAIT_MAX));
+        passed.map_err(|error| monitor_error(&error))?;
+    }
     if human {
         let command = json!({ "command-line": text });
         let answer = tell(&work, call, Command::with("human-monitor-command", command))?;
@@ -120,13 +125,15 @@ pub(crate) fn monitor_command(
     let name = value.get("execute").and_then(Value::as_str).ok_or_else(|| odd("no command"))?;
     let arguments = value.get("arguments").cloned().unwrap_or(Value::Null);
     let answer = call.waiting(|| monitor.raw(name, &arguments, MONITOR_WAIT_MAX));
-    let mut reply = match answer.map_err(|error| monitor_error(&error))? {
-        Ok(value) => json!({ "return": value }),
-        Err(error) => json!({ "error": { "class": error.class, "desc": error.desc } }),
-    };
-    // Compat: a caller without an id of its own sees the daemon's.
-    reply["id"] = id.unwrap_or_else(|| json!("libvirt-1"));
-    Ok(reply.to_string())
+    // Compat: a caller without an id of its own sees the daemon's: behind an answer, before an error.
+    let id = id.unwrap_or_else(|| json!("libvirt-1"));
+    Ok(match answer.map_err(|error| monitor_error(&error))? {
+        Ok(value) => format!("{{\"return\":{value},\"id\":{id}}}"),
+        Err(error) => {
+            let error = json!({ "class": error.class, "desc": error.desc });
+            format!("{{\"id\":{id},\"error\":{error}}}")
+        }
+    })
 }
 
 /// Changes the stored definition.

@@ -175,6 +175,10 @@ impl Core {
         }
     }
 
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        Weak::clone(&self.me)
+    }
+
     /// Does something that waits on a thread of its own.
     pub(crate) fn later(&self, work: impl FnOnce(Arc<Self>) + Send + 'static) {
         let Some(core) = self.me.upgrade() else { return };

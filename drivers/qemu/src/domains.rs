@@ -85,7 +85,8 @@ impl Domains for QemuDriver {
     }
 
     fn create_xml(&self, call: &Call<'_>, xml_desc: &str, flags: u32) -> Result<DomainRef> {
-        let known = api::DOMAIN_START_PAUSED | api::DOMAIN_START_VALIDATE;
+        let known =
+            api::DOMAIN_START_PAUSED | api::DOMAIN_START_AUTODESTROY | api::DOMAIN_START_VALIDATE;
         check_flags(flags, known, "qemuDomainCreateXML")?;
         let validate = flags & api::DOMAIN_START_VALIDATE != 0;
         let paused = flags & api::DOMAIN_START_PAUSED != 0;
@@ -93,17 +94,11 @@ impl Domains for QemuDriver {
         core.guests.create(core, call, xml_desc, validate, |core, guest, turn, document| {
             let mut work = Work::new(core, guest, turn);
             let started = lifecycle::start(&mut work, document, paused);
+            if started.is_ok() {
+                lifecycle::end_with(&work, call, flags);
+            }
             (work.into_turn(), started)
         })
-    }
-
-    fn create_xml_with_files(
-        &self,
-        call: &Call<'_>,
-        xml_desc: &str,
-        flags: u32,
-    ) -> Result<DomainRef> {
-        self.create_xml(call, xml_desc, flags)
     }
 
     fn xml_to_native(
@@ -131,6 +126,7 @@ impl Domains for QemuDriver {
 
     fn create(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
         let known = api::DOMAIN_START_PAUSED
+            | api::DOMAIN_START_AUTODESTROY
             | api::DOMAIN_START_BYPASS_CACHE
             | api::DOMAIN_START_FORCE_BOOT;
         check_flags(flags, known, "qemuDomainCreateWithFlags")?;
@@ -142,11 +138,8 @@ impl Domains for QemuDriver {
         }
         let document = core.guests.stored(&guest)?.ok_or_else(not_running)?;
         lifecycle::start(&mut work, &document, flags & api::DOMAIN_START_PAUSED != 0)?;
+        lifecycle::end_with(&work, call, flags);
         Ok(guest.to_ref())
-    }
-
-    fn create_with_files(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainRef> {
-        self.create(call, dom, flags)
     }
 
     fn destroy(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virt_driver::Turn;
+use virt_driver::{Call, Job, Turn};
 use virt_error::{Error, Origin, Result};
+use virt_guests::JOB_WAIT_MAX;
 use virt_host::{Ended, Pidfd, Process, Signal, Spawn};
 use virt_model::domain::Domain as Document;
 use virt_store::Durability;
@@ -343,6 +344,28 @@ pub(crate) fn hasten(guest: &Guest) {
     if let Some(monitor) = stuck {
         monitor.end(MonitorError::Closed);
     }
+}
+
+/// Ends a guest with the connection that started it, where that was asked for.
+pub(crate) fn end_with(work: &Work<'_>, call: &Call<'_>, flags: u32) {
+    if flags & api::DOMAIN_START_AUTODESTROY == 0 {
+        return;
+    }
+    let run_of = |data: &Data| data.live.as_ref().map(|live| live.run);
+    let (weak, guest, run) = (work.core.weak(), Arc::clone(work.guest), work.read(run_of));
+    call.connection.on_close(move || {
+        let Some(core) = weak.upgrade() else { return };
+        core.later(move |core| {
+            hasten(&guest);
+            let begun = guest.cell.begin(Job::Destroy, "virDomainDestroy", JOB_WAIT_MAX);
+            let Ok(turn) = begun else { return };
+            let mut work = Work::new(&core, &guest, turn);
+            if work.read(run_of) == run {
+                // One that does not go is seen as what still runs.
+                let _ = destroy(&mut work, false);
+            }
+        });
+    });
 }
 
 /// Ends a guest at once; gracefully means that it is never killed.

@@ -26,6 +26,7 @@ impl virt_driver::Qemu for QemuDriver {
         cmd: &str,
         flags: u32,
     ) -> Result<String> {
+        // They go along as soon as the emulator's monitor is known.
         self.monitor_command(call, dom, cmd, flags)
     }
 

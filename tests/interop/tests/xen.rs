@@ -1,12 +1,14 @@
 //! Debian's virsh on hosts of xend's time: the xVM guide's commands, through our daemon.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use interop::{Pki, Sshd, script};
 use test_support::{
-    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, or_skip, our_program,
-    reference_program, run, signal, virsh, wait_until,
+    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, free_port, or_skip, our_program,
+    reference_program, run, shared, signal, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -144,6 +146,10 @@ struct Host {
 
 impl Host {
     fn start(profile: &str) -> Self {
+        Self::start_beside(profile, Virtd::start())
+    }
+
+    fn start_beside(profile: &str, virtd: Virtd) -> Self {
         let home = Scratch::new("xen");
         home.write("sxc18.xml", PARAVIRTUAL);
         home.write("win.xml", FULL);
@@ -165,7 +171,6 @@ impl Host {
         let text = std::fs::read_to_string(&ready).expect("its addresses");
         let relocation = text.lines().find_map(|line| line.strip_prefix("relocation="));
         let relocation = relocation.expect("an address").to_owned();
-        let virtd = Virtd::start();
         let path = |name: &str| home.join(name).display().to_string();
         let conf = format!(
             "xend_socket = \"{}\"\nxenstored_socket = \"{}\"\nxend_domains_dir = \"{}\"\n\
@@ -190,6 +195,59 @@ impl Drop for Host {
         signal(self.xend.id().cast_signed(), Signal::TERM);
         let ended = wait_until(LIMIT, || matches!(self.xend.try_wait(), Ok(Some(_))));
         assert!(ended, "the simulator does not end");
+    }
+}
+
+/// What the founding documents write where a host is named.
+const NAMED: &str = "example.com";
+
+/// Every address of this hypervisor in the documents that the project was founded on.
+fn spellings() -> Result<BTreeSet<String>, String> {
+    let folder = shared("founding-documents")?;
+    let files = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+    let mut found = BTreeSet::new();
+    for file in files {
+        let path = file.map_err(|error| error.to_string())?.path();
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let words = text.split(|c: char| c.is_whitespace() || "<>()\"'".contains(c));
+        let address = |word: &&str| word.starts_with("xen:") || word.starts_with("xen+");
+        found.extend(words.filter(address).map(str::to_owned));
+    }
+    Ok(found)
+}
+
+#[test]
+fn every_spelling_of_the_founding_documents_reaches_the_host() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let spellings = or_skip!(spellings());
+    assert!(spellings.len() >= 6, "{spellings:?}");
+    let pki = or_skip!(Pki::new());
+    let (tls, tcp) = (free_port(), free_port());
+    let more = format!("listen_tcp = 1\nauth_tcp = \"none\"\ntcp_port = \"{tcp}\"");
+    let virtd = Virtd::start_listening(|_| pki.conf(tls, "server", &more));
+    let host = Host::start_beside("4.1", virtd);
+    let socket = format!("socket={}", host.virtd.socket().display());
+    let path = Scratch::new("path");
+    let helper = our_program("virt-ssh-helper");
+    let line = format!("exec {} 'xen+unix:///?{socket}'", helper.display());
+    script(&path, "virt-ssh-helper", &line);
+    let sshd = or_skip!(Sshd::start(path.path()));
+    for spelling in &spellings {
+        // The documents' host is this one, at ports and with keys of the test's own.
+        let uri = match spelling.split_once("//").expect("an address") {
+            ("xen+ssh:", "root@example.com/") => sshd.uri("xen", ""),
+            ("xen+tcp:", _) => spelling.replace(NAMED, &format!("localhost:{tcp}")),
+            ("xen:", rest) if rest.starts_with(NAMED) => {
+                let named = spelling.replace(NAMED, &format!("localhost:{tls}"));
+                format!("{named}?{}", pki.shown_by("fred"))
+            }
+            ("xen:" | "xen+unix:", "" | "/") => format!("{spelling}?{socket}"),
+            _ => panic!("an address that is not tried yet: {spelling}"),
+        };
+        for shell in [&theirs, &our_program("virsh")] {
+            let outcome = run(virsh(shell, &uri, host.home.path()).arg("domid Domain-0"), LIMIT);
+            assert_eq!(outcome.stdout, "0\n\n", "{} {uri}: {outcome:?}", shell.display());
+        }
     }
 }
 

@@ -6,13 +6,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 
 use super::reader::{Event, Message, QmpError, ReadError, Reader, Version};
@@ -22,6 +25,9 @@ const ROUND_BYTES_MAX: usize = 1 << 20;
 
 /// Limit: bytes kept for a guest that takes none; more commands than this are not even queued.
 const UNSENT_BYTES_MAX: usize = 1 << 20;
+
+/// Limit: descriptors that go with one command; the wire brings no more.
+const FILES_MAX: usize = 32;
 
 /// Why a command has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +154,30 @@ impl Monitor {
         let sent = self.send_lines([(name, arguments)].into_iter(), deadline)?;
         let odd = MonitorError::Odd { command: "a caller's command", what: "a reply" };
         self.collect(sent, deadline)?.pop().ok_or(odd)
+    }
+
+    /// Gives the emulator descriptors for the next command that takes some.
+    pub fn pass(&self, files: &[OwnedFd], wait_max: Duration) -> Result<(), MonitorError> {
+        let deadline = Instant::now() + wait_max;
+        let mut unsent = lock(&self.unsent);
+        self.flush(&mut unsent, deadline)?;
+        let fds: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
+        loop {
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+                return Err(MonitorError::Odd { command: "files", what: "too many of them" });
+            }
+            // Between two commands a space means nothing.
+            let bytes = [IoSlice::new(b" ")];
+            match sendmsg(&self.socket, &bytes, &mut control, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if self.wait_writable(deadline) => {}
+                Err(Errno::AGAIN) => return Err(MonitorError::Timeout),
+                Err(_) => return Err(self.end(MonitorError::Closed)),
+            }
+        }
     }
 
     /// Sends all commands at once and waits for all replies: one round trip. A refusal of one does

@@ -1,0 +1,141 @@
+//! What hangs on a connection: guests that end with it, and descriptors that go along with calls.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use test_support::{
+    Daemon, Outcome, Reference, Scratch, Signal, Virtd, debian_program, guests_path, or_skip,
+    our_program, reference_program, run, signal, tiny_domain, tiny_guest, virsh, wait_until,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A shell at a daemon, in a folder with a guest's document.
+struct Side<'a> {
+    shell: PathBuf,
+    uri: String,
+    home: &'a Scratch,
+}
+
+impl Side<'_> {
+    fn command(&self) -> Command {
+        virsh(&self.shell, &self.uri, self.home.path())
+    }
+
+    fn run(&self, line: &str) -> Outcome {
+        run(self.command().arg(line), LIMIT)
+    }
+
+    /// With an open file as the descriptor of number 3.
+    fn run_with_file(&self, args: &[&str]) -> Outcome {
+        let inner = self.command();
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" 3</dev/null", "sh"]);
+        command.arg(inner.get_program()).args(inner.get_args()).args(args);
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        run(&mut command, LIMIT)
+    }
+
+    fn comes_to(&self, state: &str) {
+        let is_so = || self.run("domstate guest").stdout.trim() == state;
+        assert!(wait_until(LIMIT, is_so), "{state}: {} {}", self.shell.display(), self.uri);
+    }
+
+    /// Whether nobody knows the guest any more.
+    fn is_gone(&self) {
+        let is_so = || self.run("list --all --name").stdout.trim().is_empty();
+        assert!(wait_until(LIMIT, is_so), "{} {}", self.shell.display(), self.uri);
+    }
+}
+
+fn files() -> Result<Scratch, String> {
+    debian_program("qemu-system-x86_64")?;
+    let home = Scratch::new("attached");
+    home.set_mode(0o755);
+    let kernel = home.join("kernel");
+    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    home.write("guest.xml", tiny_domain("guest", "qemu", &kernel));
+    Ok(home)
+}
+
+/// Both shells at both daemons.
+fn everywhere<'a>(
+    home: &'a Scratch,
+    theirs: &Path,
+    reference: &Reference,
+    virtd: &Virtd,
+) -> Vec<Side<'a>> {
+    let shells = [theirs.to_owned(), our_program("virsh")];
+    let uris = [reference.uri("qemu", "session"), virtd.uri("qemu", guests_path())];
+    let side =
+        |shell: &PathBuf, uri: &String| Side { shell: shell.clone(), uri: uri.clone(), home };
+    uris.iter().flat_map(|uri| shells.iter().map(move |shell| side(shell, uri))).collect()
+}
+
+#[test]
+fn a_guest_marked_for_it_ends_with_the_connection_that_started_it() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let home = or_skip!(files());
+    let reference = or_skip!(Reference::start());
+    let virtd = Virtd::start();
+    let file = home.join("guest.xml").display().to_string();
+    for side in everywhere(&home, &theirs, &reference, &virtd) {
+        // One that ends by itself, and one that is killed while its guest runs.
+        let made = side.run(&format!("create {file} --autodestroy; domstate guest"));
+        assert!(made.stdout.contains("running"), "{made:?}");
+        side.is_gone();
+        let mut stays = side
+            .command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the shell starts");
+        let mut input = stays.stdin.take().expect("piped");
+        let line = format!("define {file}\nstart guest --autodestroy\n");
+        input.write_all(line.as_bytes()).expect("it reads");
+        side.comes_to("running");
+        signal(stays.id().cast_signed(), Signal::KILL);
+        stays.wait().expect("it was ours");
+        side.comes_to("shut off");
+        // A later start is nobody's but its own.
+        assert_eq!(side.run("start guest").code, Some(0));
+        side.comes_to("running");
+        assert_eq!(side.run("destroy guest; undefine guest").code, Some(0));
+        side.is_gone();
+    }
+}
+
+#[test]
+fn descriptors_go_along_with_calls() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let home = or_skip!(files());
+    let reference = or_skip!(Reference::start());
+    let virtd = Virtd::start();
+    let file = home.join("guest.xml").display().to_string();
+    let mut all = Vec::new();
+    for side in everywhere(&home, &theirs, &reference, &virtd) {
+        let refused = side.run_with_file(&["create", "--pass-fds", "3", &file]);
+        let made = side.run(&format!("create {file}")).code;
+        let tell = |command: &str, fds: &[&str]| {
+            let words = [&["qemu-monitor-command", "guest"], fds, &[command]].concat();
+            let told = side.run_with_file(&words).stdout;
+            // The number that follows is the daemon's own.
+            told.split_once("\"id\":").map_or(String::new(), |(before, _)| before.to_owned())
+        };
+        let get = "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"mine\"}}";
+        let close = "{\"execute\":\"closefd\",\"arguments\":{\"fdname\":\"mine\"}}";
+        let said = [tell(get, &["--pass-fds", "3"]), tell(close, &[]), tell(close, &[])];
+        assert_eq!(side.run("destroy guest").code, Some(0));
+        assert!(said[0].starts_with("{\"return\":{}"), "{said:?} {}", side.uri);
+        all.push((refused.code, refused.stderr, made, said));
+    }
+    let first = all.first().expect("four").clone();
+    assert!(all.iter().all(|one| *one == first), "{all:#?}");
+}
