@@ -144,27 +144,33 @@ fn print_long_version() {
     ));
 }
 
+/// How each option is written, and what it does.
+pub(crate) const EXPLAINED: &[(&str, &str)] = &[
+    ("-c | --connect=URI", "which hypervisor to connect to"),
+    ("-d | --debug=NUM", "show messages from this level on [0-4]"),
+    ("-e | --escape <char>", "key that leaves a console"),
+    ("-h | --help", "show this"),
+    ("-k | --keepalive-interval=NUM", "seconds between keepalive messages, 0 for none"),
+    ("-K | --keepalive-count=NUM", "how many keepalive messages may stay unanswered"),
+    ("-l | --log=FILE", "also write errors to this file"),
+    ("     --output=FORMAT", "print facts for programs: json, yaml, table or name"),
+    ("-q | --quiet", "print results only"),
+    ("-r | --readonly", "connect without the right to change anything"),
+    ("-t | --timing", "print how long each command took"),
+    ("-v", "short version"),
+    ("-V", "long version"),
+    ("     --version[=TYPE]", "version, TYPE is short or long (default short)"),
+];
+
 fn print_usage() {
+    let line = |(label, help): &(&str, &str)| match label.len() {
+        ..24 => format!("    {label:<24}{help}\n"),
+        _ => format!("    {label}\n{:28}{help}\n", ""),
+    };
+    let options: String = EXPLAINED.iter().map(line).collect();
     print(&format!(
         "\nvirsh [options]... [<command_string>]\nvirsh [options]... <command> [args...]\n\n  \
-         options:\n    \
-         -c | --connect=URI      which hypervisor to connect to\n    \
-         -d | --debug=NUM        show messages from this level on [0-4]\n    \
-         -e | --escape <char>    key that leaves a console\n    \
-         -h | --help             show this\n    \
-         -k | --keepalive-interval=NUM\n                            \
-         seconds between keepalive messages, 0 for none\n    \
-         -K | --keepalive-count=NUM\n                            \
-         how many keepalive messages may stay unanswered\n    \
-         -l | --log=FILE         also write errors to this file\n         \
-         --output=FORMAT    print facts for programs: json, yaml, table or name\n    \
-         -q | --quiet            print results only\n    \
-         -r | --readonly         connect without the right to change anything\n    \
-         -t | --timing           print how long each command took\n    \
-         -v                      short version\n    \
-         -V                      long version\n         \
-         --version[=TYPE]   version, TYPE is short or long (default short)\n  \
-         commands (non interactive mode):\n\n{}\n  \
+         options:\n{options}  commands (non interactive mode):\n\n{}\n  \
          (help <group> lists the commands of a group)\n\n  \
          (help <command> explains one command)\n\n",
         options_overview(&TABLE, false)

@@ -22,6 +22,8 @@ mod interrupt;
 mod json;
 mod keys;
 mod lookup;
+#[cfg(test)]
+mod manual;
 mod openers;
 mod options;
 mod placed;

@@ -9,9 +9,7 @@ pub fn command_help<H>(command: &Command<H>) -> String {
     let mut out = format!("  NAME\n    {} - {}\n", command.name, command.summary);
     out.push_str("\n  SYNOPSIS\n    ");
     out.push_str(command.name);
-    for option in command.options {
-        write_synopsis(&mut out, option);
-    }
+    out.push_str(&synopsis(command));
     out.push('\n');
     if !command.about.is_empty() {
         // Writing to a String cannot fail, here and below.
@@ -23,6 +21,13 @@ pub fn command_help<H>(command: &Command<H>) -> String {
             let _ = writeln!(out, "    {:<15}  {}", label(option), option.help);
         }
     }
+    out
+}
+
+/// What may follow the name of a command.
+pub(crate) fn synopsis<H>(command: &Command<H>) -> String {
+    let mut out = String::new();
+    command.options.iter().for_each(|option| write_synopsis(&mut out, option));
     out
 }
 
@@ -42,7 +47,7 @@ fn write_synopsis(out: &mut String, option: &Opt) {
 }
 
 /// An option's left column on the page.
-fn label(option: &Opt) -> String {
+pub(crate) fn label(option: &Opt) -> String {
     let (name, value) = (option.name, option.placeholder());
     match (option.kind, option.positional) {
         (Kind::Bool, _) => format!("--{name}"),
