@@ -7,12 +7,14 @@ mod demo;
 mod features;
 mod fuzz;
 mod matrix;
+mod miri;
 mod process;
 mod setup;
 mod source;
 mod test;
 mod tidy;
 mod workspace;
+mod xen;
 
 use std::process::ExitCode;
 
@@ -78,6 +80,18 @@ const TASKS: &[Task] = &[
         usage: "[TARGET|all] [--seconds N]",
         about: "list the fuzz targets, or run one, or each in turn",
         run: fuzz::run,
+    },
+    Task {
+        name: "miri",
+        usage: "",
+        about: "run the unsafe code that Miri can run under Miri",
+        run: miri::run,
+    },
+    Task {
+        name: "xen",
+        usage: "[--release X.Y] [--long] [--prepare]",
+        about: "a guest's life on a real Xen under QEMU; its packages are fetched once",
+        run: xen::run,
     },
 ];
 

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{codegen, features, process, setup, switches, tidy, workspace};
+use crate::{codegen, features, miri, process, setup, switches, tidy, workspace};
 
 /// Tells tests that take minutes that there is time.
 const LONG: &str = "FERROVIRT_LONG";
@@ -60,6 +60,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         step("doc tests", libtest(&root, &["--doc"], long, &mut counts));
     } else {
         step("tests", libtest(&root, &[], long, &mut counts));
+    }
+    if long && miri::is_there() {
+        heading("miri");
+        step("miri", miri::run(&[]));
     }
     for reason in &counts.skipped {
         println!("skipped: {reason}");

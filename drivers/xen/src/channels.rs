@@ -139,4 +139,9 @@ pub(crate) trait Definitions: Send + Sync {
     fn forget(&self, kept: &Kept) -> Result<()>;
     fn autostarts(&self, kept: &Kept) -> Result<bool>;
     fn set_autostart(&self, kept: &Kept, on: bool) -> Result<()>;
+
+    /// Sees to it that the tool stack knows what it is to start.
+    fn adopt(&self, _kept: &Kept) -> Result<()> {
+        Ok(())
+    }
 }

@@ -9,9 +9,11 @@ use virt_driver::{Call, Cell, Job};
 use virt_error::{Code, Error, Result};
 use virt_guests::Consoles;
 use virt_model::domain::Domain as Document;
+use virt_model::domain::graphics::GraphicsType;
 use virt_types::{DomainRef, Uuid, api};
 
 use crate::channels::{Definitions, Hypervisor, Kept, Subject, Toolstack};
+use crate::glances::Glances;
 use crate::seen::{Key, Running};
 use crate::store_channel::StoreChannel;
 use crate::watch::Watch;
@@ -55,6 +57,8 @@ pub(crate) struct Channels {
     pub(crate) toolstack: Arc<dyn Toolstack>,
     pub(crate) definitions: Box<dyn Definitions>,
     pub(crate) store: Arc<StoreChannel>,
+    /// Where displays listen that name no address.
+    pub(crate) vnc_listen: Option<String>,
 }
 
 pub(crate) struct Core {
@@ -67,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) store: Arc<StoreChannel>,
     pub(crate) consoles: Consoles,
     pub(crate) watch: Watch,
+    pub(crate) glances: Glances,
+    vnc_listen: Option<String>,
     turns: Mutex<HashMap<Uuid, Arc<Cell<()>>>>,
     me: Weak<Self>,
 }
@@ -79,7 +85,7 @@ impl std::fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(settings: Settings, channels: Channels) -> Arc<Self> {
-        let Channels { hypervisor, toolstack, definitions, store } = channels;
+        let Channels { hypervisor, toolstack, definitions, store, vnc_listen } = channels;
         Arc::new_cyclic(|me| Self {
             settings,
             instance: Uuid::random(),
@@ -89,6 +95,8 @@ impl Core {
             store,
             consoles: Consoles::default(),
             watch: Watch::default(),
+            glances: Glances::default(),
+            vnc_listen,
             turns: Mutex::default(),
             me: Weak::clone(me),
         })
@@ -250,6 +258,7 @@ impl Core {
         call.waiting(|| {
             let _turn = cell.begin(job, call.api.name, JOB_WAIT_MAX)?;
             let done = act();
+            self.glances.forget();
             self.watch.look(self);
             done
         })
@@ -286,8 +295,21 @@ impl Core {
         }
     }
 
-    /// Where a domain is that the daemon saved.
+    /// Has displays that name no address listen where the configuration says.
+    pub(crate) fn place_displays(&self, document: &mut Document) {
+        let Some(address) = &self.vnc_listen else { return };
+        let displays = document.devices.graphics.iter_mut();
+        for graphics in displays.filter(|graphics| graphics.kind == GraphicsType::Vnc) {
+            let named = graphics.listens.iter().any(|listen| listen.address.is_some());
+            if graphics.listen.is_none() && !named {
+                graphics.listen = Some(address.clone());
+            }
+        }
+    }
+
+    /// Where a domain is that the daemon saved. A name that somebody else gave stays in the folder.
     pub(crate) fn save_path(&self, name: &str) -> PathBuf {
+        let name = name.replace(['/', '\0'], "%");
         self.settings.dirs.lib.join("save").join(format!("{name}.save"))
     }
 }

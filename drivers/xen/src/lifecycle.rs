@@ -4,7 +4,7 @@ use virt_driver::{Call, Job};
 use virt_error::{Code, Error, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::Domain as Document;
-use virt_types::{DomainRef, Uuid, api};
+use virt_types::{DomainRef, DomainState, Uuid, api};
 
 use crate::channels::{Goodbye, Kept, Subject};
 use crate::core::{Core, not_running};
@@ -55,8 +55,11 @@ fn not_control_document(uuid: &Uuid) -> Result<()> {
 }
 
 pub(crate) fn define(core: &Core, call: &Call<'_>, xml: &str, validate: bool) -> Result<DomainRef> {
-    let (document, uuid) = read(core, xml, validate)?;
+    let (mut document, uuid) = read(core, xml, validate)?;
     not_control_document(&uuid)?;
+    if core.toolstack.keeps_changes() {
+        core.place_displays(&mut document);
+    }
     core.work(call, uuid, Job::Modify, || {
         let known = known_by(core, &document, uuid)?;
         core.definitions.keep(&document)?;
@@ -92,8 +95,9 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef, flags: u32
 
 /// Makes a guest of a document, and lets it run unless it shall be paused.
 pub(crate) fn create(core: &Core, call: &Call<'_>, xml: &str, flags: u32) -> Result<DomainRef> {
-    let (document, uuid) = read(core, xml, flags & api::DOMAIN_START_VALIDATE != 0)?;
+    let (mut document, uuid) = read(core, xml, flags & api::DOMAIN_START_VALIDATE != 0)?;
     not_control_document(&uuid)?;
+    core.place_displays(&mut document);
     core.work(call, uuid, Job::Modify, || {
         let known = known_by(core, &document, uuid)?;
         if known.as_ref().is_some_and(|known| known.running.is_some()) {
@@ -150,7 +154,9 @@ fn start_subject(core: &Core, subject: &Subject, flags: u32) -> Result<DomainRef
         }
         jobs::forget_save(core, subject)?;
     }
-    let document = core.kept_document(subject)?;
+    core.definitions.adopt(&Kept { uuid: subject.uuid, name: subject.name.clone() })?;
+    let mut document = core.kept_document(subject)?;
+    core.place_displays(&mut document);
     let is_paused = core.toolstack.start(subject, &document)?;
     let_run(core, subject.uuid, paused, is_paused)
 }
@@ -244,15 +250,20 @@ pub(crate) fn autostart(core: &Core) {
 /// The state that clients see, and why.
 pub(crate) fn state(core: &Core, subject: &Subject) -> (i32, i32) {
     match &subject.running {
-        Some(running) => (running.life.state(), reason(running)),
+        Some(running) => {
+            let DomainState { state, reason } = state_of(running);
+            (state, reason)
+        }
         None => (api::DOMAIN_SHUTOFF, core.watch.ended(&subject.uuid)),
     }
 }
 
-fn reason(running: &Running) -> i32 {
-    match running.life {
+/// The same of one that runs.
+pub(crate) fn state_of(running: &Running) -> DomainState {
+    let reason = match running.life {
         Life::Running => api::DOMAIN_RUNNING_UNKNOWN,
         Life::Paused => api::DOMAIN_PAUSED_UNKNOWN,
         _ => 0,
-    }
+    };
+    DomainState { state: running.life.state(), reason }
 }

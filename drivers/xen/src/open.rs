@@ -8,7 +8,7 @@ use virt_error::{Code, Error, Origin, Result};
 use crate::channels::{Definitions, Hypervisor};
 use crate::config::Config;
 use crate::core::{Channels, Core, Settings};
-use crate::definitions::{Files, Managed, XmFolder};
+use crate::definitions::{Files, Managed, Merged, SharedFolder, XmFolder};
 use crate::formats::{Host, Toolstack as Flavour};
 use crate::hypercalls::{Calls, HyperView};
 use crate::store_channel::StoreChannel;
@@ -62,7 +62,7 @@ pub(crate) fn start(settings: Settings) -> Result<XenDriver> {
     for dir in [&dirs.config, &dirs.run, &dirs.lib, &dirs.lib.join("save"), &dirs.log] {
         virt_store::make_dir(dir, 0o755).map_err(|error| store_error(&error))?;
     }
-    let channels = find(&config, &settings)?;
+    let channels = beside_xenstore(&config, find(&config, &settings)?);
     virt_log::info!("xen", "domains are known from {}", channels.hypervisor.name());
     let core = Core::new(settings, channels);
     core.watch.begin(&core);
@@ -70,21 +70,25 @@ pub(crate) fn start(settings: Settings) -> Result<XenDriver> {
     Ok(XenDriver(core))
 }
 
+/// Where xend is to be asked.
+pub(crate) fn xend_place(config: &Config) -> Place {
+    match config.xend_address {
+        Some(address) => Place::Tcp(address),
+        None => Place::Unix(config.xend_socket.clone()),
+    }
+}
+
 /// The channels of this host: of xend's time where xend answers, else of today.
 fn find(config: &Config, settings: &Settings) -> Result<Channels> {
     let store = Arc::new(StoreChannel::new(config.xenstored_socket.clone()));
-    let place = match config.xend_address {
-        Some(address) => Place::Tcp(address),
-        None => Place::Unix(config.xend_socket.clone()),
-    };
-    let xend = Xend::new(place);
+    let xend = Xend::new(xend_place(config));
     let error = match xend.node() {
         Ok(node) => return Ok(old(config, xend, &node, store)),
         Err(error) => error,
     };
     let xl = Xl::find(config.xl.as_deref());
     if let (Some(xl), Some(calls)) = (xl.clone(), hypercalls(config)) {
-        return Ok(new(settings, xl, calls, store));
+        return Ok(new(config, settings, xl, calls, store));
     }
     let today = match (xl.is_some(), is_control_domain()) {
         (_, false) => "this is no control domain of Xen",
@@ -116,11 +120,18 @@ fn old(config: &Config, xend: Xend, node: &Node, store: Arc<StoreChannel>) -> Ch
         Some(calls) => Arc::new(HyperView::new(calls, Arc::clone(&store))),
         None => Arc::new(view),
     };
-    Channels { hypervisor, toolstack: stack, definitions, store }
+    let vnc_listen = config.vnc_listen.clone();
+    Channels { hypervisor, toolstack: stack, definitions, store, vnc_listen }
 }
 
 /// Hypercalls and `xl`.
-fn new(settings: &Settings, xl: Xl, calls: Calls, store: Arc<StoreChannel>) -> Channels {
+fn new(
+    config: &Config,
+    settings: &Settings,
+    xl: Xl,
+    calls: Calls,
+    store: Arc<StoreChannel>,
+) -> Channels {
     let (host, dirs) = (Host::default(), &settings.dirs);
     let hypervisor: Arc<dyn Hypervisor> = Arc::new(HyperView::new(calls, Arc::clone(&store)));
     let stack = XlStack::new(
@@ -131,11 +142,24 @@ fn new(settings: &Settings, xl: Xl, calls: Calls, store: Arc<StoreChannel>) -> C
         dirs.run.clone(),
     );
     let definitions = Box::new(Files { dir: dirs.config.clone(), host });
-    Channels { hypervisor, toolstack: Arc::new(stack), definitions, store }
+    let vnc_listen = config.vnc_listen.clone();
+    Channels { hypervisor, toolstack: Arc::new(stack), definitions, store, vnc_listen }
+}
+
+/// The same, with configurations in xenstore too where a folder for them is named.
+fn beside_xenstore(config: &Config, channels: Channels) -> Channels {
+    let Some(path) = config.xenstore_path.clone() else { return channels };
+    let store = Arc::clone(&channels.store);
+    let shared = SharedFolder { path, store, host: channels.toolstack.host() };
+    let merged = Merged { kept: channels.definitions, shared };
+    if let Err(error) = merged.publish() {
+        virt_log::warning!("xen", "configurations are not in xenstore: {error}");
+    }
+    Channels { definitions: Box::new(merged), ..channels }
 }
 
 /// The hypervisor itself, where its device is there and its interface is known.
-fn hypercalls(config: &Config) -> Option<Calls> {
+pub(crate) fn hypercalls(config: &Config) -> Option<Calls> {
     if config.privcmd.as_os_str().is_empty() {
         return None;
     }

@@ -283,7 +283,13 @@ fn listen(weak: &Weak<Core>) {
             });
         }
         let gone = match &watcher {
-            Some((_, watcher)) => watcher.next(WATCHED) == Some(xenstore::Event::Gone),
+            Some((_, watcher)) => {
+                let event = watcher.next(WATCHED);
+                if let Some(core) = weak.upgrade().filter(|_| event.is_some()) {
+                    core.glances.forget();
+                }
+                event == Some(xenstore::Event::Gone)
+            }
             None => {
                 std::thread::sleep(UNWATCHED);
                 false

@@ -5,9 +5,11 @@ mod own;
 mod pki;
 mod sasl;
 mod sshd;
+mod xend;
 
 pub use hosts::Hosts;
 pub use own::Own;
 pub use pki::Pki;
 pub use sasl::{credentials, password_line, reference_users};
 pub use sshd::{Sshd, script};
+pub use xend::XendHost;

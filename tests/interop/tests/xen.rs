@@ -2,53 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use interop::{Pki, Sshd, script};
+use interop::{Pki, Sshd, XendHost, script};
 use test_support::{
-    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, free_port, or_skip, our_program,
-    reference_program, run, shared, signal, virsh, wait_until,
+    Daemon as _, Normaliser, Scratch, Terminal, Virtd, free_port, or_skip, our_program,
+    reference_program, run, shared, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Ctrl-], with which a person leaves a console.
 const LEAVE: &str = "\u{1d}";
-
-const PARAVIRTUAL: &str = "<domain type='xen'>
-  <name>sxc18</name>
-  <uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4d</uuid>
-  <memory unit='MiB'>512</memory>
-  <currentMemory unit='MiB'>256</currentMemory>
-  <vcpu current='1'>2</vcpu>
-  <os><type>linux</type><kernel>/boot/vmlinuz</kernel><cmdline>root=/dev/xvda</cmdline></os>
-  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>preserve</on_crash>
-  <devices>
-    <disk type='file'><driver name='file'/><source file='/srv/sxc18.img'/>
-      <target dev='xvda'/></disk>
-    <interface type='bridge'><mac address='00:16:3e:1b:2c:3d'/><source bridge='e1000g0'/>
-    </interface>
-    <graphics type='vnc' autoport='yes'/>
-  </devices>
-</domain>
-";
-
-const FULL: &str = "<domain type='xen'>
-  <name>win</name>
-  <uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4e</uuid>
-  <memory unit='MiB'>512</memory>
-  <vcpu>1</vcpu>
-  <os><type>hvm</type><loader>/usr/lib/xen/boot/hvmloader</loader><boot dev='hd'/></os>
-  <features><pae/><acpi/><apic/></features>
-  <devices>
-    <disk type='file'><driver name='file'/><source file='/srv/win.img'/>
-      <target dev='hda'/></disk>
-    <disk type='file' device='cdrom'><driver name='file'/><source file='/srv/a.iso'/>
-      <target dev='hdc'/><readonly/></disk>
-    <graphics type='vnc' port='5904'/>
-  </devices>
-</domain>
-";
 
 /// The guide's commands, and what stands beside them; each line is one session.
 const SESSIONS: &[&str] = &[
@@ -133,71 +97,6 @@ const SESSIONS: &[&str] = &[
     "list --all",
 ];
 
-const SXP: &str = "(vm (name a)(uuid 0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4f)(memory 64)(vcpus 1)\
-                   (on_reboot restart)(image (linux (kernel /boot/k)(args 'root=/dev/xvda'))))\n";
-
-/// A simulated host, with a daemon beside it.
-struct Host {
-    xend: Child,
-    virtd: Virtd,
-    relocation: String,
-    home: Scratch,
-}
-
-impl Host {
-    fn start(profile: &str) -> Self {
-        Self::start_beside(profile, Virtd::start())
-    }
-
-    fn start_beside(profile: &str, virtd: Virtd) -> Self {
-        let home = Scratch::new("xen");
-        home.write("sxc18.xml", PARAVIRTUAL);
-        home.write("win.xml", FULL);
-        home.write("a.sxp", SXP);
-        std::fs::create_dir(home.join("xm")).expect("a folder");
-        let mut command = Command::new(our_program("xend-sim"));
-        command.args(["--profile", profile, "--relocation", "127.0.0.1:0"]);
-        for (option, name) in [
-            ("--unix", "xend"),
-            ("--xenstore", "xenstore"),
-            ("--domains-dir", "domains"),
-            ("--ready-file", "ready"),
-        ] {
-            command.arg(option).arg(home.join(name));
-        }
-        let xend = command.stdin(Stdio::null()).spawn().expect("the simulator starts");
-        let ready = home.join("ready");
-        assert!(wait_until(LIMIT, || ready.exists()), "the simulator is not ready");
-        let text = std::fs::read_to_string(&ready).expect("its addresses");
-        let relocation = text.lines().find_map(|line| line.strip_prefix("relocation="));
-        let relocation = relocation.expect("an address").to_owned();
-        let path = |name: &str| home.join(name).display().to_string();
-        let conf = format!(
-            "xend_socket = \"{}\"\nxenstored_socket = \"{}\"\nxend_domains_dir = \"{}\"\n\
-             xm_dir = \"{}\"\nprivcmd = \"\"\n",
-            path("xend"),
-            path("xenstore"),
-            path("domains"),
-            path("xm"),
-        );
-        std::fs::write(virtd.base().join("etc/libvirt/xen.conf"), conf)
-            .expect("the folder is ours");
-        Self { xend, virtd, relocation, home }
-    }
-
-    fn virsh(&self, program: &Path) -> Command {
-        virsh(program, &self.virtd.uri("xen", ""), self.home.path())
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        signal(self.xend.id().cast_signed(), Signal::TERM);
-        let ended = wait_until(LIMIT, || matches!(self.xend.try_wait(), Ok(Some(_))));
-        assert!(ended, "the simulator does not end");
-    }
-}
-
 /// What the founding documents write where a host is named.
 const NAMED: &str = "example.com";
 
@@ -225,8 +124,8 @@ fn every_spelling_of_the_founding_documents_reaches_the_host() {
     let (tls, tcp) = (free_port(), free_port());
     let more = format!("listen_tcp = 1\nauth_tcp = \"none\"\ntcp_port = \"{tcp}\"");
     let virtd = Virtd::start_listening(|_| pki.conf(tls, "server", &more));
-    let host = Host::start_beside("4.1", virtd);
-    let socket = format!("socket={}", host.virtd.socket().display());
+    let host = XendHost::start_beside("4.1", virtd);
+    let socket = format!("socket={}", host.virtd().socket().display());
     let path = Scratch::new("path");
     let helper = our_program("virt-ssh-helper");
     let line = format!("exec {} 'xen+unix:///?{socket}'", helper.display());
@@ -245,7 +144,7 @@ fn every_spelling_of_the_founding_documents_reaches_the_host() {
             _ => panic!("an address that is not tried yet: {spelling}"),
         };
         for shell in [&theirs, &our_program("virsh")] {
-            let outcome = run(virsh(shell, &uri, host.home.path()).arg("domid Domain-0"), LIMIT);
+            let outcome = run(virsh(shell, &uri, host.home().path()).arg("domid Domain-0"), LIMIT);
             assert_eq!(outcome.stdout, "0\n\n", "{} {uri}: {outcome:?}", shell.display());
         }
     }
@@ -275,14 +174,14 @@ fn steady(line: &str) -> String {
 #[test]
 fn the_guides_commands_say_what_they_said() {
     let shell = or_skip!(reference_program("virsh"));
-    let host = Host::start("4.1");
-    let socket = host.virtd.base().display().to_string();
+    let host = XendHost::start("4.1");
+    let socket = host.virtd().base().display().to_string();
     let mut said = String::new();
     for session in SESSIONS {
-        let directory = host.home.path().to_string_lossy().into_owned();
+        let directory = host.home().path().to_string_lossy().into_owned();
         let line = session.replace("{DIR}", &directory);
         let outcome = run(host.virsh(&shell).arg(line), LIMIT);
-        let normaliser = Normaliser::new(PARAVIRTUAL)
+        let normaliser = Normaliser::new(XendHost::PARAVIRTUAL)
             .replacing(directory, "{DIR}")
             .replacing(socket.clone(), "{BASE}");
         let outcome = normaliser.outcome(&outcome);
@@ -307,10 +206,10 @@ fn both_shells_work_on_old_releases_and_new() {
     let mut shells = vec![our_program("virsh")];
     shells.extend(reference_program("virsh").ok());
     for profile in ["3.0.1", "3.0.4", "3.3", "4.4"] {
-        let host = Host::start(profile);
+        let host = XendHost::start(profile);
         for shell in &shells {
             let ok = |words: &[&str]| run(host.virsh(shell).args(words), LIMIT).ok();
-            let file = host.home.join("sxc18.xml").display().to_string();
+            let file = host.home().join("sxc18.xml").display().to_string();
             ok(&["define", &file]);
             ok(&["start", "sxc18"]);
             assert!(ok(&["list"]).contains("sxc18"), "{profile}");
@@ -325,8 +224,8 @@ fn both_shells_work_on_old_releases_and_new() {
 #[test]
 fn a_console_opens_for_debians_shell_and_can_be_left() {
     let shell = or_skip!(reference_program("virsh"));
-    let host = Host::start("3.4");
-    let create = format!("create {}/sxc18.xml", host.home.path().display());
+    let host = XendHost::start("3.4");
+    let create = format!("create {}/sxc18.xml", host.home().path().display());
     run(host.virsh(&shell).arg(create), LIMIT).ok();
     let tty = run(host.virsh(&shell).args(["ttyconsole", "sxc18"]), LIMIT).ok();
     assert!(tty.trim().starts_with("/dev/pts/"), "{tty}");
@@ -346,18 +245,63 @@ fn a_guest_moves_by_the_guides_command() {
     let mut shells = vec![our_program("virsh")];
     shells.extend(reference_program("virsh").ok());
     for shell in &shells {
-        let (here, there) = (Host::start("3.1"), Host::start("3.1"));
-        let file = here.home.join("sxc18.xml").display().to_string();
+        let (here, there) = (XendHost::start("3.1"), XendHost::start("3.1"));
+        let file = here.home().join("sxc18.xml").display().to_string();
         run(here.virsh(shell).args(["define", &file]), LIMIT).ok();
         run(here.virsh(shell).args(["start", "sxc18"]), LIMIT).ok();
-        let to = format!("xenmigr://{}", there.relocation);
+        let to = format!("xenmigr://{}", there.relocation());
         // The guide's `xen://` is this same host.
-        let own = here.virtd.uri("xen", "");
+        let own = here.virtd().uri("xen", "");
         run(here.virsh(shell).args(["migrate", "sxc18", "--live", &own, &to]), LIMIT).ok();
-        let runs = |host: &Host| run(host.virsh(shell).arg("list"), LIMIT).ok().contains("sxc18");
+        let runs =
+            |host: &XendHost| run(host.virsh(shell).arg("list"), LIMIT).ok().contains("sxc18");
         assert!(wait_until(LIMIT, || runs(&there)), "it has not arrived");
         assert!(!runs(&here), "it is on both");
         let kept = run(here.virsh(shell).args(["list", "--inactive"]), LIMIT).ok();
         assert!(kept.contains("sxc18"), "its definition has not stayed");
     }
+}
+
+#[test]
+fn media_of_paravirtual_guests_come_and_go_whether_they_run_or_not() {
+    let host = XendHost::start("4.1");
+    let shell = our_program("virsh");
+    let ok = |line: &str| run(host.virsh(&shell).arg(line), LIMIT).ok();
+    ok(&format!("define {}/sxc18.xml", host.home().path().display()));
+    for start in [false, true] {
+        let how = if start { "" } else { " --config" };
+        if start {
+            ok("start sxc18");
+        }
+        let attach = |medium: &str| {
+            ok(&format!("attach-disk sxc18 {medium} xvdc --type cdrom --mode readonly{how}"));
+        };
+        attach("/srv/cd.iso");
+        assert!(ok("domblklist sxc18").contains("/srv/cd.iso"), "running: {start}");
+        // Another medium: out with the one, in with the other.
+        ok(&format!("detach-disk sxc18 xvdc{how}"));
+        attach("/srv/other.iso");
+        let list = ok("domblklist sxc18");
+        assert!(list.contains("/srv/other.iso") && !list.contains("/srv/cd.iso"), "{list}");
+        ok(&format!("detach-disk sxc18 xvdc{how}"));
+        assert!(!ok("domblklist sxc18").contains("xvdc"), "running: {start}");
+    }
+}
+
+#[test]
+fn displays_have_addresses_and_passwords_that_not_everybody_is_shown() {
+    let host = XendHost::start("4.1");
+    let shell = our_program("virsh");
+    let ok = |line: &str| run(host.virsh(&shell).arg(line), LIMIT).ok();
+    let vnc = "<graphics type='vnc' port='5904' listen='127.0.0.1' passwd='secret'/>";
+    let document = XendHost::PARAVIRTUAL.replace("<graphics type='vnc' autoport='yes'/>", vnc);
+    let file = host.home().write("vnc.xml", document);
+    ok(&format!("define {}", file.display()));
+    ok("start sxc18");
+    assert!(ok("vncdisplay sxc18").starts_with("127.0.0.1:"), "nobody else reaches it");
+    assert!(!ok("dumpxml sxc18").contains("secret"));
+    assert!(ok("dumpxml sxc18 --security-info").contains("passwd='secret'"));
+    let mut read_only = host.virsh(&shell);
+    let refused = run(read_only.args(["--readonly", "dumpxml", "sxc18", "--security-info"]), LIMIT);
+    assert!(refused.code == Some(1) && !refused.stdout.contains("secret"), "{refused:?}");
 }

@@ -8,7 +8,7 @@ mod apt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::{process, switches, workspace};
+use crate::{process, switches, workspace, xen};
 
 /// Something that must be there: how to see it, and the package that brings it.
 struct Need {
@@ -62,6 +62,8 @@ const TESTS: &[Need] = &[
         package: "python3-jsonschema",
     },
     Need { what: "a printer of manuals", is_there: || has("groff"), package: "groff-base" },
+    Need { what: "cpio", is_there: || has("cpio"), package: "cpio" },
+    Need { what: "xz", is_there: || has("xz"), package: "xz-utils" },
     Need { what: "the Z shell", is_there: || has("zsh"), package: "zsh" },
     Need { what: "the fish shell", is_there: || has("fish"), package: "fish" },
 ];
@@ -80,7 +82,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     }
     install(needs())?;
     install_python_modules()?;
-    kernel().map(|_| ())
+    kernel()?;
+    xen::prepare(xen::USUAL)
 }
 
 /// Installs what `demo` needs, and gives the kernel for its guest.

@@ -66,16 +66,23 @@ fn kept(subject: &Subject) -> Kept {
 }
 
 impl Domains for XenDriver {
-    fn list_all(&self, _: &Call<'_>, flags: u32) -> Result<Vec<DomainRef>> {
+    fn list_all(&self, call: &Call<'_>, flags: u32) -> Result<Vec<DomainRef>> {
         check_flags(flags, LIST_FILTERS, "libxlConnectListAllDomains")?;
         let only = api::CONNECT_LIST_DOMAINS_ACTIVE;
         if flags == only {
             // The usual question, which needs nothing that is kept.
             let mut running = self.core().hypervisor.running()?;
             running.sort_by_key(|running| running.id);
+            let states = running.iter().map(|running| (running.uuid, lifecycle::state_of(running)));
+            self.core().glances.keep(call, states.collect());
             return Ok(running.iter().map(crate::seen::Running::to_ref).collect());
         }
         let all = self.core().all()?;
+        let states = all.iter().map(|subject| {
+            let (state, reason) = lifecycle::state(self.core(), subject);
+            (subject.uuid, DomainState { state, reason })
+        });
+        self.core().glances.keep(call, states.collect());
         let fits = |subject: &&Subject| domain_matches(flags, &self.facts(subject, flags));
         Ok(all.iter().filter(fits).map(Subject::to_ref).collect())
     }
@@ -223,8 +230,11 @@ impl Domains for XenDriver {
         })
     }
 
-    fn get_state(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainState> {
+    fn get_state(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<DomainState> {
         check_flags(flags, 0, "libxlDomainGetState")?;
+        if let Some(state) = self.core().glances.take(call, &dom.uuid) {
+            return Ok(state);
+        }
         let (state, reason) = lifecycle::state(self.core(), &self.core().find(dom)?);
         Ok(DomainState { state, reason })
     }

@@ -108,11 +108,12 @@ impl DomainTuning for XenDriver {
         let most = flags & api::DOMAIN_MEM_MAXIMUM != 0;
         core.work(call, dom.uuid, Job::Modify, || {
             let subject = core.find(dom)?;
-            let now_kib = match &subject.running {
-                Some(running) => running.max_memory_kib,
-                None => core.kept_document(&subject)?.memory.kib,
+            // What the hypervisor allows at the moment may be less than what the guest was made with.
+            let most_kib = match &subject.running {
+                Some(running) if running.is_control() => running.max_memory_kib,
+                _ => core.document(&subject)?.memory.kib,
             };
-            if !most && memory > now_kib {
+            if !most && memory > most_kib {
                 return Err(invalid_arg("cannot set memory higher than max memory"));
             }
             let act = |subject: &crate::channels::Subject| match most {

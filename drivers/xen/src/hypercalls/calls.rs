@@ -21,6 +21,10 @@ const DOMAINS_MAX: usize = 32_752;
 const CPUS_MAX: usize = 4096;
 /// The hypervisor counts memory in pages.
 const KIB_PER_PAGE: u64 = 4;
+/// How long the texts are that say who made it: compiler, by, domain, date.
+const COMPILE: [usize; 4] = [64, 16, 32, 32];
+/// Words of what processors can do.
+const HW_CAPS: usize = 8;
 /// `sysctl`'s calls.
 const PHYSINFO: u32 = 3;
 const SCHED_ID: u32 = 4;
@@ -59,6 +63,20 @@ pub(crate) struct RawHost {
     pub(crate) khz: u32,
     pub(crate) total_kib: u64,
     pub(crate) free_kib: u64,
+}
+
+/// What the hypervisor says of how it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Build {
+    pub(crate) extra: String,
+    pub(crate) hw_caps: String,
+    pub(crate) page_bytes: u64,
+    pub(crate) virt_start: u64,
+    pub(crate) changeset: String,
+    pub(crate) compiler: String,
+    pub(crate) compiled_by: String,
+    pub(crate) compile_domain: String,
+    pub(crate) compile_date: String,
 }
 
 /// The hypervisor, spoken to in its own release's words.
@@ -119,6 +137,43 @@ impl Calls {
             }
         }
         Err(Error::from(ErrorKind::Unsupported))
+    }
+
+    /// How it was made; what a release does not tell is empty.
+    pub(crate) fn build(&self) -> Result<Build> {
+        let words = |sub: u32, bytes: usize| {
+            let mut out = vec![0; bytes];
+            self.gate.version(sub, &mut out).map(|_| out)
+        };
+        let compile = words(2, COMPILE.iter().sum())?;
+        let mut rest = compile.as_slice();
+        let mut next = |bytes: usize| {
+            let (part, after) = rest.split_at_checked(bytes).unwrap_or_default();
+            rest = after;
+            text(part)
+        };
+        let [compiler, compiled_by, compile_domain, compile_date] = COMPILE.map(&mut next);
+        let hw_caps = match self.layout.hw_caps() {
+            Some(at) => {
+                let head = self.sysctl(PHYSINFO, |_| {})?;
+                let word = |number: usize| {
+                    format!("{:08x}", u32_at(&head, SYSCTL_AT + at + number.saturating_mul(4)))
+                };
+                (0..HW_CAPS).map(word).collect::<Vec<_>>().join(":")
+            }
+            None => String::new(),
+        };
+        Ok(Build {
+            extra: text(&words(1, 16)?),
+            hw_caps,
+            page_bytes: u64::try_from(self.gate.version(7, &mut [])?).unwrap_or(0),
+            virt_start: u64_at(&words(5, 8)?, 0),
+            changeset: text(&words(4, 64)?),
+            compiler,
+            compiled_by,
+            compile_domain,
+            compile_date,
+        })
     }
 
     fn sysctl(&self, cmd: u32, fill: impl FnOnce(&mut [u8])) -> Result<[u8; SYSCTL_BYTES]> {

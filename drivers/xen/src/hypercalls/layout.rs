@@ -37,6 +37,11 @@ impl Layout {
     }
 
     /// Whether an affinity is wished or insisted on.
+    /// Where it says what processors can do; of older releases the place is not known.
+    pub(crate) fn hw_caps(&self) -> Option<usize> {
+        (self.minor >= 17).then_some(80)
+    }
+
     pub(crate) fn has_hard_affinity(&self) -> bool {
         self.minor >= 5
     }

@@ -4,9 +4,9 @@
 //! How the bytes get there is a [`Gate`]'s business, of which there are two: the device, and a test's.
 
 mod calls;
-mod layout;
+pub(crate) mod layout;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 
 use std::io::Result;

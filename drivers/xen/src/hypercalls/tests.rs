@@ -26,7 +26,7 @@ struct Domain {
 }
 
 /// A hypervisor that has one release's interface and no other.
-struct Fake {
+pub(crate) struct Fake {
     layout: Layout,
     domains: Mutex<BTreeMap<u16, Domain>>,
     calls: Arc<AtomicUsize>,
@@ -41,7 +41,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 }
 
 impl Fake {
-    fn new(layout: Layout, count: u16) -> (Self, Arc<AtomicUsize>) {
+    pub(crate) fn new(layout: Layout, count: u16) -> (Self, Arc<AtomicUsize>) {
         let calls = Arc::new(AtomicUsize::new(0));
         let domain =
             |flags| Domain { flags, pages: 16_384, pins: vec![0b1111], weight: 256, cap: 0 };
@@ -60,7 +60,7 @@ impl Fake {
         put(out, at.cpu_time, &(u64::from(id) * 1_000_000_000).to_ne_bytes());
         put(out, at.online, &1_u32.to_ne_bytes());
         put(out, at.max_vcpu_id, &1_u32.to_ne_bytes());
-        put(out, at.uuid, &[id.to_ne_bytes()[0]; 16]);
+        put(out, at.uuid, &id.to_ne_bytes().repeat(8));
     }
 
     fn sysctl(&self, head: &mut [u8], data: Option<(Pointer, &mut [u8])>) -> Result<i64> {
@@ -146,6 +146,14 @@ impl Gate for Fake {
         match sub {
             0 => return Ok(i64::from(4 << 16 | self.layout.minor)),
             1 => put(out, 0, b".3-rc"),
+            2 => {
+                for (at, word) in [(0, "gcc"), (64, "me"), (80, "here"), (112, "today")] {
+                    put(out, at, word.as_bytes());
+                }
+            }
+            4 => put(out, 0, b"abc"),
+            5 => put(out, 0, &0xffff_8000_0000_0000_u64.to_ne_bytes()),
+            7 => return Ok(4096),
             _ => put(out, 0, b"xen-3.0-x86_64 hvm-3.0-x86_64 "),
         }
         Ok(0)
@@ -177,11 +185,18 @@ fn every_release_is_understood() {
         let calls = Calls::probe(Box::new(fake)).expect("its interface is found");
         assert_eq!(calls.layout, *layout);
         assert_eq!(calls.version, (4, layout.minor, 3));
+        let build = calls.build().expect("how it was made");
+        let made = (build.compiler, build.compiled_by, build.compile_domain, build.compile_date);
+        let words = ["gcc", "me", "here", "today"].map(str::to_owned);
+        assert_eq!([made.0, made.1, made.2, made.3], words);
+        assert_eq!((build.extra.as_str(), build.changeset.as_str()), (".3-rc", "abc"));
+        assert_eq!((build.page_bytes, build.virt_start), (4096, 0xffff_8000_0000_0000));
+        assert_eq!(build.hw_caps.is_empty(), layout.minor < 17);
         let view = HyperView::new(calls, nowhere());
         let all = view.running().expect("a list");
         assert_eq!(all.iter().map(|running| running.id).collect::<Vec<_>>(), [0, 2, 4]);
         let second = &all[1];
-        assert_eq!(second.uuid, Uuid([2; 16]));
+        assert_eq!(second.uuid.0, *2_u16.to_ne_bytes().repeat(8));
         assert_eq!((second.life, second.hvm), (Life::Paused, true));
         assert_eq!((second.memory_kib, second.max_memory_kib), (65_536, 131_072));
         assert_eq!((second.vcpus, second.max_vcpus, second.cpu_time_ns), (1, 2, 2_000_000_000));

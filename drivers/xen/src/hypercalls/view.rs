@@ -14,6 +14,8 @@ use crate::store_channel::StoreChannel;
 
 /// Limit: names that are remembered.
 const NAMES_MAX: usize = 40_000;
+/// Limit: a name; a longer one, or one that could garble a table, is none.
+const NAME_BYTES_MAX: usize = 1024;
 /// Limit: virtual processors of one domain.
 const VCPUS_MAX: u32 = 8192;
 /// Flags of a domain.
@@ -67,7 +69,10 @@ impl HyperView {
         }
         let path = format!("/local/domain/{}/name", raw.id);
         let read = self.store.ask(|store| store.read(&path)).flatten();
-        let Some(name) = read.filter(|name| !name.is_empty() && !name.contains('\0')) else {
+        let fits = |name: &String| {
+            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control)
+        };
+        let Some(name) = read.filter(fits) else {
             // It may be on its way: the next one who asks finds it.
             return match raw.id {
                 0 => "Domain-0".into(),

@@ -1,6 +1,7 @@
 //! The driver against the simulator, release by release.
 
 mod faults;
+mod hostile;
 mod life;
 mod migration;
 mod sim;

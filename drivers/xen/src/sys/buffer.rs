@@ -2,10 +2,7 @@
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::AsFd;
 use std::ptr::NonNull;
-
-use rustix::mm::{MapFlags, ProtFlags, mlock, mmap, mmap_anonymous, munmap};
 
 pub(super) const PAGE_BYTES: usize = 4096;
 /// Limit: what one call passes; a thousand domains are a tenth of it.
@@ -28,23 +25,7 @@ impl Buffer {
         if len > BYTES_MAX {
             return Err(Error::from(ErrorKind::OutOfMemory));
         }
-        let rights = ProtFlags::READ | ProtFlags::WRITE;
-        let none = std::ptr::null_mut();
-        // SAFETY: no address is asked for, so the kernel chooses pages that nothing else is in; what is
-        // mapped is unmapped only by `drop`.
-        let start = unsafe {
-            match device {
-                Some(device) => mmap(none, len, rights, MapFlags::SHARED, device.as_fd(), 0),
-                None => mmap_anonymous(none, len, rights, MapFlags::PRIVATE),
-            }
-        }?;
-        let start = NonNull::new(start.cast::<u8>()).ok_or(Error::from(ErrorKind::OutOfMemory))?;
-        let buffer = Self { start, len };
-        if device.is_none() {
-            // SAFETY: these are the pages that were just mapped, all of them.
-            unsafe { mlock(buffer.start.as_ptr().cast(), len) }?;
-        }
-        Ok(buffer)
+        Ok(Self { start: map(device, len)?, len })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -89,7 +70,63 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: the pages are this value's, and nothing refers to them any more.
-        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+        unsafe { unmap(self.start, self.len) };
+    }
+}
+
+/// Pages of the device, or pages of this process that stay in memory.
+#[cfg(not(miri))]
+fn map(device: Option<&File>, len: usize) -> Result<NonNull<u8>> {
+    use rustix::mm::{MapFlags, ProtFlags, mlock, mmap, mmap_anonymous};
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    let none = std::ptr::null_mut();
+    // SAFETY: no address is asked for, so the kernel chooses pages that nothing else is in; what is
+    // mapped is unmapped only where it cannot be used, and by `drop`.
+    let start = unsafe {
+        match device {
+            Some(device) => {
+                mmap(none, len, rights, MapFlags::SHARED, std::os::fd::AsFd::as_fd(device), 0)
+            }
+            None => mmap_anonymous(none, len, rights, MapFlags::PRIVATE),
+        }
+    }?;
+    let start = NonNull::new(start.cast::<u8>()).ok_or(Error::from(ErrorKind::OutOfMemory))?;
+    if device.is_none() {
+        // SAFETY: these are the pages that were just mapped, all of them; where they cannot be locked
+        // nobody has seen them.
+        unsafe {
+            if let Err(error) = mlock(start.as_ptr().cast(), len) {
+                unmap(start, len);
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(start)
+}
+
+/// # Safety
+/// The pages must be those that [`map`] gave, all of them, and nothing may refer to them any more.
+#[cfg(not(miri))]
+unsafe fn unmap(start: NonNull<u8>, len: usize) {
+    // SAFETY: as the caller promises. What fails leaves them mapped, which harms nobody.
+    let _ = unsafe { rustix::mm::munmap(start.as_ptr().cast(), len) };
+}
+
+/// Under Miri, which maps nothing, memory of the allocator stands for the pages.
+#[cfg(miri)]
+fn map(_: Option<&File>, len: usize) -> Result<NonNull<u8>> {
+    let layout = std::alloc::Layout::from_size_align(len, PAGE_BYTES).map_err(Error::other)?;
+    // SAFETY: a page at least is asked for.
+    NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).ok_or(ErrorKind::OutOfMemory.into())
+}
+
+/// # Safety
+/// As above.
+#[cfg(miri)]
+unsafe fn unmap(start: NonNull<u8>, len: usize) {
+    if let Ok(layout) = std::alloc::Layout::from_size_align(len, PAGE_BYTES) {
+        // SAFETY: as the caller promises; the layout is the one it was asked for with.
+        unsafe { std::alloc::dealloc(start.as_ptr(), layout) };
     }
 }
 

@@ -89,7 +89,21 @@ impl Xend {
 
     /// The host; asking for it is how xend is found.
     pub fn node(&self) -> Result<Node> {
-        self.get("/xend/node/", "node").map(|tree| Node::of(&tree))
+        self.node_tree().map(|tree| Node::of(&tree))
+    }
+
+    /// All that xend says of the host.
+    pub fn node_tree(&self) -> Result<Sexpr> {
+        self.get("/xend/node/", "node")
+    }
+
+    /// xend's own log.
+    pub fn log(&self) -> Result<String> {
+        let answer = http::ask(&self.place, "/xend/node/log", None, self.wait_max("log"))?;
+        match answer.status {
+            200..=299 => Ok(answer.body),
+            _ => Err(XendError::Refused { op: "log".to_owned(), text: answer.body }),
+        }
     }
 
     /// The names of all domains, of those that do not run too where xend keeps any.

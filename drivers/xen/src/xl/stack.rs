@@ -364,7 +364,9 @@ impl Toolstack for XlStack {
             let path = format!("/local/domain/{id}/cpu/{cpu}/availability");
             self.store.try_ask(|store| store.read(&path))
         };
-        self.run("vcpu-set", &["vcpu-set", &id, &count.to_string()], USUAL_WAIT, || {
+        // More than the host has is allowed, as it is from the start.
+        let args = ["vcpu-set", "--ignore-host", &id, &count.to_string()];
+        self.run("vcpu-set", &args, USUAL_WAIT, || {
             for cpu in 0..running.max_vcpus {
                 let wanted = if cpu < count { "online" } else { "offline" };
                 if word(cpu)?.as_deref() != Some(wanted) {

@@ -1,0 +1,220 @@
+//! Configurations in a folder of xenstore that the administrator names, beside where they are kept.
+//!
+//! Other management tools see them there, and what they put there is seen here: each has a folder of its
+//! UUID with its `name` and, in parts that fit into a message, its document in `config`. xenstore forgets
+//! all when the host starts; what is kept elsewhere is then put there anew.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use virt_error::{Code, Error, Result};
+use virt_model::domain::Domain as Document;
+use virt_model::{ParseFlags, PrintFlags};
+use virt_types::Uuid;
+
+use crate::ORIGIN;
+use crate::channels::{Definitions, Kept};
+use crate::formats::Host;
+use crate::store_channel::StoreChannel;
+use crate::xenstore::{StoreError, Transaction};
+
+/// Limit: configurations in the folder.
+const DOMAINS_MAX: usize = 10_000;
+/// Limit: a part fits into a message of 4096 bytes beside its path.
+const PART_BYTES: usize = 3000;
+/// Limit: a document has so many parts at most.
+const PARTS_MAX: usize = 256;
+/// Limit: a name.
+const NAME_BYTES_MAX: usize = 1024;
+
+/// A folder of xenstore.
+pub(crate) struct SharedFolder {
+    pub(crate) path: String,
+    pub(crate) store: Arc<StoreChannel>,
+    pub(crate) host: Host,
+}
+
+/// A text in pieces that end where a character does.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
+        parts.push(part);
+        rest = after;
+    }
+    parts
+}
+
+fn read_parts(
+    store: &Transaction<'_>,
+    dir: &str,
+) -> std::result::Result<Option<String>, StoreError> {
+    let mut text = String::new();
+    for at in 0..PARTS_MAX {
+        match store.read(&format!("{dir}/config/{at}"))? {
+            Some(part) => text.push_str(&part),
+            None => break,
+        }
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+impl SharedFolder {
+    fn dir(&self, uuid: &Uuid) -> String {
+        format!("{}/{uuid}", self.path)
+    }
+
+    fn kept(&self, uuid: Uuid) -> Result<Option<Kept>> {
+        let path = format!("{}/name", self.dir(&uuid));
+        let name = self.store.try_ask(|store| store.read(&path))?;
+        let name = name.filter(|name| {
+            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control)
+        });
+        Ok(name.map(|name| Kept { uuid, name: name.into() }))
+    }
+
+    fn list(&self) -> Result<Vec<Kept>> {
+        let names = self.store.try_ask(|store| store.list(&self.path))?.unwrap_or_default();
+        let mut all = Vec::new();
+        // What is no UUID, or has no name, is nobody's configuration.
+        for uuid in names.iter().take(DOMAINS_MAX).filter_map(|name| Uuid::parse(name)) {
+            all.extend(self.kept(uuid)?);
+        }
+        Ok(all)
+    }
+
+    fn document(&self, kept: &Kept) -> Result<Option<Document>> {
+        let dir = self.dir(&kept.uuid);
+        let read = |store: &Transaction<'_>| read_parts(store, &dir);
+        let text = self.store.try_ask(|store| store.transaction("configuration", &read))?;
+        let Some(text) = text else { return Ok(None) };
+        let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+        let document = Document::load(&text, flags, &self.host.rules())?;
+        if document.uuid == Some(kept.uuid) && document.name == *kept.name {
+            return Ok(Some(document));
+        }
+        let detail = format!("{dir} in xenstore holds the configuration of another domain");
+        Err(Error::new(Code::XmlError, ORIGIN, detail))
+    }
+
+    fn put(&self, document: &Document) -> Result<()> {
+        let Some(uuid) = document.uuid else { return Ok(()) };
+        let flags = PrintFlags { inactive: true, secure: true, ..PrintFlags::default() };
+        let (dir, text) = (self.dir(&uuid), document.to_xml(flags));
+        let parts = parts(&text);
+        if parts.len() > PARTS_MAX {
+            return Err(crate::operation_failed("document is too long for xenstore"));
+        }
+        self.store.try_ask(|store| {
+            store.transaction("configuration", |store| {
+                store.remove(&dir)?;
+                store.write(&format!("{dir}/name"), &document.name)?;
+                for (at, part) in parts.iter().enumerate() {
+                    store.write(&format!("{dir}/config/{at}"), part)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn remove(&self, uuid: &Uuid) -> Result<()> {
+        let dir = self.dir(uuid);
+        self.store.try_ask(|store| store.remove(&dir))
+    }
+}
+
+/// Where definitions are kept, with the folder of xenstore beside it.
+pub(crate) struct Merged {
+    pub(crate) kept: Box<dyn Definitions>,
+    pub(crate) shared: SharedFolder,
+}
+
+impl Merged {
+    /// Puts what is kept and not yet there into xenstore.
+    pub(crate) fn publish(&self) -> Result<()> {
+        let there: HashSet<Uuid> = self.shared.list()?.into_iter().map(|kept| kept.uuid).collect();
+        for kept in self.kept.list()?.iter().filter(|kept| !there.contains(&kept.uuid)) {
+            self.shared.put(&self.kept.document(kept)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Definitions for Merged {
+    /// A name is one domain's: one in xenstore whose name another has is passed over. Without xenstore
+    /// there is what is kept.
+    fn list(&self) -> Result<Vec<Kept>> {
+        let mut all = self.kept.list()?;
+        for kept in self.shared.list().unwrap_or_default() {
+            if !all.iter().any(|known| known.uuid == kept.uuid || known.name == kept.name) {
+                all.push(kept);
+            }
+        }
+        Ok(all)
+    }
+
+    fn find(&self, uuid: &Uuid) -> Result<Option<Kept>> {
+        match self.kept.find(uuid)? {
+            Some(kept) => Ok(Some(kept)),
+            None => Ok(self.shared.kept(*uuid).unwrap_or_default()),
+        }
+    }
+
+    /// As it is in xenstore, where others may have changed it; as it is kept, where that is none.
+    fn document(&self, kept: &Kept) -> Result<Document> {
+        match self.shared.document(kept) {
+            Ok(Some(document)) => Ok(document),
+            Ok(None) => self.kept.document(kept),
+            Err(error) => self.kept.document(kept).map_err(|_| error),
+        }
+    }
+
+    /// Order: xenstore first, so that nothing is kept that is not to be seen there.
+    fn keep(&self, document: &Document) -> Result<()> {
+        self.shared.put(document)?;
+        self.kept.keep(document)
+    }
+
+    fn forget(&self, kept: &Kept) -> Result<()> {
+        self.shared.remove(&kept.uuid)?;
+        match self.kept.find(&kept.uuid)? {
+            Some(kept) => self.kept.forget(&kept),
+            None => Ok(()),
+        }
+    }
+
+    fn autostarts(&self, kept: &Kept) -> Result<bool> {
+        match self.kept.find(&kept.uuid)? {
+            Some(kept) => self.kept.autostarts(&kept),
+            None => Ok(false),
+        }
+    }
+
+    /// What shall start with the host must outlive it.
+    fn set_autostart(&self, kept: &Kept, on: bool) -> Result<()> {
+        self.adopt(kept)?;
+        self.kept.set_autostart(kept, on)
+    }
+
+    fn adopt(&self, kept: &Kept) -> Result<()> {
+        match self.kept.find(&kept.uuid)? {
+            Some(_) => Ok(()),
+            None => self.kept.keep(&self.document(kept)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_make_the_whole_and_keep_characters() {
+        let text = "ü".repeat(PART_BYTES);
+        let cut = parts(&text);
+        assert_eq!(cut.concat(), text);
+        assert!(cut.iter().all(|part| part.len() <= PART_BYTES), "{}", cut.len());
+        assert_eq!(parts(""), [""; 0]);
+    }
+}
