@@ -58,9 +58,12 @@ fn state(xen: &Xen, words: &str) {
 
 /// Waits until the guest has another number, and has come up; gives the number.
 fn reborn(xen: &Xen, before: &str) -> String {
-    let id = || xen.virsh("domid a").stdout.trim().to_owned();
-    until("another number", || id().parse::<u32>().is_ok() && id() != before);
-    id()
+    let mut id = String::new();
+    until("another number", || {
+        xen.virsh("domid a").stdout.trim().clone_into(&mut id);
+        id.parse::<u32>().is_ok() && id != before
+    });
+    id
 }
 
 /// The guest's console, at which something is typed.
