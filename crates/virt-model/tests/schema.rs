@@ -137,9 +137,10 @@ impl Count {
         self.agreed + self.too_strict + self.too_loose
     }
 
-    /// Fails below what was once reached.
+    /// Fails below what was once reached. Nothing is ever refused that the schema allows.
     fn at_least(&self, percent: usize) {
         assert!(self.total() > 0, "nothing was judged");
+        assert_eq!(self.too_strict, 0, "false alarms");
         assert!(self.agreed * 100 >= self.total() * percent, "less than {percent} % agree");
     }
 

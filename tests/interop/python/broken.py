@@ -54,7 +54,7 @@ class Embedded:
         if not self.domain:
             return None
         try:
-            self.domain.backupBegin(text)
+            self.domain.backupBegin(text, None)
         except libvirt.libvirtError as error:
             return ["taken"] if self.READ in error.get_error_message() else said(error)
 
