@@ -26,6 +26,9 @@ const CONTROLLERS: [&str; 4] = ["cpu", "cpuacct", "memory", "blkio"];
 /// What the public API calls memory without a limit.
 const UNLIMITED_KIB: u64 = 9_007_199_254_740_991;
 
+/// From here on the kernel means no limit: version 1 counts in pages, of up to 64 KiB.
+const KERNEL_MOST_KIB: u64 = UNLIMITED_KIB - 64;
+
 /// The period of a quota that names none.
 const PERIOD_US: u64 = 100_000;
 
@@ -221,8 +224,8 @@ impl Limits {
         let number = |file: &str| group.get(controller, file)?.parse::<i64>().ok();
         let kib = |file: &str| {
             let text = group.get(controller, file)?;
-            let bytes = text.parse::<u64>().unwrap_or(u64::MAX);
-            i64::try_from((bytes / 1024).min(UNLIMITED_KIB)).ok()
+            let kib = text.parse::<u64>().unwrap_or(u64::MAX) / 1024;
+            i64::try_from(if kib >= KERNEL_MOST_KIB { UNLIMITED_KIB } else { kib }).ok()
         };
         let two = || {
             let text = group.get("cpu", "cpu.max")?;
@@ -540,6 +543,20 @@ mod tests {
         assert_eq!(limits.get(Kind::Memory, Hard), Some(UNLIMITED_KIB.cast_signed()));
         std::fs::write(group.join("cpu.stat"), "usage_usec 1500\nuser_usec 1000\n").unwrap();
         assert_eq!(limits.cpu_ns(), Some(1_500_000));
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_version_1_has_for_no_limit_is_none() {
+        let root = std::env::temp_dir().join(format!("fv-unlimited-{}", std::process::id()));
+        let legacy = vec![("memory".to_owned(), root.clone())];
+        let limits = Limits::at(&Cgroups { legacy, unified: None }, 9, "three");
+        limits.group.clone().make();
+        let file = root.join("machine/kvmtool-9-three.libvirt-kvmtool/memory.limit_in_bytes");
+        for (bytes, kib) in [("9223372036854771712", UNLIMITED_KIB.cast_signed()), ("4096", 4)] {
+            std::fs::write(&file, bytes).unwrap();
+            assert_eq!(limits.get(Kind::Memory, Hard), Some(kib));
+        }
         std::fs::remove_dir_all(root).unwrap();
     }
 

@@ -215,6 +215,41 @@ fn the_end_of_a_real_guest_is_seen_and_why() {
     ends(&or_skip!(World::real()));
 }
 
+/// A guest is its process: without its socket it runs on, is found again, and can be ended.
+fn unlinked(world: &mut World) {
+    let unlink = |world: &World| {
+        std::fs::remove_file(world.lkvm.home.join(".lkvm/one.sock")).expect("the guest's socket");
+    };
+    world.start(&world.plain("one"), "one");
+    unlink(world);
+    assert_eq!(world.state("one"), "running (booted)");
+    world.virtd.kill();
+    world.virtd.restart();
+    assert!(world.state("one").starts_with("running"), "{}", world.state("one"));
+    let asked = Instant::now();
+    world.virsh(&["suspend", "one"]);
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    signal(world.pid("one").expect("it runs"), Signal::KILL);
+    let killed = Instant::now();
+    assert!(world.becomes("one", "shut off (crashed)"), "{}", world.state("one"));
+    assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
+    world.ok(&["start", "one"]);
+    unlink(world);
+    world.ok(&["destroy", "one"]);
+    assert_eq!(world.state("one"), "shut off (destroyed)");
+    assert_eq!(world.processes(), [0_i32; 0]);
+}
+
+#[test]
+fn a_guest_without_its_socket_is_no_lost_guest() {
+    unlinked(&mut World::fake());
+}
+
+#[test]
+fn a_real_guest_without_its_socket_is_no_lost_guest() {
+    unlinked(&mut or_skip!(World::real()));
+}
+
 #[test]
 fn a_guest_reboots_by_magic_keys() {
     let world = World::fake();

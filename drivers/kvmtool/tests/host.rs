@@ -74,7 +74,9 @@ fn limits_are_in_force_and_leave_no_groups() {
     assert_eq!(read(cpu.join("vcpu0").join(files.threads)).lines().count(), 1);
     let pid = world.pid(&name).unwrap().to_string();
     assert!(read(cpu.join("cgroup.procs")).lines().any(|line| line == pid));
-    assert!(world.ok(&["memtune", &name]).contains("hard_limit     : 262144"));
+    let memory = world.ok(&["memtune", &name]);
+    assert!(memory.contains("hard_limit     : 262144"), "{memory}");
+    assert!(memory.contains("soft_limit     : unlimited"), "{memory}");
     world.ok(&["memtune", &name, "--hard-limit", "300000"]);
     assert!(world.ok(&["memtune", &name]).contains("hard_limit     : 300000"));
     assert!(world.ok(&["dumpxml", &name]).contains("<hard_limit unit='KiB'>300000<"));
