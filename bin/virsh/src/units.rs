@@ -10,7 +10,7 @@ pub(crate) fn pretty_size(bytes: u64) -> String {
 
 /// The value in the largest unit that it reaches, and that unit.
 pub(crate) fn scale(bytes: u64) -> (f64, &'static str) {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut rest = bytes;
     let mut unit = 0;
     while rest >= 1024 && unit + 1 < UNITS.len() {

@@ -34,7 +34,7 @@ element! {
         audios: Vec<Audio> = list("audio"),
         videos: Vec<Video> = list("video"),
         hostdevs: Vec<Hostdev> = list("hostdev"),
-        redirdevs: Vec<Redirdev> = list("redirdev"),
+        redirdevs: Vec<Redirdev> = list_long("redirdev"),
         redirfilter: Option<Redirfilter> = child("redirfilter"),
         hubs: Vec<Hub> = list("hub"),
         watchdogs: Vec<Watchdog> = list("watchdog"),

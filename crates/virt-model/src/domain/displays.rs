@@ -9,6 +9,7 @@ use crate::schema::text::YesNo;
 
 /// Brings the old and the new ways of saying where a display listens into one form.
 pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
+    drop_others(graphics);
     let listens =
         matches!(graphics.kind, GraphicsType::Vnc | GraphicsType::Spice | GraphicsType::Rdp);
     if !listens {
@@ -43,6 +44,23 @@ pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
         .filter(|listen| listen.kind == ListenType::Address)
         .and_then(|listen| listen.address.clone());
     Ok(())
+}
+
+/// Compat: what means nothing to a display of that type is not kept.
+fn drop_others(graphics: &mut Graphics) {
+    let is = |kinds: &[GraphicsType]| kinds.contains(&graphics.kind);
+    let local = is(&[GraphicsType::Sdl, GraphicsType::Desktop]);
+    let (sdl, vnc) = (is(&[GraphicsType::Sdl]), is(&[GraphicsType::Vnc]));
+    let keyed = is(&[GraphicsType::Vnc, GraphicsType::Spice]);
+    graphics.display.take_if(|_| !local);
+    graphics.fullscreen.take_if(|full| !local || *full == YesNo::No);
+    graphics.xauth.take_if(|_| !sdl);
+    graphics.websocket.take_if(|_| !vnc);
+    graphics.share_policy.take_if(|_| !vnc);
+    graphics.keymap.take_if(|_| !keyed);
+    let passwd = graphics.passwd.is_some();
+    graphics.connected.take_if(|_| !passwd);
+    graphics.channels.retain(|channel| channel.attr("mode") != Some("any"));
 }
 
 fn listen_back_compat(graphics: &mut Graphics) -> Result<()> {
@@ -183,6 +201,9 @@ pub(super) fn complete_video(video: &mut Video, virt_type: VirtType) {
             VideoType::Qxl => Some(65536),
             _ => None,
         };
+    }
+    for size in [&mut model.vram_kib, &mut model.ram_kib].into_iter().flatten() {
+        *size = size.checked_next_power_of_two().unwrap_or(*size);
     }
     if model.kind == VideoType::Qxl {
         model.ram_kib.get_or_insert(65536);

@@ -99,9 +99,9 @@ element! {
 
 element! {
     pub struct UsbRule {
-        class: Option<String> = attr("class"),
-        vendor: Option<String> = attr("vendor"),
-        product: Option<String> = attr("product"),
+        class: Option<u32> = usb_number("class", 2),
+        vendor: Option<u32> = usb_number("vendor", 4),
+        product: Option<u32> = usb_number("product", 4),
         version: Option<String> = usb_version("version"),
         allow: YesNo = attr_req("allow"),
     }

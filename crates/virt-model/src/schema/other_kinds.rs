@@ -335,6 +335,23 @@ kind! {
 }
 
 kind! {
+    /// A number of a USB device in so many hexadecimal digits; -1 is any.
+    usb_number [] (Option<u32>; name: &'static str, digits: usize)
+    shape vec![Item::attr::<String>(name, false)];
+    read |element, flags| {
+        let Some(text) = element.attr(name).filter(|text| *text != "-1") else { return Ok(None) };
+        let hex = text.strip_prefix("0x").map(|text| u32::from_str_radix(text, 16));
+        match hex.unwrap_or_else(|| text.parse()) {
+            Ok(number) if number < 1 << (4 * digits) => Ok(Some(number)),
+            _ => Err(error::invalid_value(element, name, text, "Expected integer value")),
+        }
+    };
+    attrs |field, out| if let Some(number) = field {
+        out.w.attr(name, &format!("0x{number:0digits$X}"));
+    };
+}
+
+kind! {
     /// Variables of a filter, by name; those of one name stay in their order.
     ///
     /// Compat: one that no rule could use, for a letter in its name or its value, is left out.

@@ -2,6 +2,7 @@
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
+use virt_model::domain::boot::LoaderType;
 use virt_model::domain::interface::InterfaceTarget;
 use virt_model::domain::{Device, Domain as Definition, DomainRules};
 use virt_xml::Element;
@@ -73,6 +74,12 @@ impl DomainRules for Rules {
                 Origin::Domain,
                 format!("Unknown architecture {arch}"),
             ));
+        }
+        if let Some(loader) = &mut domain.os.loader
+            && domain.os.firmware.is_none()
+            && loader.path.is_some()
+        {
+            loader.kind.get_or_insert(LoaderType::Rom);
         }
         Ok(())
     }
