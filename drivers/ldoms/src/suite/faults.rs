@@ -61,7 +61,7 @@ fn lists_fail_or_do_not_but_end_in_time_and_work_again() {
 /// What can go wrong before there is anything to ask: once, or always.
 #[test]
 fn greetings_that_fail_end_in_time_and_the_next_one_is_heard() {
-    for profile in PROFILES.iter().filter(|profile| **profile != "1.0") {
+    for profile in profiles().iter().filter(|profile| **profile != "1.0") {
         for (fault, code) in
             [("mute-handshake", Code::InternalError), ("tls-refused", Code::NoConnect)]
         {
