@@ -156,8 +156,13 @@ impl Xen {
         self.shell_of(&our_program("virsh"), daemon, line)
     }
 
+    /// Where a daemon is to be reached from outside.
+    pub fn port(&self, daemon: Daemon) -> u16 {
+        self.ports[usize::from(daemon == Daemon::Libvirts)]
+    }
+
     pub fn shell_of(&self, program: &Path, daemon: Daemon, line: &str) -> Command {
-        let port = self.ports[usize::from(daemon == Daemon::Libvirts)];
+        let port = self.port(daemon);
         let uri = format!("xen+tcp://127.0.0.1:{port}/system");
         let mut command = virsh(program, &uri, self.home.path());
         command.arg("-q").arg(line);

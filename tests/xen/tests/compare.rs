@@ -1,7 +1,7 @@
 //! The same commands to our daemon and to libvirt's own Xen driver, one after the other in one control domain.
 //!
-//! Debian's shell asks both. What differs, and why it may, stands in `differs.txt`; a line there that
-//! differs no more is a mistake too.
+//! Debian's shell asks both. What differs, and why, stands in `differs.txt`; what differs beyond that
+//! fails.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -196,7 +196,7 @@ fn ask(xen: &Xen, shell: &Path, daemon: Daemon) -> Vec<String> {
                 said = said.replace(&id, "{ID}");
             }
         }
-        all.push(said.replace(":17500/", ":{PORT}/"));
+        all.push(said.replace(&xen.port(daemon).to_string(), "{PORT}"));
     }
     all
 }

@@ -136,7 +136,8 @@ impl Domains for XenDriver {
     }
 
     fn destroy(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
-        check_flags(flags, api::DOMAIN_DESTROY_GRACEFUL, "libxlDomainDestroyFlags")?;
+        // Compat: there is no graceful way, and libvirt's driver says so too.
+        check_flags(flags, 0, "libxlDomainDestroyFlags")?;
         lifecycle::destroy(self.core(), call, dom)
     }
 

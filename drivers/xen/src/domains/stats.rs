@@ -10,7 +10,7 @@ use virt_types::{
 use super::check_flags;
 use crate::channels::Subject;
 use crate::seen::Running;
-use crate::{ORIGIN, XenDriver, invalid_arg, lifecycle, stats};
+use crate::{ORIGIN, XenDriver, invalid_arg, invalid_operation, lifecycle, stats};
 
 /// All kinds of figures, which 0 stands for.
 const ALL: u32 = 0x7ff;
@@ -103,7 +103,7 @@ impl XenDriver {
         let document = self.core().toolstack.document(&running)?;
         let mut disks = document.devices.disks.iter();
         let found = disks.find(|disk| disk.target.dev == path || disk.path() == Some(path));
-        let found = found.ok_or_else(|| invalid_arg(format!("invalid path: {path}")))?;
+        let found = found.ok_or_else(|| invalid_operation(format!("invalid path: {path}")))?;
         Ok((running, found.target.dev.clone()))
     }
 }

@@ -237,8 +237,7 @@ impl DomainTuning for XenDriver {
                 return Err(invalid_arg("Empty cpu list for pinning"));
             }
             if vcpu >= running.max_vcpus {
-                let most = running.max_vcpus;
-                return Err(invalid_arg(format!("vcpu {vcpu} is out of range: there are {most}")));
+                return Err(invalid_arg(format!("vcpu '{vcpu}' is not active")));
             }
             core.hypervisor.pin(&running, vcpu, &cpus)
         })
