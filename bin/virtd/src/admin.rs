@@ -332,7 +332,7 @@ fn identity(client: &Client) -> Vec<TypedParam> {
     let names = session.names();
     drop(session);
     let mut all = vec![param("readonly", TypedValue::Boolean(read_only))];
-    if let Some(peer) = client.arrival.peer {
+    if let Some(peer) = &client.arrival.peer {
         all.push(words("sock_addr", peer.to_string()));
     }
     all.extend(names.0.map(|name| words("sasl_user_name", name)));

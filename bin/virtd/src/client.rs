@@ -28,7 +28,8 @@ pub(crate) struct Client {
     bell: Arc<Bell>,
     /// It has rung, and the loop did not answer yet.
     rung: AtomicBool,
-    pub(crate) caller: Caller,
+    /// Shared with its connection.
+    pub(crate) caller: Arc<Caller>,
     pub(crate) arrival: Arrival,
     /// When it came, in seconds.
     pub(crate) since: i64,
@@ -98,7 +99,7 @@ impl Client {
     pub(crate) fn new(
         socket: OwnedFd,
         (seat, bell): (u32, Arc<Bell>),
-        caller: Caller,
+        caller: Arc<Caller>,
         arrival: Arrival,
         secure: Option<tls::Session>,
     ) -> Self {
@@ -108,9 +109,9 @@ impl Client {
             bell,
             rung: AtomicBool::new(false),
             caller,
+            authenticated: AtomicBool::new(!arrival.asks()),
             arrival,
             since: now_s(),
-            authenticated: AtomicBool::new(!arrival.asks()),
             secure: secure.map(|session| Box::new(Secure::new(session))),
             outbox: Mutex::default(),
             unread: AtomicUsize::new(0),
@@ -139,9 +140,13 @@ impl Client {
     }
 
     /// Who calls, with the names it has shown.
-    pub(crate) fn named_caller(&self) -> Caller {
-        let (sasl_name, x509_name) = self.session().names();
-        Caller { sasl_name, x509_name, ..self.caller.clone() }
+    pub(crate) fn named_caller(&self) -> Arc<Caller> {
+        match self.session().names() {
+            (None, None) => Arc::clone(&self.caller),
+            (sasl_name, x509_name) => {
+                Arc::new(Caller { sasl_name, x509_name, ..(*self.caller).clone() })
+            }
+        }
     }
 
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
@@ -439,7 +444,7 @@ mod tests {
             peer: None,
         };
         let seat = (0, Arc::default());
-        (Client::new(near.into(), seat, Caller::default(), arrival, None), far)
+        (Client::new(near.into(), seat, Arc::default(), arrival, None), far)
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) enum Way {
 }
 
 /// By which door a client came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Arrival {
     pub(crate) way: Way,
     pub(crate) read_only: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Arrival {
     pub(crate) admin: bool,
     pub(crate) auth: Auth,
     /// Over the network only.
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: Option<Box<SocketAddr>>,
 }
 
 impl Arrival {

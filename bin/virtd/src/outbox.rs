@@ -19,6 +19,7 @@ const FD_COST_BYTES: usize = 16 << 10;
 pub(crate) struct Outbox {
     /// What goes first. Mostly it is all there is, and then nothing is left of it.
     first: Bytes,
+    /// What comes behind it.
     queue: VecDeque<Item>,
     cost: usize,
     /// Nothing is written before all of a batch is queued.
@@ -110,10 +111,15 @@ impl Outbox {
                 }
             }
             match self.queue.pop_front() {
-                None => return Ok(()),
+                None => {
+                    // Mostly nothing comes behind: its room is not kept.
+                    self.queue = VecDeque::new();
+                    return Ok(());
+                }
                 Some(Item::Bytes(bytes)) => self.first = bytes,
                 Some(Item::Fd(fd)) => match virt_transport::fds::send_fd(socket, fd.as_fd()) {
                     Ok(()) => self.took(FD_COST_BYTES),
+                    // Order: nothing behind it goes before it.
                     Err(error) => {
                         self.queue.push_front(Item::Fd(fd));
                         match error {

@@ -146,7 +146,7 @@ impl Entrance {
             }
             // Answers are short: each is sent at once.
             sockopt::set_tcp_nodelay(&socket, true)?;
-            let peer = peer.and_then(|peer| peer.try_into().ok());
+            let peer = peer.and_then(|peer| peer.try_into().ok()).map(Box::new);
             return Ok((socket, Arrival { way, read_only, admin, auth, peer }));
         }
     }
@@ -184,9 +184,9 @@ pub(crate) fn welcome(server: &Arc<Server>, hall: &Hall, socket: OwnedFd, arriva
         let known = arrival.auth == Auth::Polkit && caller.uid == Some(0);
         let auth = if known { Auth::None } else { arrival.auth };
         let seat = (hall.next_seat(), hall.bell());
-        Client::new(socket, seat, caller, Arrival { auth, ..arrival }, secure)
+        Client::new(socket, seat, caller.into(), Arrival { auth, ..arrival }, secure)
     });
-    let (caller, peer) = (&place.client.caller, place.client.arrival.peer);
+    let (caller, peer) = (&place.client.caller, &place.client.arrival.peer);
     virt_log::debug!("rpc.server", "a client came: {caller:?} {peer:?}");
     hall.seat(place);
 }

@@ -36,12 +36,17 @@ def receive(client):
     assert data[24:28] == b"\0\0\0\0", "the call failed"
 
 
-def visitor():
+def newcomer():
     client = socket.socket(socket.AF_UNIX)
     client.connect(path)
     name = b"test:///default"
     payload = struct.pack(">II", 1, len(name)) + name + b"\0" + struct.pack(">I", 0)
     client.sendall(message(OPEN, 0, payload))
+    return client
+
+
+def visitor():
+    client = newcomer()
     receive(client)
     return client
 
@@ -55,6 +60,11 @@ caller = visitor()
 for serial in range(1, 200):
     caller.sendall(message(SUPPORTS_FEATURE, serial, struct.pack(">i", 1)))
     receive(caller)
+# Some at once, so that the daemon's threads are there: they are not what is measured.
+for early in [newcomer() for _ in range(40)]:
+    receive(early)
+    early.close()
+time.sleep(1)
 before = resident_kib()
 crowd = [visitor() for _ in range(int(count))]
 with_them = resident_kib()

@@ -1,4 +1,5 @@
-//! What hangs on a connection: guests that end with it, and descriptors that go along with calls.
+//! What hangs on a connection: guests and consoles that end with it, descriptors and pictures that go
+//! along with calls.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use test_support::{
-    Daemon, Outcome, Reference, Scratch, Signal, Virtd, debian_program, guests_path, or_skip,
-    our_program, reference_program, run, signal, tiny_domain, tiny_guest, virsh, wait_until,
+    Daemon, Outcome, Reference, Scratch, Signal, Terminal, Virtd, debian_program, guests_path,
+    or_skip, our_program, reference_program, run, signal, tiny_domain, tiny_guest, virsh,
+    wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -138,4 +140,50 @@ fn descriptors_go_along_with_calls() {
     }
     let first = all.first().expect("four").clone();
     assert!(all.iter().all(|one| *one == first), "{all:#?}");
+}
+
+#[test]
+fn a_console_is_free_again_when_its_client_was_killed() {
+    const OPEN: &str = "Escape character is";
+    let theirs = or_skip!(reference_program("virsh"));
+    let home = or_skip!(files());
+    let reference = or_skip!(Reference::start());
+    let virtd = Virtd::start();
+    let file = home.join("guest.xml").display().to_string();
+    for side in everywhere(&home, &theirs, &reference, &virtd) {
+        assert_eq!(side.run(&format!("create {file}")).code, Some(0));
+        let open = || Terminal::start(side.command().arg("console guest")).expect("a terminal");
+        let mut first = open();
+        first.wait_for(OPEN, LIMIT).expect("a console");
+        let refusal = "Active console session exists for this domain";
+        open().wait_for(refusal, LIMIT).expect("it is taken");
+        // It has no time left to end in, so it is killed.
+        first.end(Duration::ZERO);
+        let is_free = || open().wait_for(OPEN, LIMIT).is_ok();
+        assert!(wait_until(LIMIT, is_free), "{} {}", side.shell.display(), side.uri);
+        assert_eq!(side.run("destroy guest").code, Some(0));
+        side.is_gone();
+    }
+}
+
+#[test]
+fn a_picture_of_the_screen_is_streamed() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let home = or_skip!(files());
+    let reference = or_skip!(Reference::start());
+    let virtd = Virtd::start();
+    let picture = home.join("picture.png");
+    let line = format!("screenshot test {}", picture.display());
+    let mut said = Vec::new();
+    for daemon in [&reference as &dyn Daemon, &virtd] {
+        for shell in [theirs.clone(), our_program("virsh")] {
+            let side = Side { shell, uri: daemon.uri("test", "default"), home: &home };
+            let outcome = side.run(&line);
+            let bytes = std::fs::read(&picture).expect("it was written");
+            assert!(bytes.starts_with(b"\x89PNG"), "{} {outcome:?}", side.uri);
+            std::fs::remove_file(&picture).expect("ours");
+            said.push(outcome);
+        }
+    }
+    assert!(said.iter().all(|one| *one == said[0]), "{said:#?}");
 }

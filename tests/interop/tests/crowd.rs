@@ -27,9 +27,14 @@ fn one_kib(python: &Path, daemon: &dyn Daemon, pid: u32) -> f64 {
 #[test]
 fn a_thousand_idle_clients_cost_a_quarter_of_what_they_cost_libvirtd() {
     let python = or_skip!(system_python());
-    let reference = or_skip!(Reference::start());
-    let virtd = Virtd::start();
-    let theirs = one_kib(&python, &reference, reference.pid());
-    let ours = one_kib(&python, &virtd, virtd.pid());
+    // A thread more on a busy machine counts as much as fifty clients: the least of three is what a
+    // client costs. Each is measured in a new daemon; an old one has room of those who left.
+    let (mut ours, mut theirs) = (f64::MAX, f64::MAX);
+    for _ in 0..3 {
+        let reference = or_skip!(Reference::start());
+        let virtd = Virtd::start();
+        theirs = theirs.min(one_kib(&python, &reference, reference.pid()));
+        ours = ours.min(one_kib(&python, &virtd, virtd.pid()));
+    }
     assert!(ours * 4.0 <= theirs, "{ours} KiB, libvirtd {theirs} KiB");
 }

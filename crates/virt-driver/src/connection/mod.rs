@@ -28,7 +28,7 @@ pub struct Connection {
 struct Shared {
     drivers: Vec<Arc<dyn Driver>>,
     uri: String,
-    caller: Caller,
+    caller: Arc<Caller>,
     read_only: bool,
     policy: Option<Arc<dyn AccessPolicy>>,
     /// What is done when the last clone has gone.
@@ -50,7 +50,7 @@ impl Connection {
         let shared = Shared {
             drivers,
             uri: uri.into(),
-            caller: Caller::default(),
+            caller: Arc::default(),
             read_only,
             policy: None,
             on_close: Mutex::default(),
@@ -60,11 +60,15 @@ impl Connection {
 
     /// The same connection used by `caller`, under `policy`, the rules for them, where there is one.
     #[must_use]
-    pub fn for_caller(&self, caller: Caller, policy: Option<Arc<dyn AccessPolicy>>) -> Self {
+    pub fn for_caller(
+        &self,
+        caller: impl Into<Arc<Caller>>,
+        policy: Option<Arc<dyn AccessPolicy>>,
+    ) -> Self {
         let shared = Shared {
             drivers: self.shared.drivers.clone(),
             uri: self.shared.uri.clone(),
-            caller,
+            caller: caller.into(),
             read_only: self.shared.read_only,
             policy,
             on_close: Mutex::default(),
