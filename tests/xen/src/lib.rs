@@ -94,8 +94,9 @@ impl Xen {
         let forward = |at: usize| format!("hostfwd=tcp:127.0.0.1:{}-:{}", ports[at], PORTS[at]);
         // A processor that has it all makes guests without drivers possible from 4.20 on.
         let cpu = if release == "4.20" { "max,-rdtscp" } else { "Nehalem,+rdrand" };
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", LIFE_S]).arg(emulator);
+        // It ends with the test, also when that is killed and cannot clear up.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig=TERM", "timeout", "--kill-after=5", LIFE_S]).arg(emulator);
         command.args(["-accel", "tcg", "-cpu", cpu, "-m", "2048", "-display", "none"]);
         command.args(["-nodefaults", "-no-reboot"]).arg("-kernel").arg(dir.join("xen"));
         command.args([
