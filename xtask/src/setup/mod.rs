@@ -51,6 +51,11 @@ const TESTS: &[Need] = &[
         package: "libc6-dev",
     },
     Need { what: "users of SASL", is_there: || has("saslpasswd2"), package: "sasl2-bin" },
+    Need {
+        what: "mechanisms of SASL",
+        is_there: || has_library("sasl2/libscram.so"),
+        package: "libsasl2-modules",
+    },
     Need { what: "certificates", is_there: || has("openssl"), package: "openssl" },
     Need { what: "an SSH daemon", is_there: || has("sshd"), package: "openssh-server" },
     Need { what: "netcat", is_there: || has("nc"), package: "netcat-openbsd" },
@@ -114,9 +119,13 @@ fn has(program: &str) -> bool {
 }
 
 fn has_libvirt_driver(name: &str) -> bool {
-    let library = format!("libvirt/connection-driver/libvirt_driver_{name}.so");
+    has_library(&format!("libvirt/connection-driver/libvirt_driver_{name}.so"))
+}
+
+/// Whether a file is there below the libraries of some architecture.
+fn has_library(path: &str) -> bool {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    folders.map(|entry| entry.path().join(&library)).any(|path| path.exists())
+    folders.map(|entry| entry.path().join(path)).any(|path| path.exists())
 }
 
 /// Whether the system's own interpreter has a module: its packages are not visible to others.
