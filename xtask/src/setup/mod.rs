@@ -33,6 +33,11 @@ const TESTS: &[Need] = &[
         package: "libvirt-daemon-driver-qemu",
     },
     Need {
+        what: "its storage driver",
+        is_there: || has_libvirt_driver("storage"),
+        package: "libvirt-daemon-driver-storage",
+    },
+    Need {
         what: "libvirt's Python module",
         is_there: || imports("libvirt"),
         package: "python3-libvirt",
