@@ -30,6 +30,20 @@ fn descriptors(virtd: &Virtd) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", virtd.pid())).map_or(0, Iterator::count)
 }
 
+/// [`descriptors`], once its drivers, which may still be on their way, have all of theirs.
+fn settled_descriptors(virtd: &Virtd) -> usize {
+    let (mut last, mut same) = (0, 0);
+    let settled = || {
+        let now = descriptors(virtd);
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        std::thread::sleep(Duration::from_millis(50));
+        same >= 20
+    };
+    assert!(wait_until(LIMIT, settled), "never the same number");
+    last
+}
+
 /// What the daemon holds in memory.
 fn resident_kib(virtd: &Virtd) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", virtd.pid()));
@@ -59,7 +73,7 @@ fn descriptors_that_nobody_asked_for_are_closed() {
     let virtd = start();
     let mut other = Raw::open(virtd.socket(), 0);
     others_are_served(&mut other);
-    let before = descriptors(&virtd);
+    let before = settled_descriptors(&virtd);
     // More than a message may have, more than there can be, and ones that never come.
     for (count, follow) in [(33, 0), (u32::MAX, 0), (0x8000_0000, 0), (1, 1), (32, 32)] {
         let mut raw = Raw::open(virtd.socket(), 0);
@@ -226,7 +240,7 @@ fn ten_thousand_may_come_and_go() {
     let virtd = start();
     let mut other = Raw::open(virtd.socket(), 0);
     others_are_served(&mut other);
-    let before = (descriptors(&virtd), resident_kib(&virtd));
+    let before = (settled_descriptors(&virtd), resident_kib(&virtd));
     for round in 0..50 {
         let mut crowd: Vec<Raw> = (0..200).map(|_| Raw::connect(virtd.socket())).collect();
         for (number, one) in crowd.iter_mut().enumerate() {
@@ -246,7 +260,8 @@ fn ten_thousand_may_come_and_go() {
             others_are_served(&mut other);
         }
     }
-    assert!(wait_until(LIMIT, || descriptors(&virtd) <= before.0 + 1), "{}", descriptors(&virtd));
+    let left = || descriptors(&virtd);
+    assert!(wait_until(LIMIT, || left() <= before.0), "{} became {}", before.0, left());
     let grown = resident_kib(&virtd).saturating_sub(before.1);
     assert!(grown < 32 << 10, "{grown} KiB");
     assert!(Raw::open(virtd.socket(), 0).call(NO_OP, &[]).is_ok());
