@@ -55,6 +55,8 @@ impl<L: Live> Guests<L> {
             return Err(self.failed(format!("domain '{name}' is already defined with uuid {uuid}")));
         }
         match self.table.by_name(&document.name) {
+            // It came between the two looks.
+            Some(guest) if guest.uuid == uuid => Ok(Some(guest)),
             Some(guest) => {
                 let (name, uuid) = (&guest.name, guest.uuid);
                 Err(self.failed(format!("domain '{name}' already exists with uuid {uuid}")))

@@ -188,6 +188,8 @@ fn known<S: Family>(
         return Ok(Some(existing));
     }
     match table.by_name(name) {
+        // It came between the two looks.
+        Some(existing) if existing.uuid == uuid => Ok(Some(existing)),
         Some(existing) => {
             let uuid = existing.uuid;
             refused(format!("{what} '{name}' already exists with uuid {uuid}"))

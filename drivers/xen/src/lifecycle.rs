@@ -39,6 +39,8 @@ fn known_by(core: &Core, document: &Document, uuid: Uuid) -> Result<Option<Subje
         return Ok(Some(subject));
     }
     match core.with_name(name)? {
+        // It came between the two looks.
+        Some(subject) if subject.uuid == uuid => Ok(Some(subject)),
         Some(subject) => {
             let other = subject.uuid;
             Err(operation_failed(format!("domain '{name}' already exists with uuid {other}")))
