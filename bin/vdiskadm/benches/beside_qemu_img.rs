@@ -15,7 +15,7 @@ use test_support::Scratch;
 
 const DISK_BYTES: u64 = 8 << 30;
 const DATA_BYTES: u64 = 1 << 30;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 
 /// One run: how long it took, and the most memory it held.
 #[derive(Clone, Copy)]

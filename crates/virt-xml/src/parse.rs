@@ -131,7 +131,7 @@ impl Place {
 
     fn advance(&mut self, text: &str, to: usize) {
         let bytes = text.as_bytes().get(self.at..to).unwrap_or_default();
-        for (offset, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+        for offset in memchr::memchr_iter(b'\n', bytes) {
             self.line = self.line.saturating_add(1);
             self.line_start = self.at + offset + 1;
         }
@@ -177,7 +177,7 @@ impl<'a> Builder<'a, '_> {
             Event::End(_) => self.end_tag(start, end),
             Event::Text(_) => {
                 let text = self.slice(start, end);
-                if text.contains("]]>") && !self.stack.is_empty() {
+                if text.contains(']') && text.contains("]]>") && !self.stack.is_empty() {
                     let what = "Sequence ']]>' not allowed in content".to_owned();
                     return Err((start, ErrorKind::Syntax(what)));
                 }

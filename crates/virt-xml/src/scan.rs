@@ -6,17 +6,20 @@ use crate::error::ErrorKind;
 
 /// The name that the text begins with; empty where it begins with none.
 pub(crate) fn name(text: &str) -> &str {
-    let start = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | ':') || !c.is_ascii();
-    let rest = |c: char| start(c) || c.is_ascii_digit() || matches!(c, '-' | '.');
-    if !text.starts_with(start) {
+    let start = |c: u8| c.is_ascii_alphabetic() || matches!(c, b'_' | b':') || !c.is_ascii();
+    let rest = |c: u8| start(c) || c.is_ascii_digit() || matches!(c, b'-' | b'.');
+    if !text.bytes().next().is_some_and(start) {
         return "";
     }
-    text.split(|c| !rest(c)).next().unwrap_or_default()
+    let end = text.bytes().position(|c| !rest(c)).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
 }
 
 /// The text without the white space at its beginning.
 pub(crate) fn after_blanks(text: &str) -> &str {
-    text.trim_start_matches([' ', '\t', '\n', '\r'])
+    let blank = |c: u8| matches!(c, b' ' | b'\t' | b'\n' | b'\r');
+    let at = text.bytes().position(|c| !blank(c)).unwrap_or(text.len());
+    text.get(at..).unwrap_or_default()
 }
 
 /// Whether XML 1.0 allows the character at all.
@@ -27,10 +30,10 @@ fn is_allowed(c: char) -> bool {
 /// The first character that XML 1.0 forbids, with its offset.
 pub(crate) fn forbidden(text: &str) -> Option<(usize, char)> {
     // Fast path: only control characters and the two non-characters (EF BF BE/BF) are forbidden.
-    if !text
-        .bytes()
-        .any(|byte| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0xef)
-    {
+    // A block is looked at whole, which the compiler turns into few instructions.
+    let suspect = |byte: u8| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0xef;
+    let in_block = |block: &[u8]| block.iter().fold(false, |found, byte| found | suspect(*byte));
+    if !text.as_bytes().chunks(64).any(in_block) {
         return None;
     }
     text.char_indices().find(|(_, c)| !is_allowed(*c))
@@ -67,13 +70,13 @@ pub(crate) fn next_attribute(
     };
     let value_at = offset(rest) + 1;
     let rest = tag.get(value_at..).unwrap_or_default();
-    let value = rest.split(quote).next().unwrap_or_default();
-    if let Some(bad) = value.find('<') {
-        let what = "Unescaped '<' not allowed in attributes values";
-        return Err((value_at + bad, ErrorKind::BadAttribute(what)));
-    }
-    if value.len() == rest.len() {
+    let Some(len) = rest.bytes().position(|c| char::from(c) == quote || c == b'<') else {
         return Err((tag.len(), ErrorKind::BadAttribute("AttValue: ' expected")));
+    };
+    let (value, behind) = rest.split_at(len);
+    if behind.starts_with('<') {
+        let what = "Unescaped '<' not allowed in attributes values";
+        return Err((value_at + len, ErrorKind::BadAttribute(what)));
     }
     Ok(Some(RawAttr { name, value, value_at, end: value_at + value.len() + 1 }))
 }

@@ -119,11 +119,27 @@ impl Writer {
 
     /// An attribute of the element begun last. Attributes come before anything inside.
     pub fn attr(&mut self, name: &str, value: &str) {
+        self.begin_attr(name);
+        escape_into(&mut self.out, value);
+        self.out.push('\'');
+    }
+
+    fn begin_attr(&mut self, name: &str) {
         assert!(self.tag_open, "attribute {name} after the start tag was finished");
         self.out.push(' ');
         self.out.push_str(name);
         self.out.push_str("='");
-        escape_into(&mut self.out, value);
+    }
+
+    /// The same whose value is `0x` and at least so many hexadecimal digits.
+    pub fn attr_hex(&mut self, name: &str, value: u64, digits: u32) {
+        self.begin_attr(name);
+        self.out.push_str("0x");
+        let needed = (u64::BITS - value.leading_zeros()).div_ceil(4);
+        for at in (0..needed.max(digits).max(1)).rev() {
+            let [low, ..] = value.checked_shr(at * 4).unwrap_or(0).to_le_bytes();
+            self.out.extend(char::from_digit(u32::from(low & 0xf), 16));
+        }
         self.out.push('\'');
     }
 

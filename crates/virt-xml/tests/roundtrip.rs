@@ -51,6 +51,16 @@ fn settled(element: &Element<'_>) -> Element<'static> {
 
 proptest! {
     #[test]
+    fn numbers_print_as_hexadecimal_digits(value: u64, shift in 0..64_u32, digits in 0..17_u32) {
+        let (value, width) = (value >> shift, digits as usize);
+        let mut writer = virt_xml::Writer::new();
+        writer.open("a");
+        writer.attr_hex("n", value, digits);
+        writer.close("a");
+        prop_assert_eq!(writer.finish(), format!("<a n='0x{value:0width$x}'/>\n"));
+    }
+
+    #[test]
     fn printing_then_reading_gives_the_same_tree(tree in tree()) {
         let printed = to_string(&tree);
         let read = parse(&printed).expect("what we print is well formed");

@@ -147,10 +147,10 @@ impl Pci {
 
     /// Prints the attributes.
     pub fn write(&self, out: &mut Out) {
-        out.w.attr("domain", &format!("0x{:04x}", self.domain));
-        out.w.attr("bus", &format!("0x{:02x}", self.bus));
-        out.w.attr("slot", &format!("0x{:02x}", self.slot));
-        out.w.attr("function", &format!("0x{:x}", self.function));
+        out.w.attr_hex("domain", self.domain.into(), 4);
+        out.w.attr_hex("bus", self.bus.into(), 2);
+        out.w.attr_hex("slot", self.slot.into(), 2);
+        out.w.attr_hex("function", self.function.into(), 1);
         if let Some(multifunction) = self.multifunction {
             out.w.attr("multifunction", multifunction.as_str());
         }
@@ -273,9 +273,9 @@ impl Address {
     }
 }
 
-fn hex_attr(out: &mut Out, name: &str, value: Option<u64>, digits: usize) {
+fn hex_attr(out: &mut Out, name: &str, value: Option<u64>, digits: u32) {
     if let Some(value) = value {
-        out.w.attr(name, &format!("0x{value:0digits$x}"));
+        out.w.attr_hex(name, value, digits);
     }
 }
 

@@ -178,7 +178,7 @@ impl Body for HostdevSource {
         for (name, id) in [("vendor", self.vendor_id), ("product", self.product_id)] {
             if let Some(id) = id {
                 out.w.open(name);
-                out.w.attr("id", &format!("0x{id:04x}"));
+                out.w.attr_hex("id", id.into(), 4);
                 out.w.close(name);
             }
         }

@@ -254,7 +254,7 @@ kind! {
     hex_opt [] (Option<u32>; name: &'static str)
     shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
     read |element, flags| crate::domain::address::any_base(element, name);
-    attrs |field, out| if let Some(value) = field { out.w.attr(name, &format!("0x{value:x}")) };
+    attrs |field, out| if let Some(value) = field { out.w.attr_hex(name, u64::from(*value), 1) };
 }
 
 kind! {
@@ -262,7 +262,7 @@ kind! {
     hex_long [] (Option<u64>; name: &'static str)
     shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
     read |element, flags| crate::domain::address::any_base(element, name);
-    attrs |field, out| if let Some(value) = field { out.w.attr(name, &format!("0x{value:x}")) };
+    attrs |field, out| if let Some(value) = field { out.w.attr_hex(name, *value, 1) };
 }
 
 kind! {
