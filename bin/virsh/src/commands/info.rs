@@ -1,9 +1,11 @@
 //! What domains are and how they do: lists, states, names.
 
+use std::collections::HashMap;
+
 use virt_cli::{Args, Cell};
 use virt_driver::Connection;
 use virt_error::Code;
-use virt_types::{DomainRef, api};
+use virt_types::{DomainRef, DomainStatsRecord, TypedValue, Uuid, api};
 
 use crate::failure::{Done, Failure, fail};
 use crate::lookup::{By, domain, domain_by};
@@ -288,13 +290,18 @@ fn list_table(shell: &mut Shell, args: &Args, domains: &[DomainRef]) -> Done {
     header.extend(args.flag("title").then_some(("Title", "title")));
     header.extend(uuids.then_some(("UUID", "uuid")));
     let mut list = shell.listing(&header);
+    let states = states_of_many(&connection, domains);
     for domain in domains {
         let saved = args.flag("managed-save")
             && domain.id == -1
             && connection.domain_has_managed_save_image(domain, 0).unwrap_or(false);
-        let state = match connection.domain_get_state(domain, 0) {
+        let state = match states.get(&domain.uuid) {
+            Some(state) => Ok(*state),
+            None => connection.domain_get_state(domain, 0).map(|state| state.state),
+        };
+        let state = match state {
             _ if saved => "saved",
-            Ok(state) => state_word(state.state),
+            Ok(state) => state_word(state),
             // It went away while the list was made.
             Err(_) if domain.id == -1 => state_word(api::DOMAIN_SHUTOFF),
             Err(_) => state_word(api::DOMAIN_NOSTATE),
@@ -310,6 +317,23 @@ fn list_table(shell: &mut Shell, args: &Args, domains: &[DomainRef]) -> Done {
     }
     shell.print_listing(list);
     Ok(())
+}
+
+/// The states of many domains by one call, where the driver has it; of a few, or of those that it
+/// leaves out, each is asked by itself.
+fn states_of_many(connection: &Connection, domains: &[DomainRef]) -> HashMap<Uuid, i32> {
+    const FEW: usize = 8;
+    if domains.len() <= FEW {
+        return HashMap::new();
+    }
+    let stats = connection.connect_get_all_domain_stats(domains, api::DOMAIN_STATS_STATE, 0);
+    let state = |record: DomainStatsRecord| {
+        record.params.iter().find_map(|param| match (&*param.field, &param.value) {
+            ("state.state", TypedValue::Int(state)) => Some((record.dom.uuid, *state)),
+            _ => None,
+        })
+    };
+    stats.unwrap_or_default().into_iter().filter_map(state).collect()
 }
 
 fn title(connection: &Connection, domain: &DomainRef) -> String {
