@@ -17,7 +17,6 @@ const ARCHES: &[&str] = &[
     "cris",
     "i686",
     "ia64",
-    "itanium",
     "lm32",
     "loongarch64",
     "m68k",
@@ -48,6 +47,7 @@ const ARCHES: &[&str] = &[
     "xtensaeb",
 ];
 
+/// Whether it is the name of an architecture.
 pub fn is_arch(arch: &str) -> bool {
     ARCHES.contains(&arch)
 }

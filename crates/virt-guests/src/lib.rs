@@ -20,10 +20,29 @@ pub use guest::{Data, Definition, Guest, Live, not_running};
 pub use guests::{Guests, Impact, JOB_WAIT_MAX, Rules};
 
 use virt_error::{Error, Origin};
+use virt_types::api;
 
 /// Now, as libvirt writes it in the logs of guests.
 pub fn log_time() -> String {
     virt_log::timestamp(std::time::SystemTime::now())
+}
+
+/// Why a guest is shut off (a reason of `VIR_DOMAIN_SHUTOFF`) and how its process ended, as libvirt
+/// writes it in the logs of guests.
+pub fn log_reason(reason: i32, how: virt_host::Ended) -> String {
+    use virt_host::Ended;
+    let word = match reason {
+        api::DOMAIN_SHUTOFF_DESTROYED => "destroyed",
+        api::DOMAIN_SHUTOFF_SHUTDOWN => "shutdown",
+        api::DOMAIN_SHUTOFF_CRASHED => "crashed",
+        _ => "failed",
+    };
+    let how = match how {
+        Ended::Exited(0) | Ended::Unknown => String::new(),
+        Ended::Exited(code) => format!(", exit status {code}"),
+        Ended::Killed(signal) => format!(", killed by signal {signal}"),
+    };
+    format!("reason={word}{how}")
 }
 
 /// A store error as the public one.

@@ -10,6 +10,7 @@ mod memory;
 mod numa;
 mod pidfd;
 mod process;
+mod readiness;
 mod run_as;
 mod spawn;
 mod text;
@@ -21,6 +22,7 @@ pub use memory::{MemoryInfo, page_sizes_kib};
 pub use numa::{Cell, cells};
 pub use pidfd::{Ended, Pidfd, Signal};
 pub use process::{Process, ThreadTimes, clock_ticks, thread_cpus, thread_times, threads};
+pub use readiness::{Readiness, ReadinessThread};
 pub use run_as::{Limits, RunAs, run_as_asked};
 pub use spawn::{Child, Spawn};
 

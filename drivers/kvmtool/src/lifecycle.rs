@@ -402,7 +402,7 @@ pub(crate) fn finish(core: &Core, guest: &Arc<Domain>, turn: &mut Working<'_>) {
         let _ = std::fs::remove_file(live.ipc.path());
     }
     clear(core, guest, &live.document);
-    live.log.end(&words(reason, how));
+    live.log.end(&virt_guests::log_reason(reason, how));
     let again = live.again
         || match reason {
             api::DOMAIN_SHUTOFF_SHUTDOWN => {
@@ -438,21 +438,6 @@ fn why(live: &Run, how: Ended) -> i32 {
         Ended::Unknown if live.log.has_end() => api::DOMAIN_SHUTOFF_SHUTDOWN,
         Ended::Unknown => api::DOMAIN_SHUTOFF_CRASHED,
     }
-}
-
-fn words(reason: i32, how: Ended) -> String {
-    let word = match reason {
-        api::DOMAIN_SHUTOFF_DESTROYED => "destroyed",
-        api::DOMAIN_SHUTOFF_SHUTDOWN => "shutdown",
-        api::DOMAIN_SHUTOFF_CRASHED => "crashed",
-        _ => "failed",
-    };
-    let how = match how {
-        Ended::Exited(0) | Ended::Unknown => String::new(),
-        Ended::Exited(code) => format!(", exit status {code}"),
-        Ended::Killed(signal) => format!(", killed by signal {signal}"),
-    };
-    format!("reason={word}{how}")
 }
 
 /// What a running guest's document is without its run.

@@ -468,20 +468,10 @@ pub(crate) fn stopped(
 }
 
 fn log_end(core: &Core, name: &str, reason: i32, how: Ended) {
-    let word = match reason {
-        api::DOMAIN_SHUTOFF_DESTROYED => "destroyed",
-        api::DOMAIN_SHUTOFF_SHUTDOWN => "shutdown",
-        api::DOMAIN_SHUTOFF_CRASHED => "crashed",
-        _ => "failed",
-    };
-    let how = match how {
-        Ended::Exited(0) | Ended::Unknown => String::new(),
-        Ended::Exited(code) => format!(", exit status {code}"),
-        Ended::Killed(signal) => format!(", killed by signal {signal}"),
-    };
     let path = core.dirs().log.join(format!("{name}.log"));
     if let Ok(mut log) = File::options().append(true).open(path) {
-        let line = format!("{}: shutting down, reason={word}{how}\n", virt_guests::log_time());
+        let (time, reason) = (virt_guests::log_time(), virt_guests::log_reason(reason, how));
+        let line = format!("{time}: shutting down, {reason}\n");
         // A log that is full loses a line.
         let _ = log.write_all(line.as_bytes());
     }

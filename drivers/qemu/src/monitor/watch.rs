@@ -10,14 +10,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, epoll, eventfd};
-use virt_host::{Ended, Pidfd};
+use virt_host::{Ended, Pidfd, Readiness, ReadinessThread};
 
 use super::{Event, Monitor, Progress};
 
@@ -36,16 +32,14 @@ pub(crate) type Sink = Arc<dyn Fn(Happening) + Send + Sync>;
 
 /// The thread and what it watches.
 pub(crate) struct Watch {
+    thread: ReadinessThread,
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
-    epoll: OwnedFd,
-    /// Readable when the thread shall end.
-    stop: OwnedFd,
+    readiness: Arc<Readiness>,
     guests: Mutex<HashMap<u64, Guest>>,
-    last_token: AtomicU64,
+    last_number: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -55,21 +49,12 @@ struct Guest {
     sink: Sink,
 }
 
-/// The token of [`Shared::stop`]; guests have the ones above.
-const STOP: u64 = 0;
-
-/// Limit: readiness reports taken from the kernel at once.
-const REPORTS_MAX: usize = 64;
-
 impl Watch {
     pub(crate) fn new() -> std::io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let data = epoll::EventData::new_u64(STOP);
-        epoll::add(&epoll, &stop, data, epoll::EventFlags::IN)?;
-        let guests = Mutex::default();
-        let shared = Shared { epoll, stop, guests, last_token: AtomicU64::new(0) };
-        Ok(Self { shared: Arc::new(shared), thread: Mutex::new(None) })
+        let thread = ReadinessThread::new("qemu-watch")?;
+        let (readiness, guests) = (Arc::clone(thread.all()), Mutex::default());
+        let shared = Shared { readiness, guests, last_number: AtomicU64::new(0) };
+        Ok(Self { thread, shared: Arc::new(shared) })
     }
 
     /// Watches a guest until its process has ended.
@@ -80,34 +65,13 @@ impl Watch {
         sink: Sink,
     ) -> std::io::Result<()> {
         let shared = &self.shared;
-        let token = shared.last_token.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let number = shared.last_number.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let guest = Guest { monitor, process, sink };
-        shared.guests().insert(token, guest.clone());
-        let monitor_data = epoll::EventData::new_u64(token << 1);
-        let process_data = epoll::EventData::new_u64(token << 1 | 1);
-        let flags = epoll::EventFlags::IN;
-        epoll::add(&shared.epoll, &*guest.monitor, monitor_data, flags)?;
-        epoll::add(&shared.epoll, &*guest.process, process_data, flags)?;
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.is_none() {
-            let shared = Arc::clone(shared);
-            let run = move || shared.run();
-            *thread = Some(std::thread::Builder::new().name("qemu-watch".into()).spawn(run)?);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
-        // An eventfd takes eight bytes unless its counter is full, and then the thread ends as well.
-        let _ = rustix::io::write(&self.shared.stop, &1_u64.to_ne_bytes());
-        // A sink may hold the last reference to the driver, and so to this.
-        if thread.thread().id() != std::thread::current().id() {
-            let _ = thread.join();
-        }
+        shared.guests().insert(number, guest.clone());
+        shared.readiness.watch(&*guest.monitor, number << 1)?;
+        shared.readiness.watch(&*guest.process, number << 1 | 1)?;
+        let shared = Arc::clone(shared);
+        self.thread.start(move |token| shared.readable(token))
     }
 }
 
@@ -116,47 +80,33 @@ impl Shared {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self) {
-        let mut reports = Vec::with_capacity(REPORTS_MAX);
-        loop {
-            reports.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut reports), None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return,
-            }
-            for report in &reports {
-                let token = report.data.u64();
-                if token == STOP {
-                    return;
-                }
-                let guest = self.guests().get(&(token >> 1)).cloned();
-                let Some(guest) = guest else { continue };
-                if token & 1 == 0 {
-                    self.read(&guest);
-                } else {
-                    self.end(token >> 1, &guest);
-                }
-            }
+    /// The token is twice a guest's number: even for its monitor, odd for its process.
+    fn readable(&self, token: u64) {
+        let guest = self.guests().get(&(token >> 1)).cloned();
+        let Some(guest) = guest else { return };
+        if token & 1 == 0 {
+            self.read(&guest);
+        } else {
+            self.end(token >> 1, &guest);
         }
     }
 
     /// Reads one portion; says whether there may be more.
     fn read(&self, guest: &Guest) -> bool {
         let progress = guest.monitor.read(&mut |event| (guest.sink)(Happening::Event(event)));
-        if progress == Progress::Ended && epoll::delete(&self.epoll, &*guest.monitor).is_ok() {
+        if progress == Progress::Ended && self.readiness.forget(&*guest.monitor) {
             (guest.sink)(Happening::Closed);
         }
         progress == Progress::More
     }
 
-    fn end(&self, token: u64, guest: &Guest) {
+    fn end(&self, number: u64, guest: &Guest) {
         // Order: what the guest said last tells why it ended, so it is heard first.
         while self.read(guest) {}
         guest.monitor.end(super::MonitorError::Closed);
-        // Fails for a monitor that was taken out before.
-        let _ = epoll::delete(&self.epoll, &*guest.monitor);
-        let _ = epoll::delete(&self.epoll, &*guest.process);
-        self.guests().remove(&token);
+        self.readiness.forget(&*guest.monitor);
+        self.readiness.forget(&*guest.process);
+        self.guests().remove(&number);
         let ended = guest.process.reap();
         (guest.sink)(Happening::Ended(ended));
     }

@@ -1,5 +1,6 @@
 //! What the test driver makes of a domain document.
 
+use virt_cpu::is_arch;
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::ParseFlags;
 use virt_model::domain::boot::LoaderType;
@@ -9,49 +10,6 @@ use virt_xml::Element;
 
 /// The architecture of the node.
 pub(crate) const ARCH: &str = "i686";
-
-const ARCHS: &[&str] = &[
-    "alpha",
-    "armv6l",
-    "armv7l",
-    "armv7b",
-    "aarch64",
-    "cris",
-    "i686",
-    "ia64",
-    "lm32",
-    "loongarch64",
-    "m68k",
-    "microblaze",
-    "microblazeel",
-    "mips",
-    "mipsel",
-    "mips64",
-    "mips64el",
-    "openrisc",
-    "parisc",
-    "parisc64",
-    "ppc",
-    "ppc64",
-    "ppc64le",
-    "ppcemb",
-    "riscv32",
-    "riscv64",
-    "s390",
-    "s390x",
-    "sh4",
-    "sh4eb",
-    "sparc",
-    "sparc64",
-    "unicore32",
-    "x86_64",
-    "xtensa",
-    "xtensaeb",
-];
-
-pub(crate) fn is_arch(name: &str) -> bool {
-    ARCHS.contains(&name)
-}
 
 /// The driver's part in reading a domain.
 #[derive(Debug)]

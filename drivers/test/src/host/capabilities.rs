@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 
+use virt_cpu::is_arch;
 use virt_error::Result;
 use virt_model::domain::VirtType;
 use virt_xml::Writer;
 
 use super::{Node, NumaCell};
-use crate::domain::rules::{ARCH, is_arch};
+use crate::domain::rules::ARCH;
 use crate::error::invalid_arg;
 
 pub(crate) const SECURITY_MODEL: &str = "testSecurity";
