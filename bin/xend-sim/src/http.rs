@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::actions::{self, Reply};
+use crate::faults;
 use crate::form::{Form, decode};
 use crate::xend::Xend;
 
@@ -94,9 +95,7 @@ pub(crate) fn serve<S: Read + Write>(xend: &Xend, mut stream: S) {
     if !request.is_post && xend.profile().prints_empty() && status == 200 {
         body.push_str("''");
     }
-    if xend.has_fault("cyclic") && body.starts_with('(') {
-        body = "(".repeat(100_000);
-    }
+    body = faults::spoil(xend, body);
     let reason = if status < 300 { "OK" } else { "Error" };
     let mut head = format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: application/sxp\r\nContent-Length: {}\r\n",
@@ -106,9 +105,10 @@ pub(crate) fn serve<S: Read + Write>(xend: &Xend, mut stream: S) {
         head.push_str(&format!("Location: {location}\r\n"));
     }
     let whole = format!("{head}\r\n{body}");
-    let sent = if xend.has_fault("half") { whole.len() / 2 } else { whole.len() };
-    // A client that has gone does not read.
-    let _ = stream.write_all(whole.as_bytes().get(..sent).unwrap_or_default());
+    if !faults::send(xend, &mut stream, &whole) {
+        // A client that has gone does not read.
+        let _ = stream.write_all(whole.as_bytes());
+    }
 }
 
 /// A line for each request, for whoever counts them.

@@ -8,6 +8,7 @@
 mod actions;
 mod config;
 mod describe;
+mod faults;
 mod form;
 mod guest;
 mod http;

@@ -72,7 +72,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), String> {
             move || listener.accept(),
             move |(socket, _)| {
                 let heard = Arc::clone(&xend);
-                store::serve(&xend.tree, socket, Arc::new(move |path: &str| heard.wrote(path)));
+                let wrote = Arc::new(move |path: &str| heard.wrote(path));
+                store::serve(&xend.tree, socket, wrote, &|fault| xend.has_fault(fault));
             },
         );
     }

@@ -156,10 +156,11 @@ impl Baseline {
         })
     }
 
-    /// What a host's processor is: of a model it has wholly, and the rest by name.
+    /// What a host's processor is: of a model it has wholly, and the rest by name. Where nobody says who
+    /// made it, any vendor's models will do.
     pub fn of_host(vendor: Option<&'static str>, features: &Features) -> Option<Self> {
         let fits = |model: &&Model| {
-            (model.vendor.is_none() || model.vendor == vendor)
+            (vendor.is_none() || model.vendor.is_none() || model.vendor == vendor)
                 && model.features.is_subset(features)
                 && !model.name.starts_with(OLD)
         };

@@ -12,6 +12,7 @@ mod guests;
 pub mod node;
 pub mod node_caps;
 pub mod owner;
+pub mod smbios;
 pub mod words;
 
 pub use accounts::Accounts;

@@ -11,6 +11,8 @@ const WORDS_MAX: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guest {
     pub hvm: bool,
+    /// Without emulated hardware, on processors that could have it.
+    pub pvh: bool,
     pub arch: String,
     pub wordsize: u32,
     pub pae: bool,
@@ -42,12 +44,17 @@ impl Capabilities {
             loader: HVMLOADER.to_owned(),
             ..Self::default()
         };
+        found.offer(offered);
+        found
+    }
+
+    /// Adds the guests of the hypervisor's list.
+    pub(crate) fn offer(&mut self, offered: &str) {
         for word in offered.split_whitespace().take(WORDS_MAX) {
             if let Some(guest) = Guest::parse(word) {
-                found.add(guest);
+                self.add(guest);
             }
         }
-        found
     }
 
     /// Words with and without PAE are one guest that can do both.
@@ -94,9 +101,15 @@ impl Capabilities {
         w.finish()
     }
 
-    fn guest(&self, guest: &Guest, w: &mut Writer) {
+    /// Prints one kind of guest.
+    pub(crate) fn guest(&self, guest: &Guest, w: &mut Writer) {
+        let (os, machine) = match guest {
+            Guest { pvh: true, .. } => ("xenpvh", "xenpvh"),
+            Guest { hvm: true, .. } => ("hvm", "xenfv"),
+            _ => ("xen", "xenpv"),
+        };
         w.open("guest");
-        w.text_element("os_type", if guest.hvm { "hvm" } else { "xen" });
+        w.text_element("os_type", os);
         w.open("arch");
         w.attr("name", &guest.arch);
         w.text_element("wordsize", &guest.wordsize.to_string());
@@ -104,7 +117,7 @@ impl Capabilities {
         if guest.hvm {
             w.text_element("loader", &self.loader);
         }
-        w.text_element("machine", if guest.hvm { "xenfv" } else { "xenpv" });
+        w.text_element("machine", machine);
         w.open("domain");
         w.attr("type", "xen");
         w.close("domain");

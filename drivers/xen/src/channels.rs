@@ -11,7 +11,11 @@ use virt_model::domain::{Device, Domain as Document};
 use virt_types::{Name, Uuid};
 
 use crate::formats::Host;
-use crate::seen::{Credit, Key, Physical, Running, Vcpu};
+use crate::hypercalls::HW_CAPS;
+use crate::seen::{Cell, Credit, Key, Physical, Place, Running, Vcpu};
+
+/// Limit: processors of a host.
+pub(crate) const CPUS_MAX: u32 = 4096;
 
 /// Who knows what runs, and lets it run.
 pub(crate) trait Hypervisor: Send + Sync {
@@ -30,8 +34,35 @@ pub(crate) trait Hypervisor: Send + Sync {
     fn set_credit(&self, running: &Running, credit: Credit) -> Result<()>;
     fn physical(&self) -> Result<Physical>;
 
+    /// How memory and processors lie together.
+    fn cells(&self) -> Result<Vec<Cell>> {
+        Ok(vec![one_cell(&self.physical()?)])
+    }
+
+    /// What the processors can do, in the words of `cpuid`; `None` where nobody says.
+    fn hw_caps(&self) -> Result<Option<[u32; HW_CAPS]>> {
+        Ok(None)
+    }
+
+    /// The nodes that a domain's memory comes from: all of them, where nobody says.
+    fn domain_nodes(&self, _running: &Running) -> Result<Vec<usize>> {
+        Ok(self.cells()?.iter().map(|cell| cell.id).collect())
+    }
+
     /// What this channel is called in the log.
     fn name(&self) -> &'static str;
+}
+
+/// All memory and all processors as one node: where nobody says how they lie.
+pub(crate) fn one_cell(physical: &Physical) -> Cell {
+    let each = physical.cores.saturating_mul(physical.threads).max(1);
+    let cpus = (0..physical.cpus.min(CPUS_MAX)).zip(0..).map(|(number, id)| Place {
+        id,
+        socket: number / each,
+        core: number % each / physical.threads.max(1),
+    });
+    let (memory_kib, free_kib) = (physical.total_kib, physical.free_kib);
+    Cell { id: 0, memory_kib, free_kib, distances: vec![10], cpus: cpus.collect() }
 }
 
 /// How a guest is asked to go.
@@ -107,8 +138,16 @@ pub(crate) trait Toolstack: Send + Sync {
     /// Puts another medium into a drive.
     fn insert(&self, subject: &Subject, document: &Document, device: &Device) -> Result<()>;
 
+    /// Changes what is known of a running guest and is nothing to the guest itself.
+    fn annotate(&self, _subject: &Subject, _edit: &dyn Fn(&mut Document)) -> Result<()> {
+        Ok(())
+    }
+
     /// Sends a guest to another host. It runs here or there afterwards, and never on both.
-    fn migrate(&self, running: &Running, host: &str, port: u16, live: bool) -> Result<()>;
+    fn migrate(&self, running: &Running, host: &str, port: Option<u16>, live: bool) -> Result<()>;
+
+    /// Whether guests come in at a port of its own, which can be tried before.
+    fn takes_guests_in(&self) -> bool;
 
     /// Whether guests that end by themselves are left for the daemon to deal with.
     fn wants_tending(&self) -> bool {
@@ -139,6 +178,11 @@ pub(crate) trait Definitions: Send + Sync {
     fn forget(&self, kept: &Kept) -> Result<()>;
     fn autostarts(&self, kept: &Kept) -> Result<bool>;
     fn set_autostart(&self, kept: &Kept, on: bool) -> Result<()>;
+
+    /// The folder that people change by hand, where there is one.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// Sees to it that the tool stack knows what it is to start.
     fn adopt(&self, _kept: &Kept) -> Result<()> {

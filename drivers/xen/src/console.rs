@@ -1,15 +1,19 @@
-//! What a document says of a running guest that only xenstore knows: its terminal, its display.
+//! What a document says of a running guest that only xenstore knows: its terminal, its display, and what the
+//! host calls its interfaces.
 
 use virt_model::domain::boot::{OsKind, OsType};
 use virt_model::domain::chardev::ChardevType;
 use virt_model::domain::graphics::GraphicsType;
-use virt_model::domain::{Domain as Document, LifecycleAction, VirtType};
+use virt_model::domain::interface::InterfaceTarget;
+use virt_model::domain::{Domain as Document, Interface, LifecycleAction, VirtType};
 
 use crate::seen::Running;
 use crate::store_channel::StoreChannel;
 
 /// Limit: the longest path of a terminal; a guest may write what is beside it.
 const TTY_BYTES_MAX: usize = 256;
+/// Limit: interfaces of a guest.
+const INTERFACES_MAX: usize = 256;
 
 /// Where a guest's console is: full guests have theirs behind the first serial port.
 pub(crate) fn terminal(store: &StoreChannel, running: &Running) -> Option<String> {
@@ -31,6 +35,30 @@ fn vnc_port(store: &StoreChannel, running: &Running) -> Option<i32> {
     port.trim().parse().ok().filter(|port| (1..=65_535).contains(port))
 }
 
+/// How the host calls interfaces whose document names nothing: after the guest's number and their own.
+fn interfaces(store: &StoreChannel, running: &Running, document: &mut Document) {
+    let interfaces = &mut document.devices.interfaces;
+    if interfaces.iter().all(|interface| interface.target_dev().is_some()) {
+        return;
+    }
+    let dir = format!("/local/domain/0/backend/vif/{}", running.id);
+    let numbers = store.ask(|store| store.list(&dir)).flatten().unwrap_or_default();
+    for number in numbers.iter().take(INTERFACES_MAX) {
+        let Ok(number) = number.parse::<usize>() else { continue };
+        let path = format!("{dir}/{number}/mac");
+        let Some(mac) = store.ask(|store| store.read(&path)).flatten() else { continue };
+        let same = |interface: &&mut Interface| {
+            let own = interface.mac.as_ref().map(|own| own.address.to_string());
+            interface.target_dev().is_none()
+                && own.is_some_and(|own| own.eq_ignore_ascii_case(mac.trim()))
+        };
+        if let Some(interface) = interfaces.iter_mut().find(same) {
+            let target = interface.target.get_or_insert_with(InterfaceTarget::default);
+            target.dev = Some(crate::stats::vif(running.id, number));
+        }
+    }
+}
+
 /// Puts what xenstore knows into a running guest's document.
 pub(crate) fn complete(store: &StoreChannel, running: &Running, document: &mut Document) {
     document.id = Some(running.public_id());
@@ -46,6 +74,7 @@ pub(crate) fn complete(store: &StoreChannel, running: &Running, document: &mut D
             console.tty.get_or_insert(tty);
         }
     }
+    interfaces(store, running, document);
     let port = vnc_port(store, running);
     let mut graphics = document.devices.graphics.iter_mut();
     let vnc = graphics.find(|graphics| graphics.kind == GraphicsType::Vnc);

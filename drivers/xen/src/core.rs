@@ -13,7 +13,9 @@ use virt_model::domain::graphics::GraphicsType;
 use virt_types::{DomainRef, Uuid, api};
 
 use crate::channels::{Definitions, Hypervisor, Kept, Subject, Toolstack};
+use crate::formats::Toolstack as Flavour;
 use crate::glances::Glances;
+use crate::notes::Notes;
 use crate::seen::{Key, Running};
 use crate::store_channel::StoreChannel;
 use crate::watch::Watch;
@@ -72,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) consoles: Consoles,
     pub(crate) watch: Watch,
     pub(crate) glances: Glances,
+    /// Of domains whose tool stack does not keep whole documents.
+    pub(crate) notes: Option<Notes>,
     vnc_listen: Option<String>,
     turns: Mutex<HashMap<Uuid, Arc<Cell<()>>>>,
     me: Weak<Self>,
@@ -86,6 +90,8 @@ impl std::fmt::Debug for Core {
 impl Core {
     pub(crate) fn new(settings: Settings, channels: Channels) -> Arc<Self> {
         let Channels { hypervisor, toolstack, definitions, store, vnc_listen } = channels;
+        let whole = toolstack.host().toolstack == Flavour::Libxl;
+        let notes = (!whole).then(|| Notes { dir: settings.dirs.config.join("notes") });
         Arc::new_cyclic(|me| Self {
             settings,
             instance: Uuid::random(),
@@ -96,6 +102,7 @@ impl Core {
             consoles: Consoles::default(),
             watch: Watch::default(),
             glances: Glances::default(),
+            notes,
             vnc_listen,
             turns: Mutex::default(),
             me: Weak::clone(me),
@@ -178,14 +185,27 @@ impl Core {
     /// The document in force: of the running guest, else the kept one.
     pub(crate) fn document(&self, subject: &Subject) -> Result<Document> {
         match &subject.running {
-            Some(running) => self.toolstack.document(running),
+            Some(running) => self.toolstack.document(running).map(|found| self.noted(found)),
             None => self.kept_document(subject),
         }
     }
 
     pub(crate) fn kept_document(&self, subject: &Subject) -> Result<Document> {
         let kept = Kept { uuid: subject.uuid, name: subject.name.clone() };
-        self.definitions.document(&kept)
+        self.definitions.document(&kept).map(|found| self.noted(found))
+    }
+
+    /// A document with what its tool stack has no place for.
+    fn noted(&self, mut document: Document) -> Document {
+        if let Some(notes) = &self.notes {
+            notes.complete(&mut document);
+        }
+        document
+    }
+
+    /// Notes what the tool stack has no place for.
+    pub(crate) fn note(&self, document: &Document) -> Result<()> {
+        self.notes.as_ref().map_or(Ok(()), |notes| notes.put(document))
     }
 
     /// Resolves "current", and refuses what is not there.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use virt_driver::{Call, Job};
 use virt_error::{Error, Result};
-use virt_types::DomainRef;
+use virt_types::{DomainRef, api};
 
 use crate::channels::{Dump, Subject};
 use crate::core::{Core, not_running};
@@ -94,7 +94,13 @@ pub(crate) fn restore(
             return Err(invalid_operation(detail));
         }
         core.watch.expect(uuid, Why::Restored);
-        core.toolstack.restore(path, xml, paused).map(drop)
+        core.toolstack.restore(path, xml, paused)?;
+        if let Some(made) = core.hypervisor.look(Key::Uuid(uuid))? {
+            let reason =
+                if paused { api::DOMAIN_PAUSED_USER } else { api::DOMAIN_RUNNING_RESTORED };
+            core.watch.note(&made, paused, reason);
+        }
+        Ok(())
     })
 }
 

@@ -14,14 +14,17 @@ mod definitions;
 mod devices;
 mod domains;
 pub mod facts;
+mod folder;
 pub mod formats;
 mod glances;
 mod hypercalls;
 mod jobs;
 pub mod libxl;
 mod lifecycle;
+mod metadata;
 mod migrate;
 mod node;
+mod notes;
 mod open;
 pub mod rules;
 mod seen;
@@ -31,6 +34,7 @@ mod store_channel;
 #[cfg(test)]
 mod suite;
 mod sys;
+mod today;
 mod watch;
 pub mod xend;
 pub mod xenstore;
@@ -42,6 +46,7 @@ use virt_driver::{Driver, EventSource};
 use virt_error::{Code, Error, Origin};
 
 pub use crate::core::{Dirs, Settings};
+pub use definitions::Entry;
 pub use formats::{Era, Format, Host, Kind, Toolstack};
 pub use open::{XenOpener, opener};
 

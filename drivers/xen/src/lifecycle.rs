@@ -65,6 +65,7 @@ pub(crate) fn define(core: &Core, call: &Call<'_>, xml: &str, validate: bool) ->
     core.work(call, uuid, Job::Modify, || {
         let known = known_by(core, &document, uuid)?;
         core.definitions.keep(&document)?;
+        core.note(&document)?;
         let id = known.and_then(|known| known.running).map_or(-1, |running| running.public_id());
         Ok(DomainRef { name: document.name.as_str().into(), uuid, id })
     })
@@ -91,7 +92,11 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef, flags: u32
             }
             jobs::forget_save(core, &subject)?;
         }
-        core.definitions.forget(&Kept { uuid: subject.uuid, name: subject.name.clone() })
+        core.definitions.forget(&Kept { uuid: subject.uuid, name: subject.name.clone() })?;
+        if subject.running.is_none() {
+            core.notes.iter().for_each(|notes| notes.remove(&subject.uuid));
+        }
+        Ok(())
     })
 }
 
@@ -107,12 +112,19 @@ pub(crate) fn create(core: &Core, call: &Call<'_>, xml: &str, flags: u32) -> Res
             return Err(invalid_operation(detail));
         }
         core.toolstack.create(&document)?;
-        let_run(core, uuid, flags & api::DOMAIN_START_PAUSED != 0, true)
+        core.note(&document)?;
+        let_run(core, uuid, flags & api::DOMAIN_START_PAUSED != 0, true, api::DOMAIN_RUNNING_BOOTED)
     })
 }
 
-/// A guest that was just made, running or paused as it shall be.
-fn let_run(core: &Core, uuid: Uuid, paused: bool, is_paused: bool) -> Result<DomainRef> {
+/// A guest that was just made, running for that reason or paused as it shall be.
+fn let_run(
+    core: &Core,
+    uuid: Uuid,
+    paused: bool,
+    is_paused: bool,
+    reason: i32,
+) -> Result<DomainRef> {
     let made = core.hypervisor.look(Key::Uuid(uuid))?;
     let made = made.ok_or_else(|| operation_failed("the guest has ended while it was started"))?;
     if paused != is_paused {
@@ -126,6 +138,7 @@ fn let_run(core: &Core, uuid: Uuid, paused: bool, is_paused: bool) -> Result<Dom
             return Err(error);
         }
     }
+    core.watch.note(&made, paused, if paused { api::DOMAIN_PAUSED_USER } else { reason });
     Ok(made.to_ref())
 }
 
@@ -152,7 +165,8 @@ fn start_subject(core: &Core, subject: &Subject, flags: u32) -> Result<DomainRef
             core.watch.expect(subject.uuid, Why::Restored);
             core.toolstack.restore(&saved, None, paused)?;
             jobs::forget_save(core, subject)?;
-            return let_run(core, subject.uuid, paused, paused);
+            let reason = api::DOMAIN_RUNNING_RESTORED;
+            return let_run(core, subject.uuid, paused, paused, reason);
         }
         jobs::forget_save(core, subject)?;
     }
@@ -160,7 +174,7 @@ fn start_subject(core: &Core, subject: &Subject, flags: u32) -> Result<DomainRef
     let mut document = core.kept_document(subject)?;
     core.place_displays(&mut document);
     let is_paused = core.toolstack.start(subject, &document)?;
-    let_run(core, subject.uuid, paused, is_paused)
+    let_run(core, subject.uuid, paused, is_paused, api::DOMAIN_RUNNING_BOOTED)
 }
 
 pub(crate) fn ask(core: &Core, call: &Call<'_>, dom: &DomainRef, how: Goodbye) -> Result<()> {
@@ -196,11 +210,19 @@ pub(crate) fn set_paused(
         if !running.life.is_up() {
             return Err(not_running());
         }
-        match (running.life == Life::Paused, paused) {
-            (false, true) => core.hypervisor.pause(&running),
-            (true, false) => core.hypervisor.unpause(&running),
-            _ => Ok(()),
-        }
+        let reason = match (running.life == Life::Paused, paused) {
+            (false, true) => {
+                core.hypervisor.pause(&running)?;
+                api::DOMAIN_PAUSED_USER
+            }
+            (true, false) => {
+                core.hypervisor.unpause(&running)?;
+                api::DOMAIN_RUNNING_UNPAUSED
+            }
+            _ => return Ok(()),
+        };
+        core.watch.note(&running, paused, reason);
+        Ok(())
     })
 }
 
@@ -253,7 +275,7 @@ pub(crate) fn autostart(core: &Core) {
 pub(crate) fn state(core: &Core, subject: &Subject) -> (i32, i32) {
     match &subject.running {
         Some(running) => {
-            let DomainState { state, reason } = state_of(running);
+            let DomainState { state, reason } = state_of(core, running);
             (state, reason)
         }
         None => (api::DOMAIN_SHUTOFF, core.watch.ended(&subject.uuid)),
@@ -261,11 +283,6 @@ pub(crate) fn state(core: &Core, subject: &Subject) -> (i32, i32) {
 }
 
 /// The same of one that runs.
-pub(crate) fn state_of(running: &Running) -> DomainState {
-    let reason = match running.life {
-        Life::Running => api::DOMAIN_RUNNING_UNKNOWN,
-        Life::Paused => api::DOMAIN_PAUSED_UNKNOWN,
-        _ => 0,
-    };
-    DomainState { state: running.life.state(), reason }
+pub(crate) fn state_of(core: &Core, running: &Running) -> DomainState {
+    DomainState { state: running.life.state(), reason: core.watch.why(running) }
 }

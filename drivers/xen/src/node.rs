@@ -3,11 +3,13 @@
 use virt_driver::{Call, Host};
 use virt_error::{Code, Error, Result};
 use virt_guests::cpu_map;
+use virt_guests::smbios::Smbios;
 use virt_types::{NodeGetCpuMap, NodeGetSecurityModel, NodeInfo};
 
 use crate::capabilities::Capabilities;
 use crate::domains::check_flags;
-use crate::{ORIGIN, XenDriver, invalid_arg};
+use crate::formats::Toolstack;
+use crate::{ORIGIN, XenDriver, invalid_arg, today};
 
 /// Limit: virtual processors of a guest; libvirt's own for Xen.
 const VCPUS_MAX: i32 = 512;
@@ -64,17 +66,21 @@ impl Host for XenDriver {
         Ok(physical.free_kib.saturating_mul(1024))
     }
 
-    /// Compat: what the hypervisor has free it does not tell by cells through every channel.
     fn node_get_cells_free_memory(
         &self,
-        call: &Call<'_>,
+        _: &Call<'_>,
         start_cell: i32,
         maxcells: i32,
     ) -> Result<Vec<u64>> {
-        if start_cell != 0 || maxcells < 1 {
-            return Err(invalid_arg(format!("start cell {start_cell} out of range (0-0)")));
-        }
-        Ok(vec![self.node_get_free_memory(call)?])
+        let cells = self.core().hypervisor.cells()?;
+        let last = cells.last().map_or(0, |cell| cell.id);
+        let first = usize::try_from(start_cell).ok().filter(|first| *first <= last);
+        let (Some(first), Ok(most @ 1..)) = (first, usize::try_from(maxcells)) else {
+            let detail = format!("start cell {start_cell} out of range (0-{last})");
+            return Err(invalid_arg(detail));
+        };
+        let free = cells.iter().filter(|cell| cell.id >= first).take(most);
+        Ok(free.map(|cell| cell.free_kib.saturating_mul(1024)).collect())
     }
 
     /// The hypervisor's processors: the control domain has some of them, or others.
@@ -101,15 +107,40 @@ impl Host for XenDriver {
     }
 
     fn get_capabilities(&self, _: &Call<'_>) -> Result<String> {
-        let physical = self.core().hypervisor.physical()?;
+        let (core, arch) = (self.core(), virt_host::architecture());
+        let host = core.toolstack.host();
+        if host.toolstack == Toolstack::Libxl {
+            return today::capabilities(&*core.hypervisor, &arch, &host.firmware_dir);
+        }
+        let physical = core.hypervisor.physical()?;
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let arch = virt_host::architecture();
         Ok(Capabilities::read(&arch, &physical.caps, &cpuinfo).to_xml())
     }
 
     fn get_sysinfo(&self, _: &Call<'_>, flags: u32) -> Result<String> {
         check_flags(flags, 0, "libxlConnectGetSysinfo")?;
-        let detail = "Host SMBIOS information is not available";
-        Err(Error::new(Code::ConfigUnsupported, ORIGIN, detail))
+        let found = Smbios::host();
+        found.map(|tables| tables.to_xml()).ok_or_else(|| {
+            let detail = "Host SMBIOS information is not available";
+            Error::new(Code::ConfigUnsupported, ORIGIN, detail)
+        })
+    }
+
+    fn get_domain_capabilities(
+        &self,
+        _: &Call<'_>,
+        emulatorbin: Option<&str>,
+        arch: Option<&str>,
+        machine: Option<&str>,
+        virttype: Option<&str>,
+        flags: u32,
+    ) -> Result<String> {
+        check_flags(flags, 0, "libxlConnectGetDomainCapabilities")?;
+        let own = virt_host::architecture();
+        if let Some(other) = arch.filter(|arch| *arch != own) {
+            return Err(invalid_arg(format!("unknown architecture: {other}")));
+        }
+        let host = self.core().toolstack.host();
+        today::domain_capabilities(emulatorbin, &own, machine, virttype, &host.firmware_dir)
     }
 }

@@ -65,7 +65,13 @@ pub(crate) fn start(settings: Settings) -> Result<XenDriver> {
     let channels = beside_xenstore(&config, find(&config, &settings)?);
     virt_log::info!("xen", "domains are known from {}", channels.hypervisor.name());
     let core = Core::new(settings, channels);
+    if let (Some(notes), Ok(all)) = (&core.notes, core.all()) {
+        notes.retain(&all.iter().map(|subject| subject.uuid).collect());
+    }
     core.watch.begin(&core);
+    if let Some(path) = core.definitions.folder() {
+        crate::folder::watch(core.weak(), path.to_owned());
+    }
     crate::lifecycle::autostart(&core);
     Ok(XenDriver(core))
 }

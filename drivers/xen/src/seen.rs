@@ -108,9 +108,30 @@ pub(crate) struct Physical {
     pub(crate) free_kib: u64,
     /// `xen-3.0-x86_64 hvm-3.0-x86_32 ...`.
     pub(crate) caps: String,
+    /// Whether devices of the host can be given to guests.
+    pub(crate) directio: bool,
     pub(crate) scheduler: String,
     /// Major, minor, and the release within it.
     pub(crate) version: (u32, u32, u32),
+}
+
+/// A node of memory, with the processors that lie in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) id: usize,
+    pub(crate) memory_kib: u64,
+    pub(crate) free_kib: u64,
+    /// To each node, itself among them.
+    pub(crate) distances: Vec<u32>,
+    pub(crate) cpus: Vec<Place>,
+}
+
+/// A processor and where it lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) id: usize,
+    pub(crate) socket: u32,
+    pub(crate) core: u32,
 }
 
 /// How a domain is asked for.

@@ -49,6 +49,11 @@ pub(crate) fn block(id: u32, dev: &str) -> Result<DomainBlockStats> {
     })
 }
 
+/// How often a guest has had one disk write down what it was given.
+pub(crate) fn flushes(id: u32, dev: &str) -> i64 {
+    backend(id, dev).and_then(|folder| number(&folder.join("f_req"))).unwrap_or(-1)
+}
+
 /// What passes through one interface. What the host receives is what the guest has sent.
 pub(crate) fn interface(name: &str) -> Result<DomainInterfaceStats> {
     let folder = Path::new(INTERFACES).join(name).join("statistics");

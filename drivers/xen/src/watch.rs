@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,6 +23,11 @@ use crate::xenstore;
 /// How often the domains are looked at where xenstore says when that is needed, and where it does not.
 const WATCHED: Duration = Duration::from_secs(5);
 const UNWATCHED: Duration = Duration::from_secs(1);
+/// How long who wants to hear of events waits until the domains have been looked at.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(2);
+/// How long words of xenstore's are gathered before the domains are looked at, and how many.
+const PAUSE: Duration = Duration::from_millis(20);
+const WORDS_MAX: usize = 2048;
 /// Limit: domains whose last end is remembered.
 const ENDED_MAX: usize = 20_000;
 /// What xenstore says when domains come and go.
@@ -52,6 +58,17 @@ struct Notes {
     expected: HashMap<Uuid, Why>,
     /// `virDomainShutoffReason` of domains that ran.
     ended: HashMap<Uuid, i32>,
+    /// Why domains run or are paused that this daemon has let run, or has paused.
+    moods: HashMap<Uuid, Mood>,
+}
+
+/// Why a domain is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mood {
+    id: u32,
+    paused: bool,
+    /// `virDomainRunningReason` or `virDomainPausedReason`.
+    reason: i32,
 }
 
 /// Who is told, and what was seen last.
@@ -60,6 +77,8 @@ pub(crate) struct Watch {
     bus: EventBus,
     subscribers: AtomicUsize,
     notes: Mutex<Notes>,
+    /// One looks at a time: a host that does not answer holds up nobody who only asks what was noted.
+    looking: Mutex<()>,
     started: AtomicBool,
 }
 
@@ -79,6 +98,28 @@ impl Watch {
         let expected = notes.expected.get(uuid).copied();
         let noted = notes.ended.get(uuid).copied();
         noted.or(expected.map(ended_by)).unwrap_or(api::DOMAIN_SHUTOFF_UNKNOWN)
+    }
+
+    /// Notes why a domain is paused, or is not.
+    pub(crate) fn note(&self, running: &Running, paused: bool, reason: i32) {
+        let mut notes = self.notes();
+        if notes.moods.len() >= ENDED_MAX {
+            notes.moods.clear();
+        }
+        notes.moods.insert(running.uuid, Mood { id: running.id, paused, reason });
+    }
+
+    /// Why a domain is as it is; 0 where somebody else has made it so.
+    pub(crate) fn why(&self, running: &Running) -> i32 {
+        let paused = match running.life {
+            Life::Paused => true,
+            Life::Running => false,
+            // Compat: the others have no reasons.
+            _ => return 0,
+        };
+        let mood = self.notes().moods.get(&running.uuid).copied();
+        let mood = mood.filter(|mood| (mood.id, mood.paused) == (running.id, paused));
+        mood.map_or(0, |mood| mood.reason)
     }
 
     pub(crate) fn publish(&self, event: &Event) {
@@ -102,9 +143,10 @@ impl Watch {
         if self.subscribers.load(Ordering::Acquire) == 0 {
             return;
         }
-        let mut notes = self.notes();
-        // Order: under the lock, so that two who look do not tell the same twice.
+        // Order: the turn of looking before the notes; two who look do not tell the same twice.
+        let _turn = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(all) = core.all() else { return };
+        let mut notes = self.notes();
         let now: HashMap<Uuid, Seen> =
             all.iter().map(|subject| (subject.uuid, seen(subject))).collect();
         let before = notes.seen.replace(now);
@@ -288,7 +330,12 @@ fn listen(weak: &Weak<Core>) {
                 if let Some(core) = weak.upgrade().filter(|_| event.is_some()) {
                     core.glances.forget();
                 }
-                event == Some(xenstore::Event::Gone)
+                // Limit: a storm of words is looked after together, and again after a pause.
+                if event.is_some() {
+                    std::thread::sleep(PAUSE);
+                }
+                let more = std::iter::from_fn(|| watcher.next(Duration::ZERO));
+                event.into_iter().chain(more.take(WORDS_MAX)).any(|e| e == xenstore::Event::Gone)
             }
             None => {
                 std::thread::sleep(UNWATCHED);
@@ -306,13 +353,30 @@ fn listen(weak: &Weak<Core>) {
     }
 }
 
+impl Core {
+    /// Looks at the domains for somebody who wants to hear of what happens from now on, and who shall not wait for
+    /// a host that does not answer: what happens until it does is not told then.
+    fn first_look(&self) {
+        let (weak, (done, looked)) = (self.weak(), sync_channel(1));
+        let look = move || {
+            if let Some(core) = weak.upgrade() {
+                core.watch.look(&core);
+            }
+            let _ = done.try_send(());
+        };
+        if std::thread::Builder::new().name("xen-look".to_owned()).spawn(look).is_ok() {
+            let _ = looked.recv_timeout(FIRST_LOOK_MAX);
+        }
+    }
+}
+
 impl EventSource for Core {
     fn subscribe(&self, filter: EventFilter, sink: EventSink) -> Result<SubscriptionId> {
         let id = self.watch.bus.subscribe(filter, sink)?;
         if self.watch.subscribers.fetch_add(1, Ordering::AcqRel) == 0 {
             // What is from before there was anybody to tell is not told.
             self.watch.notes().seen = None;
-            self.watch.look(self);
+            self.first_look();
         }
         Ok(id)
     }

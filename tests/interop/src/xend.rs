@@ -86,6 +86,7 @@ impl XendHost {
             ("--xenstore", "xenstore"),
             ("--domains-dir", "domains"),
             ("--ready-file", "ready"),
+            ("--control-file", "control"),
         ] {
             command.arg(option).arg(home.join(name));
         }
@@ -97,6 +98,11 @@ impl XendHost {
         let relocation = relocation.expect("an address").to_owned();
         configure(&virtd, &home, more);
         Self { xend, virtd, relocation, home }
+    }
+
+    /// What the host's services do wrong from now on: `fault=WORD` in lines.
+    pub fn set(&self, faults: &str) {
+        self.home.write("control", faults);
     }
 
     /// Another daemon on the same host, of whose settings `more` takes the place.

@@ -305,3 +305,64 @@ fn displays_have_addresses_and_passwords_that_not_everybody_is_shown() {
     let refused = run(read_only.args(["--readonly", "dumpxml", "sxc18", "--security-info"]), LIMIT);
     assert!(refused.code == Some(1) && !refused.stdout.contains("secret"), "{refused:?}");
 }
+
+#[test]
+fn changes_are_kept_over_a_reboot_and_a_new_daemon() {
+    let shell = our_program("virsh");
+    for profile in ["3.0.4", "3.3", "4.4"] {
+        let host = XendHost::start(profile);
+        let ok = |line: &str| run(host.virsh(&shell).arg(line), LIMIT).ok();
+        ok(&format!("define {}/sxc18.xml", host.home().path().display()));
+        ok("start sxc18");
+        ok("setmem sxc18 300M");
+        ok("setvcpus sxc18 2");
+        let before = ok("domid sxc18");
+        ok("reboot sxc18");
+        let is_new = || {
+            let now = run(host.virsh(&shell).args(["domid", "sxc18"]), LIMIT).stdout;
+            now != before && now.trim().parse::<u32>().is_ok()
+        };
+        assert!(wait_until(LIMIT, is_new), "{profile}: it does not come again");
+        let info = ok("dominfo sxc18");
+        for (name, value) in [("CPU(s):", "2"), ("Used memory:", "307200 KiB")] {
+            let line = info.lines().find_map(|line| line.strip_prefix(name));
+            assert_eq!(line.map(str::trim), Some(value), "{profile}: {info}");
+        }
+        ok("destroy sxc18");
+        let other = host.another("");
+        let mut asked = virsh(&shell, &other.uri("xen", ""), host.home().path());
+        let xml = run(asked.args(["dumpxml", "sxc18"]), LIMIT).ok();
+        assert!(xml.contains(">307200</currentMemory>"), "{profile}: {xml}");
+        assert!(!xml.contains("current='1'"), "{profile}: {xml}");
+    }
+}
+
+#[test]
+fn what_people_wrote_into_documents_stays_there() {
+    let shell = our_program("virsh");
+    let notes = "<title>the web</title><description>of sxc</description>\
+        <metadata><o:owner xmlns:o='urn:owner'>me</o:owner></metadata>";
+    for profile in ["3.0.2", "3.1", "4.1"] {
+        let host = XendHost::start(profile);
+        let ok = |line: &str| run(host.virsh(&shell).arg(line), LIMIT).ok();
+        let document = XendHost::PARAVIRTUAL.replace("<memory", &format!("{notes}<memory"));
+        let file = host.home().write("noted.xml", document);
+        ok(&format!("define {}", file.display()));
+        for what in ["dumpxml sxc18", "start sxc18", "dumpxml sxc18", "dumpxml sxc18 --inactive"] {
+            let said = ok(what);
+            if what.starts_with("dumpxml") {
+                for part in
+                    ["<title>the web</title>", "<description>of sxc</description>", ">me</o:owner>"]
+                {
+                    assert!(said.contains(part), "{profile}: {what}: no {part} in {said}");
+                }
+            }
+        }
+        ok("desc sxc18 --live --config another word");
+        assert!(ok("desc sxc18").contains("another word"), "{profile}");
+        ok("metadata sxc18 urn:owner --live --config --key o --set <owner>you</owner>");
+        ok("destroy sxc18");
+        assert!(ok("metadata sxc18 urn:owner").contains("you"), "{profile}");
+        ok("undefine sxc18");
+    }
+}

@@ -19,6 +19,7 @@ mod sasl;
 mod sexpr;
 mod xdr;
 mod xenconf;
+mod xenshared;
 mod xenstore;
 mod xml;
 
@@ -43,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("sexpr", sexpr::check),
     ("xdr", xdr::check),
     ("xenconf", xenconf::check),
+    ("xenshared", xenshared::check),
     ("xenstore", xenstore::check),
     ("xml", xml::check),
     ("vmdk", disk::vmdk),

@@ -17,9 +17,9 @@ const GUEST: &str = "<domain type='xen'>
   <vcpu current='1'>2</vcpu>
   <os>
     <type>linux</type>
-    <kernel>/share/vmlinuz</kernel>
-    <initrd>/share/guest.gz</initrd>
-    <cmdline>console=hvc0 quiet</cmdline>
+    <kernel>/guest/vmlinux</kernel>
+    <initrd>/guest/guest.gz</initrd>
+    <cmdline>console=hvc0 quiet mitigations=off</cmdline>
   </os>
   <on_poweroff>destroy</on_poweroff>
   <on_reboot>restart</on_reboot>
@@ -39,7 +39,7 @@ const GUEST: &str = "<domain type='xen'>
 ";
 
 const XL: &str = "name = \"b\"\nuuid = \"0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4e\"\nmemory = 64\nmaxmem = 64\n\
-    vcpus = 1\ntype = \"pv\"\nkernel = \"/share/vmlinuz\"\ncmdline = \"quiet\"\n\
+    vcpus = 1\ntype = \"pv\"\nkernel = \"/guest/vmlinux\"\ncmdline = \"quiet\"\n\
     disk = [ \"format=raw,vdev=xvda,access=rw,backendtype=phy,target=/dev/loop0\" ]\n\
     vif = [ \"mac=00:16:3e:00:00:05,bridge=xenbr0\" ]\n";
 

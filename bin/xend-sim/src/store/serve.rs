@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::faults;
+
 use super::tree::{Nodes, Tree, children, prune, set};
 
 /// Limit: the protocol's own.
@@ -54,6 +56,7 @@ pub(crate) fn serve(
     tree: &Tree,
     mut socket: UnixStream,
     on_write: Arc<dyn Fn(&str) + Send + Sync>,
+    has_fault: &dyn Fn(&str) -> bool,
 ) {
     let Ok(out) = socket.try_clone() else { return };
     let out = Arc::new(Mutex::new(out));
@@ -94,8 +97,11 @@ pub(crate) fn serve(
             Ok(answer) => (kind, answer),
             Err(errno) => (16, format!("{errno}\0").into_bytes()),
         };
+        let whole = message(kind, request, transaction, &answer);
+        let (sent, goes_on) = faults::store(has_fault, kind, &whole).unwrap_or((whole, true));
         let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-        if out.write_all(&message(kind, request, transaction, &answer)).is_err() {
+        if out.write_all(&sent).is_err() || !goes_on {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
             break;
         }
     }

@@ -7,5 +7,6 @@ mod xm;
 
 pub(crate) use files::Files;
 pub(crate) use managed::Managed;
+pub use shared::Entry;
 pub(crate) use shared::{Merged, SharedFolder};
 pub(crate) use xm::XmFolder;

@@ -5,6 +5,7 @@
 //! all when the host starts; what is kept elsewhere is then put there anew.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use virt_error::{Code, Error, Result};
@@ -34,30 +35,60 @@ pub(crate) struct SharedFolder {
     pub(crate) host: Host,
 }
 
-/// A text in pieces that end where a character does.
-fn parts(text: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (part, after) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
-        parts.push(part);
-        rest = after;
-    }
-    parts
+/// A configuration's folder: what stands in `name`, and the parts of `config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub parts: Vec<String>,
 }
 
-fn read_parts(
-    store: &Transaction<'_>,
-    dir: &str,
-) -> std::result::Result<Option<String>, StoreError> {
-    let mut text = String::new();
-    for at in 0..PARTS_MAX {
-        match store.read(&format!("{dir}/config/{at}"))? {
-            Some(part) => text.push_str(&part),
-            None => break,
+/// Whether a text that anybody may have written can be a domain's name.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(char::is_control)
+}
+
+impl Entry {
+    /// A document in pieces that end where a character does.
+    pub fn of(document: &Document) -> Result<Self> {
+        let flags = PrintFlags { inactive: true, secure: true, ..PrintFlags::default() };
+        let text = document.to_xml(flags);
+        let mut parts = Vec::new();
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
+            parts.push(part.to_owned());
+            rest = after;
         }
+        if parts.len() > PARTS_MAX {
+            return Err(crate::operation_failed("document is too long for xenstore"));
+        }
+        Ok(Self { name: document.name.clone(), parts })
     }
-    Ok(Some(text).filter(|text| !text.is_empty()))
+
+    /// What xenstore has, whoever wrote it; `None` where there is no document.
+    fn read(store: &Transaction<'_>, dir: &str) -> std::result::Result<Option<Self>, StoreError> {
+        let Some(name) = store.read(&format!("{dir}/name"))? else { return Ok(None) };
+        let mut parts = Vec::new();
+        for at in 0..PARTS_MAX {
+            match store.read(&format!("{dir}/config/{at}"))? {
+                Some(part) => parts.push(part),
+                None => break,
+            }
+        }
+        Ok((!parts.is_empty()).then_some(Self { name, parts }))
+    }
+
+    /// The document, which must be that domain's and nobody else's.
+    pub fn document(&self, uuid: &Uuid, host: &Host) -> Result<Document> {
+        let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+        let document = Document::load(&self.parts.concat(), flags, &host.rules())?;
+        if is_name(&self.name) && document.uuid == Some(*uuid) && document.name == self.name {
+            return Ok(document);
+        }
+        let detail =
+            format!("the folder of {uuid} in xenstore holds the configuration of another domain");
+        Err(Error::new(Code::XmlError, ORIGIN, detail))
+    }
 }
 
 impl SharedFolder {
@@ -68,10 +99,7 @@ impl SharedFolder {
     fn kept(&self, uuid: Uuid) -> Result<Option<Kept>> {
         let path = format!("{}/name", self.dir(&uuid));
         let name = self.store.try_ask(|store| store.read(&path))?;
-        let name = name.filter(|name| {
-            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control)
-        });
-        Ok(name.map(|name| Kept { uuid, name: name.into() }))
+        Ok(name.filter(|name| is_name(name)).map(|name| Kept { uuid, name: name.into() }))
     }
 
     fn list(&self) -> Result<Vec<Kept>> {
@@ -86,31 +114,19 @@ impl SharedFolder {
 
     fn document(&self, kept: &Kept) -> Result<Option<Document>> {
         let dir = self.dir(&kept.uuid);
-        let read = |store: &Transaction<'_>| read_parts(store, &dir);
-        let text = self.store.try_ask(|store| store.transaction("configuration", &read))?;
-        let Some(text) = text else { return Ok(None) };
-        let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
-        let document = Document::load(&text, flags, &self.host.rules())?;
-        if document.uuid == Some(kept.uuid) && document.name == *kept.name {
-            return Ok(Some(document));
-        }
-        let detail = format!("{dir} in xenstore holds the configuration of another domain");
-        Err(Error::new(Code::XmlError, ORIGIN, detail))
+        let read = |store: &Transaction<'_>| Entry::read(store, &dir);
+        let entry = self.store.try_ask(|store| store.transaction("configuration", &read))?;
+        entry.map(|entry| entry.document(&kept.uuid, &self.host)).transpose()
     }
 
     fn put(&self, document: &Document) -> Result<()> {
         let Some(uuid) = document.uuid else { return Ok(()) };
-        let flags = PrintFlags { inactive: true, secure: true, ..PrintFlags::default() };
-        let (dir, text) = (self.dir(&uuid), document.to_xml(flags));
-        let parts = parts(&text);
-        if parts.len() > PARTS_MAX {
-            return Err(crate::operation_failed("document is too long for xenstore"));
-        }
+        let (dir, entry) = (self.dir(&uuid), Entry::of(document)?);
         self.store.try_ask(|store| {
             store.transaction("configuration", |store| {
                 store.remove(&dir)?;
-                store.write(&format!("{dir}/name"), &document.name)?;
-                for (at, part) in parts.iter().enumerate() {
+                store.write(&format!("{dir}/name"), &entry.name)?;
+                for (at, part) in entry.parts.iter().enumerate() {
                     store.write(&format!("{dir}/config/{at}"), part)?;
                 }
                 Ok(())
@@ -152,6 +168,10 @@ impl Definitions for Merged {
             }
         }
         Ok(all)
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        self.kept.folder()
     }
 
     fn find(&self, uuid: &Uuid) -> Result<Option<Kept>> {
@@ -211,10 +231,21 @@ mod tests {
 
     #[test]
     fn parts_make_the_whole_and_keep_characters() {
-        let text = "ü".repeat(PART_BYTES);
-        let cut = parts(&text);
-        assert_eq!(cut.concat(), text);
-        assert!(cut.iter().all(|part| part.len() <= PART_BYTES), "{}", cut.len());
-        assert_eq!(parts(""), [""; 0]);
+        let xml = format!(
+            "<domain type='xen'><name>a</name><uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4d</uuid>\
+             <description>{}</description><memory>65536</memory><os><type>linux</type>\
+             <kernel>/k</kernel></os></domain>",
+            "\u{fc}".repeat(PART_BYTES)
+        );
+        let host = Host::default();
+        let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
+        let document = Document::load(&xml, flags, &host.rules()).expect("a document");
+        let entry = Entry::of(&document).expect("it fits");
+        assert!(entry.parts.len() > 1 && entry.parts.iter().all(|p| p.len() <= PART_BYTES));
+        let uuid = document.uuid.expect("its own");
+        assert_eq!(entry.document(&uuid, &host).expect("it is read"), document);
+        let other = Entry { name: "b".to_owned(), ..entry.clone() };
+        assert!(other.document(&uuid, &host).is_err(), "a name that is not its own");
+        assert!(entry.document(&Uuid([7; 16]), &host).is_err(), "another's folder");
     }
 }

@@ -157,6 +157,10 @@ impl Definitions for XmFolder {
         self.need(kept).map(|(_, document)| (*document).clone())
     }
 
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.dir)
+    }
+
     /// In the file that it has, or one of its name.
     fn keep(&self, document: &Document) -> Result<()> {
         let text = self.host.write(FORMAT, document)?;

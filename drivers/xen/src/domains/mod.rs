@@ -8,6 +8,7 @@ mod jobs;
 mod stats;
 mod tuning;
 
+use virt_driver::metadata::{OF_DOMAIN, Which};
 use virt_driver::{Call, DomainFacts, Domains, Job, check_flags as check, domain_matches};
 use virt_error::{Code, Error, Result};
 use virt_model::domain::boot::OsType;
@@ -16,7 +17,7 @@ use virt_types::{DomainInfo, DomainRef, DomainState, Uuid, api};
 
 use crate::channels::{Goodbye, Kept, Subject};
 use crate::seen::Key;
-use crate::{ORIGIN, XenDriver, invalid_arg, invalid_operation, lifecycle};
+use crate::{ORIGIN, XenDriver, invalid_arg, invalid_operation, lifecycle, metadata};
 
 /// The filters of `virConnectListAllDomains`.
 const LIST_FILTERS: u32 = 0x3fff;
@@ -73,7 +74,9 @@ impl Domains for XenDriver {
             // The usual question, which needs nothing that is kept.
             let mut running = self.core().hypervisor.running()?;
             running.sort_by_key(|running| running.id);
-            let states = running.iter().map(|running| (running.uuid, lifecycle::state_of(running)));
+            let states = running
+                .iter()
+                .map(|running| (running.uuid, lifecycle::state_of(self.core(), running)));
             self.core().glances.keep(call, states.collect());
             return Ok(running.iter().map(crate::seen::Running::to_ref).collect());
         }
@@ -207,6 +210,33 @@ impl Domains for XenDriver {
         self.core().toolstack.host().to_native(native_format, domain_xml)
     }
 
+    fn set_metadata(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        kind: i32,
+        text: Option<&str>,
+        key: Option<&str>,
+        uri: Option<&str>,
+        flags: u32,
+    ) -> Result<()> {
+        check_flags(flags, AFFECT, "libxlDomainSetMetadata")?;
+        let which = Which { kind, key, uri, ..OF_DOMAIN };
+        metadata::change(self.core(), call, dom, &which, text, flags)
+    }
+
+    fn get_metadata(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        kind: i32,
+        uri: Option<&str>,
+        flags: u32,
+    ) -> Result<String> {
+        check_flags(flags, AFFECT, "libxlDomainGetMetadata")?;
+        metadata::find(self.core(), dom, &Which { kind, key: None, uri, ..OF_DOMAIN }, flags)
+    }
+
     fn get_info(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainInfo> {
         let core = self.core();
         let subject = core.find(dom)?;
@@ -243,10 +273,11 @@ impl Domains for XenDriver {
     fn get_os_type(&self, _: &Call<'_>, dom: &DomainRef) -> Result<String> {
         let core = self.core();
         let subject = core.find(dom)?;
-        if let Some(running) = &subject.running {
-            return Ok(if running.hvm { "hvm" } else { "linux" }.to_owned());
+        if subject.running.as_ref().is_some_and(|running| !running.hvm) {
+            return Ok("linux".to_owned());
         }
-        let kind = core.kept_document(&subject)?.os.kind.kind;
+        // The hypervisor does not tell apart what has emulated hardware and what has none.
+        let kind = core.document(&subject)?.os.kind.kind;
         Ok(kind.map_or("linux", OsType::as_str).to_owned())
     }
 

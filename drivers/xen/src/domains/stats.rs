@@ -187,11 +187,14 @@ impl DomainStats for XenDriver {
         check_flags(flags, api::TYPED_PARAM_STRING_OKAY, "libxlDomainBlockStatsFlags")?;
         let (running, dev) = self.disk(dom, path)?;
         let counts = stats::block(running.id, &dev)?;
+        let flushed = stats::flushes(running.id, &dev);
         Ok(vec![
             TypedParam::new("wr_bytes", counts.wr_bytes),
             TypedParam::new("wr_operations", counts.wr_req),
             TypedParam::new("rd_bytes", counts.rd_bytes),
             TypedParam::new("rd_operations", counts.rd_req),
+            TypedParam::new(api::DOMAIN_BLOCK_STATS_FLUSH_REQ, flushed),
+            TypedParam::new(api::DOMAIN_BLOCK_STATS_ERRS, counts.errs),
         ])
     }
 

@@ -3,6 +3,7 @@
 use virt_driver::{Call, DomainTuning, Job};
 use virt_error::{Code, Error, Result};
 use virt_guests::cpu_map;
+use virt_model::{NumberSet, Text as _};
 use virt_types::{
     DomainGetSchedulerType, DomainGetVcpuPinInfo, DomainRef, DomainVcpus, TypedParam, TypedValue,
     VcpuInfo, api,
@@ -271,6 +272,22 @@ impl DomainTuning for XenDriver {
         vcpus.truncate(usize::try_from(ncpumaps).unwrap_or(0));
         let num = i32::try_from(vcpus.len()).unwrap_or(0);
         Ok(DomainGetVcpuPinInfo { cpumaps: maps(&vcpus, maplen), num })
+    }
+
+    /// Compat: all nodes of a domain give it memory in turn, and there is no other way.
+    fn get_numa_parameters(
+        &self,
+        _: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+    ) -> Result<Vec<TypedParam>> {
+        check_flags(flags, AFFECT | api::TYPED_PARAM_STRING_OKAY, "libxlDomainGetNumaParameters")?;
+        let (_, running) = self.core().active(dom)?;
+        let nodes = NumberSet::from_numbers(self.core().hypervisor.domain_nodes(&running)?);
+        Ok(vec![
+            TypedParam::new(api::DOMAIN_NUMA_MODE, api::DOMAIN_NUMATUNE_MEM_INTERLEAVE),
+            TypedParam::new(api::DOMAIN_NUMA_NODESET, nodes.print().into_owned()),
+        ])
     }
 
     fn get_scheduler_type(&self, _: &Call<'_>, dom: &DomainRef) -> Result<DomainGetSchedulerType> {

@@ -19,16 +19,23 @@ const DOMAINS_AT_ONCE: usize = 1024;
 const DOMAINS_MAX: usize = 32_752;
 /// Limit: processors in one map.
 const CPUS_MAX: usize = 4096;
+/// Limit: nodes of memory; the hypervisor's own is 64.
+const NODES_MAX: usize = 64;
+/// A processor's core, socket and node; a node's memory and what is free of it.
+const CPU_BYTES: usize = 12;
+const NODE_BYTES: usize = 16;
 /// The hypervisor counts memory in pages.
 const KIB_PER_PAGE: u64 = 4;
 /// How long the texts are that say who made it: compiler, by, domain, date.
 const COMPILE: [usize; 4] = [64, 16, 32, 32];
 /// Words of what processors can do.
-const HW_CAPS: usize = 8;
+pub(crate) const HW_CAPS: usize = 8;
 /// `sysctl`'s calls.
 const PHYSINFO: u32 = 3;
 const SCHED_ID: u32 = 4;
 const DOMAIN_LIST: u32 = 6;
+const CPU_TOPOLOGY: u32 = 16;
+const NUMA: u32 = 17;
 /// `domctl`'s calls.
 const PAUSE: u32 = 3;
 const UNPAUSE: u32 = 4;
@@ -37,6 +44,7 @@ const SET_AFFINITY: u32 = 9;
 const VCPU: u32 = 14;
 const SCHEDULER: u32 = 16;
 const GET_AFFINITY: u32 = 25;
+const NODE_AFFINITY: u32 = 69;
 /// An affinity that is insisted on.
 const HARD: u32 = 1;
 
@@ -61,8 +69,26 @@ pub(crate) struct RawHost {
     pub(crate) cpus: u32,
     pub(crate) nodes: u32,
     pub(crate) khz: u32,
+    /// Whether devices can be given to guests.
+    pub(crate) directio: bool,
     pub(crate) total_kib: u64,
     pub(crate) free_kib: u64,
+}
+
+/// A node of memory; what is not there has all bits set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RawNode {
+    pub(crate) memory_bytes: u64,
+    pub(crate) free_bytes: u64,
+    pub(crate) distances: Vec<u32>,
+}
+
+/// Where a processor lies; one that is not there has all bits set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RawPlace {
+    pub(crate) core: u32,
+    pub(crate) socket: u32,
+    pub(crate) node: u32,
 }
 
 /// What the hypervisor says of how it was made.
@@ -101,6 +127,12 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     // The structures are ours, and the places are within them.
     let end = at.saturating_add(value.len());
     bytes.get_mut(at..end).into_iter().for_each(|place| place.copy_from_slice(value));
+}
+
+/// The numbers below `most` whose bits are set.
+fn numbers(map: &[u8], most: usize) -> Vec<usize> {
+    let is_set = |at: &usize| map.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
+    (0..most).filter(is_set).collect()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -153,19 +185,12 @@ impl Calls {
             text(part)
         };
         let [compiler, compiled_by, compile_domain, compile_date] = COMPILE.map(&mut next);
-        let hw_caps = match self.layout.hw_caps() {
-            Some(at) => {
-                let head = self.sysctl(PHYSINFO, |_| {})?;
-                let word = |number: usize| {
-                    format!("{:08x}", u32_at(&head, SYSCTL_AT + at + number.saturating_mul(4)))
-                };
-                (0..HW_CAPS).map(word).collect::<Vec<_>>().join(":")
-            }
-            None => String::new(),
-        };
+        let hw_caps = self.hw_caps()?;
+        let hw_caps: Vec<String> =
+            hw_caps.iter().flatten().map(|word| format!("{word:08x}")).collect();
         Ok(Build {
             extra: text(&words(1, 16)?),
-            hw_caps,
+            hw_caps: hw_caps.join(":"),
             page_bytes: u64::try_from(self.gate.version(7, &mut [])?).unwrap_or(0),
             virt_start: u64_at(&words(5, 8)?, 0),
             changeset: text(&words(4, 64)?),
@@ -222,9 +247,70 @@ impl Calls {
             cpus: at(8),
             nodes: at(16),
             khz: at(24),
+            directio: at(28) & self.layout.directio() != 0,
             total_kib: kib(total),
             free_kib: kib(free),
         })
+    }
+
+    /// What processors can do, as they say it themselves; `None` where a release's place for it is not known.
+    pub(crate) fn hw_caps(&self) -> Result<Option<[u32; HW_CAPS]>> {
+        let Some(at) = self.layout.hw_caps() else { return Ok(None) };
+        let head = self.sysctl(PHYSINFO, |_| {})?;
+        let word = |number: usize| u32_at(&head, SYSCTL_AT + at + number.saturating_mul(4));
+        Ok(Some(std::array::from_fn(word)))
+    }
+
+    /// Nodes of memory; `None` of releases that tell it in other words.
+    pub(crate) fn nodes(&self) -> Result<Option<Vec<RawNode>>> {
+        if !self.layout.has_plain_topology() {
+            return Ok(None);
+        }
+        let count = u32_at(&self.sysctl(NUMA, |_| {})?, SYSCTL_AT);
+        let nodes = usize::try_from(count).unwrap_or(NODES_MAX).min(NODES_MAX);
+        let fill = |head: &mut [u8]| put(head, SYSCTL_AT, &count.to_ne_bytes());
+        let mut memory = vec![0; nodes.saturating_mul(NODE_BYTES)];
+        self.sysctl_with(NUMA, fill, Some((Pointer(SYSCTL_AT + 8), &mut memory)))?;
+        let mut distances = vec![0; nodes.saturating_mul(nodes).saturating_mul(4)];
+        self.sysctl_with(NUMA, fill, Some((Pointer(SYSCTL_AT + 16), &mut distances)))?;
+        let rows = distances.chunks_exact(nodes.saturating_mul(4).max(1));
+        let nodes = memory.chunks_exact(NODE_BYTES).zip(rows).map(|(node, row)| RawNode {
+            memory_bytes: u64_at(node, 0),
+            free_bytes: u64_at(node, 8),
+            distances: row.chunks_exact(4).map(|four| u32_at(four, 0)).collect(),
+        });
+        Ok(Some(nodes.collect()))
+    }
+
+    /// Where each processor lies; `None` of releases that tell it in other words.
+    pub(crate) fn places(&self) -> Result<Option<Vec<RawPlace>>> {
+        if !self.layout.has_plain_topology() {
+            return Ok(None);
+        }
+        let count = u32_at(&self.sysctl(CPU_TOPOLOGY, |_| {})?, SYSCTL_AT);
+        let cpus = usize::try_from(count).unwrap_or(CPUS_MAX).min(CPUS_MAX);
+        let count = u32::try_from(cpus).map_err(Error::other)?;
+        let fill = |head: &mut [u8]| put(head, SYSCTL_AT, &count.to_ne_bytes());
+        let mut data = vec![0; cpus.saturating_mul(CPU_BYTES)];
+        self.sysctl_with(CPU_TOPOLOGY, fill, Some((Pointer(SYSCTL_AT + 8), &mut data)))?;
+        let places = data.chunks_exact(CPU_BYTES).map(|cpu| RawPlace {
+            core: u32_at(cpu, 0),
+            socket: u32_at(cpu, 4),
+            node: u32_at(cpu, 8),
+        });
+        Ok(Some(places.collect()))
+    }
+
+    /// The nodes that a domain's memory comes from; `None` of releases that do not say it.
+    pub(crate) fn domain_nodes(&self, id: u32) -> Result<Option<Vec<usize>>> {
+        if !self.layout.has_plain_topology() {
+            return Ok(None);
+        }
+        let mut map = vec![0_u8; NODES_MAX / 8];
+        let bits = u32::try_from(NODES_MAX).map_err(Error::other)?;
+        let fill = |head: &mut [u8]| put(head, DOMCTL_AT + 8, &bits.to_ne_bytes());
+        self.domctl(NODE_AFFINITY, id, fill, Some((Pointer(DOMCTL_AT), &mut map)))?;
+        Ok(Some(numbers(&map, NODES_MAX)))
     }
 
     pub(crate) fn scheduler(&self) -> Result<u32> {
@@ -335,8 +421,7 @@ impl Calls {
         let cpus = usize::try_from(cpus).unwrap_or(0).min(CPUS_MAX);
         let mut map = vec![0_u8; cpus.div_ceil(8)];
         self.affinity(GET_AFFINITY, id, number, &mut map)?;
-        let is_set = |cpu: &usize| map.get(cpu / 8).is_some_and(|byte| byte >> (cpu % 8) & 1 == 1);
-        Ok((0..cpus).filter(is_set).collect())
+        Ok(numbers(&map, cpus))
     }
 
     pub(crate) fn pin(&self, id: u32, number: u32, cpus: &[usize]) -> Result<()> {

@@ -36,12 +36,22 @@ impl Layout {
         if self.minor >= 17 { (40, 48) } else { (32, 40) }
     }
 
-    /// Whether an affinity is wished or insisted on.
     /// Where it says what processors can do; of older releases the place is not known.
     pub(crate) fn hw_caps(&self) -> Option<usize> {
         (self.minor >= 17).then_some(80)
     }
 
+    /// Which bit of what the host can do says that devices can be given to guests.
+    pub(crate) fn directio(&self) -> u32 {
+        if self.minor >= 13 { 4 } else { 2 }
+    }
+
+    /// Whether nodes and processors are told one by one.
+    pub(crate) fn has_plain_topology(&self) -> bool {
+        self.minor >= 6
+    }
+
+    /// Whether an affinity is wished or insisted on.
     pub(crate) fn has_hard_affinity(&self) -> bool {
         self.minor >= 5
     }

@@ -11,7 +11,7 @@ mod view;
 
 use std::io::Result;
 
-pub(crate) use calls::Calls;
+pub(crate) use calls::{Calls, HW_CAPS};
 pub(crate) use view::HyperView;
 
 /// Where in a structure the address of its data stands.

@@ -10,7 +10,7 @@ use virt_types::Uuid;
 use super::layout::{LAYOUTS, Layout};
 use super::{Calls, DOMCTL, Gate, HyperView, Pointer, SYSCTL};
 use crate::channels::Hypervisor;
-use crate::seen::{Credit, Key, Life};
+use crate::seen::{Credit, Key, Life, Place};
 use crate::store_channel::StoreChannel;
 
 const EACCES: i32 = 13;
@@ -76,6 +76,33 @@ impl Fake {
                 put(head, 8 + free, &262_144_u64.to_ne_bytes());
             }
             4 => put(head, 8, &5_u32.to_ne_bytes()),
+            17 => match data {
+                None => put(head, 8, &2_u32.to_ne_bytes()),
+                Some((Pointer(16), out)) => {
+                    assert_eq!(u32::from_ne_bytes(get(head, 8)), 2, "as many as there are");
+                    for (at, bytes) in [(0, 3_u64 << 30), (8, 1 << 30), (16, 1 << 30), (24, 0)] {
+                        put(out, at, &bytes.to_ne_bytes());
+                    }
+                }
+                Some((Pointer(24), out)) => {
+                    for (at, distance) in [10_u32, 20, 21, 10].into_iter().enumerate() {
+                        put(out, at * 4, &distance.to_ne_bytes());
+                    }
+                }
+                Some((Pointer(at), _)) => panic!("nodes at {at}"),
+            },
+            16 => match data {
+                None => put(head, 8, &4_u32.to_ne_bytes()),
+                Some((pointer, out)) => {
+                    assert_eq!(pointer, Pointer(16));
+                    for cpu in 0..4_u32 {
+                        let at = cpu as usize * 12;
+                        for (word, value) in [cpu % 2, cpu / 2, cpu / 2].into_iter().enumerate() {
+                            put(out, at + word * 4, &value.to_ne_bytes());
+                        }
+                    }
+                }
+            },
             6 => {
                 let first = u16::from_ne_bytes(get(head, 8));
                 let most = usize::try_from(u32::from_ne_bytes(get(head, 12))).expect("a count");
@@ -134,6 +161,11 @@ impl Fake {
                         put(head, 26, &domain.cap.to_ne_bytes());
                     }
                 }
+            }
+            69 => {
+                let (pointer, map) = data.expect("a map");
+                assert_eq!((pointer, get(head, 24)), (Pointer(16), 64_u32.to_ne_bytes()));
+                map[0] = 0b110;
             }
             other => panic!("domctl {other}"),
         }
@@ -220,6 +252,17 @@ fn every_release_is_understood() {
         let host = view.physical().expect("the host");
         assert_eq!((host.cpus, host.cores, host.threads, host.mhz), (4, 2, 2, 2394));
         assert_eq!((host.total_kib, host.free_kib), (4 << 20, 1 << 20));
+        let cells = view.cells().expect("its memory");
+        let nodes = view.domain_nodes(second).expect("where its memory is");
+        if layout.minor < 6 {
+            assert_eq!((cells.len(), cells[0].memory_kib, nodes), (1, 4 << 20, vec![0]));
+        } else {
+            assert_eq!((cells.len(), cells[0].memory_kib, cells[1].free_kib), (2, 3 << 20, 0));
+            assert_eq!(cells[1].distances, [21, 10]);
+            let place = |id, core| Place { id, socket: 1, core };
+            assert_eq!(cells[1].cpus, [place(2, 0), place(3, 1)]);
+            assert_eq!(nodes, [1], "a node that is not there is none of its");
+        }
         assert_eq!((host.scheduler.as_str(), host.caps.contains("hvm")), ("credit", true));
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use virt_error::{Code, Error, Result};
 use virt_types::{Name, Uuid};
 
+use super::HW_CAPS;
 use super::calls::{Calls, RawDomain};
 use crate::ORIGIN;
-use crate::channels::Hypervisor;
-use crate::seen::{Credit, Key, Life, Physical, Running, Vcpu};
+use crate::channels::{Hypervisor, one_cell};
+use crate::seen::{Cell, Credit, Key, Life, Physical, Place, Running, Vcpu};
 use crate::store_channel::StoreChannel;
 
 /// Limit: names that are remembered.
@@ -190,9 +191,52 @@ impl Hypervisor for HyperView {
             total_kib: host.total_kib,
             free_kib: host.free_kib,
             caps: self.calls.caps.clone(),
+            directio: host.directio,
             scheduler: scheduler.to_owned(),
             version: self.calls.version,
         })
+    }
+
+    fn cells(&self) -> Result<Vec<Cell>> {
+        let wrong = |error: std::io::Error| failed("how the host's memory lies", &error);
+        let nodes = self.calls.nodes().map_err(wrong)?;
+        let places = self.calls.places().map_err(wrong)?;
+        let (Some(nodes), Some(places)) = (nodes, places) else {
+            return Ok(vec![one_cell(&self.physical()?)]);
+        };
+        let kib = |bytes: u64| bytes / 1024;
+        let there = nodes.into_iter().enumerate().filter(|(_, node)| node.memory_bytes != u64::MAX);
+        let cells: Vec<Cell> = there
+            .map(|(id, node)| Cell {
+                id,
+                memory_kib: kib(node.memory_bytes),
+                free_kib: kib(node.free_bytes),
+                distances: node.distances,
+                cpus: places
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, place)| usize::try_from(place.node) == Ok(id))
+                    .map(|(id, place)| Place { id, socket: place.socket, core: place.core })
+                    .collect(),
+            })
+            .collect();
+        match cells.is_empty() {
+            true => Ok(vec![one_cell(&self.physical()?)]),
+            false => Ok(cells),
+        }
+    }
+
+    fn hw_caps(&self) -> Result<Option<[u32; HW_CAPS]>> {
+        self.calls.hw_caps().map_err(|error| failed("what the processors can do", &error))
+    }
+
+    fn domain_nodes(&self, running: &Running) -> Result<Vec<usize>> {
+        let known = self.calls.domain_nodes(running.id);
+        let known = known.map_err(|error| failed("a domain's nodes", &error))?;
+        let all: Vec<usize> = self.cells()?.iter().map(|cell| cell.id).collect();
+        // It may come from nodes that this host does not have.
+        Ok(known
+            .map_or(all.clone(), |known| known.into_iter().filter(|id| all.contains(id)).collect()))
     }
 
     fn name(&self) -> &'static str {

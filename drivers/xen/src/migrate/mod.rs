@@ -33,7 +33,7 @@ use cookie::Cookie;
 use crate::{ORIGIN, XenDriver, invalid_arg, invalid_operation, operation_failed};
 
 /// Where xend takes guests in unless another port is named.
-const RELOCATION_PORT: u16 = 8002;
+pub(crate) const RELOCATION_PORT: u16 = 8002;
 /// How long a host may take to be there.
 const REACH_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a guest may take to be there after it was sent.
@@ -45,7 +45,8 @@ const FLAGS: u64 = (api::MIGRATE_LIVE | api::MIGRATE_PERSIST_DEST) as u64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Destination {
     host: String,
-    port: u16,
+    /// Where none is named, the tool stack's own.
+    port: Option<u16>,
 }
 
 impl Destination {
@@ -66,20 +67,22 @@ impl Destination {
                 None => (uri.to_owned(), None),
             },
         };
-        if host.is_empty() {
+        // It becomes an argument of programs: what could be taken for one of their options is no host.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._:-%".contains(c);
+        if host.is_empty() || host.starts_with('-') || !host.chars().all(plain) {
             return Err(wrong());
         }
-        Ok(Self { host, port: port.unwrap_or(RELOCATION_PORT) })
+        Ok(Self { host, port })
     }
 
     /// Whether somebody takes guests in there. xend itself only says afterwards that nobody did.
     fn reach(&self) -> Result<()> {
-        let Self { host, port } = self;
+        let (host, port) = (&self.host, self.port.unwrap_or(RELOCATION_PORT));
         let unknown = |error: std::io::Error| {
             Error::new(Code::UnknownHost, ORIGIN, format!("cannot find host '{host}': {error}"))
         };
         let mut last = None;
-        for address in (host.as_str(), *port).to_socket_addrs().map_err(unknown)? {
+        for address in (host.as_str(), port).to_socket_addrs().map_err(unknown)? {
             match TcpStream::connect_timeout(&address, REACH_WAIT_MAX) {
                 Ok(_) => return Ok(()),
                 Err(error) => last = Some(error),
@@ -99,7 +102,9 @@ fn go(core: &Core, dom: &DomainRef, destination: &Destination, live: bool) -> Re
     if !running.life.is_up() {
         return Err(not_running());
     }
-    destination.reach()?;
+    if core.toolstack.takes_guests_in() {
+        destination.reach()?;
+    }
     core.watch.expect(running.uuid, Why::MigratedAway);
     core.toolstack.migrate(&running, &destination.host, destination.port, live)
 }
@@ -204,14 +209,14 @@ impl Migration for XenDriver {
     ) -> Result<DomainMigrateBegin3Params> {
         let core = self.core();
         check_params(core, params, flags)?;
-        let (_, running) = core.guest(dom)?;
+        let (subject, running) = core.guest(dom)?;
         if !running.life.is_up() {
             return Err(not_running());
         }
         if text(params, api::MIGRATE_PARAM_DEST_NAME).is_some_and(|name| *name != *running.name) {
             return Err(renamed());
         }
-        let document = core.toolstack.document(&running)?;
+        let document = core.document(&subject)?;
         let (major, minor, _) = core.hypervisor.physical()?.version;
         let cookie = Cookie {
             instance: Some(core.instance),
@@ -253,6 +258,7 @@ impl Migration for XenDriver {
             if !found.is_empty() {
                 return Err(operation_failed(found.join("\n")));
             }
+            core.note(&document)?;
         }
         let uri_out = given.is_none().then(|| format!("xenmigr://{}", virt_host::hostname()));
         Ok(DomainMigratePrepare3Params { cookie_out: from.print(), uri_out })
@@ -347,11 +353,13 @@ mod tests {
     #[test]
     fn hosts_are_named_with_and_without_ports() {
         let at = |host: &str, port| Some(Destination { host: host.to_owned(), port });
-        assert_eq!(Destination::parse("xenmigr://b/").ok(), at("b", 8002));
-        assert_eq!(Destination::parse("xenmigr://b:9000").ok(), at("b", 9000));
-        assert_eq!(Destination::parse("b:9000").ok(), at("b", 9000));
-        assert_eq!(Destination::parse("b").ok(), at("b", 8002));
-        for uri in ["tcp://b", "xenmigr:///", "b:x", ""] {
+        assert_eq!(Destination::parse("xenmigr://b/").ok(), at("b", None));
+        assert_eq!(Destination::parse("xenmigr://b:9000").ok(), at("b", Some(9000)));
+        assert_eq!(Destination::parse("b:9000").ok(), at("b", Some(9000)));
+        assert_eq!(Destination::parse("b.example.org").ok(), at("b.example.org", None));
+        for uri in
+            ["tcp://b", "xenmigr:///", "b:x", "", "-oProxyCommand=x", "xenmigr://-s/", "a b", "a;b"]
+        {
             assert!(Destination::parse(uri).is_err(), "{uri}");
         }
     }

@@ -14,6 +14,7 @@ use super::view::{XendView, credit, public, set_credit};
 use crate::channels::{Dump, Goodbye, Subject, Toolstack};
 use crate::devices::{block_number, describe};
 use crate::formats::{Host, Kind, Toolstack as Flavour};
+use crate::migrate::RELOCATION_PORT;
 use crate::seen::{Credit, Running};
 use crate::sexpr;
 use crate::sexpr::tree::Sexpr;
@@ -266,8 +267,12 @@ impl Toolstack for XendStack {
         })
     }
 
-    fn migrate(&self, running: &Running, host: &str, port: u16, live: bool) -> Result<()> {
-        let key = running.uuid.to_string();
+    fn takes_guests_in(&self) -> bool {
+        true
+    }
+
+    fn migrate(&self, running: &Running, host: &str, port: Option<u16>, live: bool) -> Result<()> {
+        let (key, port) = (running.uuid.to_string(), port.unwrap_or(RELOCATION_PORT));
         self.view.xend.migrate(&key, host, live, port).map_err(|error| public(&error))
     }
 }

@@ -211,6 +211,7 @@ impl Hypervisor for XendView {
             total_kib: kib(node.total_memory_mib),
             free_kib: kib(node.free_memory_mib),
             caps: node.xen_caps.clone(),
+            directio: false,
             scheduler: node.scheduler.clone(),
             version: (node.xen_major, node.xen_minor, node.xen_micro),
         })

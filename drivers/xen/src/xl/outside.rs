@@ -48,7 +48,13 @@ pub(super) fn document(store: &StoreChannel, running: &Running, host: &Host) -> 
     document.memory.kib = running.max_memory_kib;
     document.vcpu.count = running.max_vcpus;
     document.vcpu.current = (running.vcpus < running.max_vcpus).then_some(running.vcpus);
-    let kind = if running.hvm { OsType::Hvm } else { OsType::Linux };
+    let path = format!("/libxl/{}/type", running.id);
+    let told = || store.ask(|store| store.read(&path)).flatten();
+    let kind = match running.hvm {
+        true if told().as_deref() == Some("pvh") => OsType::XenPvh,
+        true => OsType::Hvm,
+        false => OsType::Linux,
+    };
     document.os.kind = OsKind { arch: None, machine: None, kind: Some(kind) };
     for kind in ["vbd", "vbd3", "qdisk"] {
         for backend in backends(store, running, kind) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use virt_error::{Code, Error, Result};
 use virt_model::domain::disk::DiskDevice;
+use virt_model::domain::hostdev::Hostdev;
 use virt_model::domain::{Device, Domain as Document, LifecycleAction};
 use virt_model::{ParseFlags, PrintFlags};
 
@@ -16,7 +17,7 @@ use super::status::Status;
 use super::{outside, record};
 use crate::channels::{Dump, Goodbye, Hypervisor, Subject, Toolstack};
 use crate::devices::{block_number, describe};
-use crate::formats::{Host, Kind, disk_words, vif_words};
+use crate::formats::{Host, Kind, disk_words, pci, vif_words};
 use crate::seen::{Credit, Key, Life, Running};
 use crate::store_channel::StoreChannel;
 use crate::{ORIGIN, console, invalid_arg, invalid_operation, operation_failed, unsupported};
@@ -42,6 +43,12 @@ pub(crate) struct XlStack {
 
 fn path_text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| invalid_arg(format!("path '{}' is no text", path.display())))
+}
+
+/// A device of the host's as `xl` takes it; those of USB come with the guest alone.
+fn pci_words(hostdev: &Hostdev) -> Result<String> {
+    pci::print(hostdev)
+        .ok_or_else(|| unsupported(format!("device of type '{}' cannot come and go", hostdev.kind)))
 }
 
 fn failed(what: &str, said: &Said) -> Error {
@@ -153,6 +160,16 @@ impl XlStack {
                     let path = format!("{}/{number}/mac", dir("vif"));
                     let found = self.store.ask(|store| store.read(&path)).flatten();
                     found.zip(mac.as_deref()).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+                })
+            }
+            Device::Hostdev(hostdev) => {
+                let dir = format!("/local/domain/0/backend/pci/{}/0", running.id);
+                let words = pci_words(hostdev)?;
+                let place = words.split(',').next();
+                let names = self.store.try_ask(|store| store.list(&dir))?.unwrap_or_default();
+                names.iter().filter(|name| name.starts_with("dev-")).any(|name| {
+                    let path = format!("{dir}/{name}");
+                    self.store.ask(|store| store.read(&path)).flatten().as_deref() == place
                 })
             }
             _ => there,
@@ -397,6 +414,7 @@ impl Toolstack for XlStack {
                 let words = vif_words(interface, hvm)?;
                 ("network-attach", words.split(',').map(str::to_owned).collect())
             }
+            Device::Hostdev(hostdev) => ("pci-attach", vec![pci_words(hostdev)?]),
             other => return Err(unsupported(format!("{} cannot be attached", describe(other)))),
         };
         let mut args = vec![what, id.as_str()];
@@ -413,6 +431,10 @@ impl Toolstack for XlStack {
             Device::Interface(interface) => {
                 let mac = interface.mac.as_ref().map(|mac| mac.address.to_string());
                 ("network-detach", mac.unwrap_or_default())
+            }
+            Device::Hostdev(hostdev) => {
+                let words = pci_words(hostdev)?;
+                ("pci-detach", words.split(',').next().unwrap_or_default().to_owned())
             }
             other => return Err(unsupported(format!("{} cannot be detached", describe(other)))),
         };
@@ -440,7 +462,16 @@ impl Toolstack for XlStack {
         })
     }
 
-    fn migrate(&self, running: &Running, host: &str, _: u16, live: bool) -> Result<()> {
+    fn annotate(&self, subject: &Subject, edit: &dyn Fn(&mut Document)) -> Result<()> {
+        self.edit_status(subject, edit)
+    }
+
+    /// It logs in there by ssh.
+    fn takes_guests_in(&self) -> bool {
+        false
+    }
+
+    fn migrate(&self, running: &Running, host: &str, port: Option<u16>, live: bool) -> Result<()> {
         if !live {
             return Err(Error::new(
                 Code::OperationUnsupported,
@@ -449,7 +480,11 @@ impl Toolstack for XlStack {
             ));
         }
         let id = running.id.to_string();
-        self.run("migrate", &["migrate", &id, host], LONG_WAIT, || self.is_gone(running))?;
+        let ssh = port.map(|port| format!("ssh -p {port}"));
+        let mut args = vec!["migrate"];
+        args.extend(ssh.iter().flat_map(|ssh| ["-s", ssh.as_str()]));
+        args.extend([id.as_str(), host]);
+        self.run("migrate", &args, LONG_WAIT, || self.is_gone(running))?;
         self.status.remove(&running.uuid);
         Ok(())
     }
