@@ -2,6 +2,7 @@
 //!
 //! In this file: finding, defining, starting and stopping domains, and what is known of them.
 
+mod devices;
 mod guest;
 mod jobs;
 mod stats;

@@ -15,6 +15,7 @@ mod core;
 pub mod corpus;
 mod cpu;
 mod dirs;
+mod displays;
 mod domains;
 mod events;
 mod firmware;
@@ -90,6 +91,7 @@ impl Driver for QemuDriver {
         domains: Domains,
         domain_tuning: DomainTuning,
         domain_stats: DomainStats,
+        domain_devices: DomainDevices,
         domain_jobs: DomainJobs,
         domain_guest: DomainGuest,
     }

@@ -44,6 +44,31 @@ fn a_real_guest_through_python() {
     or_skip!(guest(&virtd, guests_path()));
 }
 
+/// What the displays' script was told where it was refused.
+fn displays(daemon: &dyn Daemon, path: &str) -> Result<String, String> {
+    debian_program("qemu-system-x86_64")?;
+    let files = Scratch::new("displays");
+    let kernel = files.join("kernel");
+    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let display = "<graphics type='vnc'><listen type='none'/></graphics></devices>";
+    let document = tiny_domain("shown", "qemu", &kernel).replace("</devices>", display);
+    let document = files.write("shown.xml", document);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/displays.py");
+    let uri = daemon.uri("qemu", path);
+    let mut command = Command::new(system_python()?);
+    let output = run(command.arg(script).arg(uri).arg(document), LIMIT);
+    assert!(output.stdout.ends_with("done\n"), "{output:?}");
+    Ok(output.stdout)
+}
+
+#[test]
+fn displays_take_clients_and_give_them_by_descriptors() {
+    let reference = or_skip!(Reference::start());
+    let theirs = or_skip!(displays(&reference, "session"));
+    let virtd = Virtd::start();
+    assert_eq!(or_skip!(displays(&virtd, guests_path())), theirs);
+}
+
 /// Calls that libvirt's test driver answers and ours refuses. A line here is a debt.
 const GAPS: &[&str] = &[];
 
