@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use virt_error::{Error, Result};
+use virt_error::{Code, Error, Result};
 
 use crate::{Api, Caller, Connection};
 
@@ -27,6 +27,19 @@ impl Call<'_> {
     /// Whether the caller went away or gave up; long work looks at it between steps.
     pub fn cancelled(&self) -> bool {
         self.connection.context().is_some_and(|context| context.cancel.is_cancelled())
+    }
+
+    /// Why a call ends that nobody waits for any more. Nobody but the log hears it.
+    pub fn given_up(&self) -> Error {
+        Error::new(Code::OperationAborted, self.api.origin, "the caller has gone")
+    }
+
+    /// Leaves something to be done when the caller goes while the call is at work: it ends what
+    /// another program does for the call. It may wait.
+    pub fn on_cancel(&self, act: impl FnOnce() + Send + 'static) {
+        if let Some(context) = self.connection.context() {
+            context.cancel.then(Box::new(act));
+        }
     }
 
     /// Descriptors that came with the call; they are handed out once.
@@ -96,17 +109,39 @@ impl std::fmt::Debug for CallContext {
     }
 }
 
-/// A flag that asks a call to end.
-#[derive(Debug, Default)]
-pub struct Cancel(AtomicBool);
+/// Asks a call to end.
+#[derive(Default)]
+pub struct Cancel {
+    asked: AtomicBool,
+    acts: Mutex<Vec<Act>>,
+}
+
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Cancel {
+    /// Marks the call, and does what was left to be done then: that may wait.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
+        self.asked.store(true, Ordering::SeqCst);
+        take(&self.acts).into_iter().for_each(|act| act());
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Order: the act is there before the mark is looked at, and [`Cancel::cancel`] does it the other
+    /// way round; so one of the two does it.
+    fn then(&self, act: Act) {
+        lock(&self.acts).push(act);
+        if self.asked.load(Ordering::SeqCst) {
+            take(&self.acts).into_iter().for_each(|act| act());
+        }
+    }
+}
+
+impl std::fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cancel").field(&self.is_cancelled()).finish()
     }
 }
 

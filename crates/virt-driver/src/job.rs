@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use virt_error::{Code, Error, Origin, Result};
 
+use crate::Call;
+
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -58,6 +60,9 @@ struct Lasting {
 
 /// Limit: jobs that may queue for one object; a client cannot pile up work without end.
 const WAITING_MAX: usize = 256;
+
+/// How often a call that waits for its turn looks whether its caller has gone.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Whose turn is asked for.
 #[derive(Clone, Copy, PartialEq)]
@@ -133,13 +138,20 @@ impl<T> Cell<T> {
     /// Takes the turn, waiting at most `wait_max` for the job that runs. `api` is the call that
     /// wants it; whoever waits in vain for it is told.
     pub fn begin(&self, job: Job, api: &'static str, wait_max: Duration) -> Result<Turn<'_, T>> {
-        self.acquire(Want::Job(job), api, wait_max)?;
+        self.acquire(Want::Job(job), api, wait_max, None)?;
+        Ok(Turn { cell: self, agent: false })
+    }
+
+    /// [`Cell::begin`] for a call: what its caller asked for is not begun any more when the caller
+    /// has gone.
+    pub fn begin_for(&self, job: Job, call: &Call<'_>, wait_max: Duration) -> Result<Turn<'_, T>> {
+        self.acquire(Want::Job(job), call.api.name, wait_max, Some(call))?;
         Ok(Turn { cell: self, agent: false })
     }
 
     /// Takes the guest agent's turn, which runs beside any other.
     pub fn begin_agent(&self, api: &'static str, wait_max: Duration) -> Result<Turn<'_, T>> {
-        self.acquire(Want::Agent, api, wait_max)?;
+        self.acquire(Want::Agent, api, wait_max, None)?;
         Ok(Turn { cell: self, agent: true })
     }
 
@@ -150,11 +162,17 @@ impl<T> Cell<T> {
         api: &'static str,
         wait_max: Duration,
     ) -> Result<AsyncJob<T>> {
-        self.acquire(Want::Lasting(beside), api, wait_max)?;
+        self.acquire(Want::Lasting(beside), api, wait_max, None)?;
         Ok(AsyncJob(Arc::clone(self)))
     }
 
-    fn acquire(&self, want: Want, api: &'static str, wait_max: Duration) -> Result<()> {
+    fn acquire(
+        &self,
+        want: Want,
+        api: &'static str,
+        wait_max: Duration,
+        call: Option<&Call<'_>>,
+    ) -> Result<()> {
         let deadline = Instant::now() + wait_max;
         let mut running = self.running_lock();
         if !running.admits(want) && running.waiting >= WAITING_MAX {
@@ -169,6 +187,11 @@ impl<T> Cell<T> {
                 let detail = running.refusal(want);
                 return Err(Error::new(Code::OperationTimeout, Origin::Domain, detail));
             }
+            if let Some(call) = call.filter(|call| call.cancelled()) {
+                running.waiting -= 1;
+                return Err(call.given_up());
+            }
+            let left = if call.is_some() { left.min(LOOK) } else { left };
             running = self
                 .freed
                 .wait_timeout(running, left)
@@ -239,7 +262,7 @@ pub struct AsyncJob<T>(Arc<Cell<T>>);
 impl<T> AsyncJob<T> {
     /// A turn within this job.
     pub fn turn(&self, api: &'static str, wait_max: Duration) -> Result<Turn<'_, T>> {
-        self.0.acquire(Want::Nested, api, wait_max)?;
+        self.0.acquire(Want::Nested, api, wait_max, None)?;
         Ok(Turn { cell: &self.0, agent: false })
     }
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use virt_driver::{
-    AccessPolicy, Asked, AsyncJob, Call, Caller, Cell, Connection, Domains, Driver, Job, Migration,
-    Networks, Secrets, Volumes, unsupported,
+    AccessPolicy, Asked, AsyncJob, Call, CallContext, Caller, Cell, Connection, Domains, Driver,
+    Job, Migration, Networks, Secrets, Volumes, api, unsupported,
 };
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{
@@ -30,7 +30,7 @@ struct Hypervisor {
     running: Mutex<Vec<String>>,
     guest: Arc<Cell<()>>,
     /// A migration's job between its phases, by guest.
-    leaving: Mutex<HashMap<String, AsyncJob<()>>>,
+    leaving: Arc<Mutex<HashMap<String, AsyncJob<()>>>>,
 }
 
 impl Driver for Hypervisor {
@@ -87,6 +87,8 @@ impl Migration for Hypervisor {
     ) -> Result<DomainMigrateBegin3> {
         let job = self.guest.begin_async(&[Job::Query, Job::Abort], call.api.name, WAIT)?;
         self.leaving.lock().unwrap().insert(dom.name.to_string(), job);
+        let (leaving, name) = (Arc::clone(&self.leaving), dom.name.to_string());
+        call.connection.on_close(move || drop(leaving.lock().unwrap().remove(&name)));
         Ok(DomainMigrateBegin3 { cookie_out: b"b".to_vec(), xml: dom.name.to_string() })
     }
 
@@ -294,4 +296,52 @@ fn a_migration_keeps_its_job_from_begin_to_confirm() {
     source.domain_migrate_confirm3(&dom, &done.cookie_out, 0, 0).unwrap();
     assert_eq!(*there.running.lock().unwrap(), ["a"]);
     source.domain_suspend(&dom).unwrap();
+}
+
+#[test]
+fn what_a_caller_began_ends_when_it_goes() {
+    let driver = Arc::new(Hypervisor::default());
+    let open = || Connection::new(vec![driver.clone() as Arc<dyn Driver>], "fake:///", false);
+    let dom = domain("a");
+    let (leaver, other) = (open(), open());
+    leaver.domain_migrate_begin3(&dom, None, 0, None, 0).unwrap();
+    assert!(other.domain_suspend(&dom).is_err());
+    // Some call of its may be at work still.
+    let at_work = leaver.clone();
+    leaver.hang_up();
+    other.domain_suspend(&dom).unwrap();
+    // What that call begins now ends at once.
+    at_work.domain_migrate_begin3(&dom, None, 0, None, 0).unwrap();
+    other.domain_suspend(&dom).unwrap();
+}
+
+#[test]
+fn a_call_whose_caller_has_gone_begins_nothing() {
+    const LONG: Duration = Duration::from_secs(600);
+    let cell = Cell::new(());
+    let context = Arc::new(CallContext::new(Vec::new(), |_| {}));
+    let connection = Connection::new(Vec::new(), "fake:///", false);
+    let connection = connection.with_context(Arc::clone(&context));
+    let call = Call { connection: &connection, api: &api::DOMAIN_SUSPEND };
+    drop(cell.begin_for(Job::Modify, &call, LONG).unwrap());
+    let done = Arc::new(Mutex::new(0));
+    let act = || {
+        let done = Arc::clone(&done);
+        move || *done.lock().unwrap() += 1
+    };
+    call.on_cancel(act());
+    let turn = cell.begin(Job::Modify, "another", WAIT).unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| cell.begin_for(Job::Modify, &call, LONG).map(drop));
+        std::thread::sleep(WAIT);
+        context.cancel.cancel();
+        let error = waits.join().unwrap().unwrap_err();
+        assert!(error.is(Code::OperationAborted), "{error}");
+    });
+    assert_eq!(*done.lock().unwrap(), 1);
+    // It was cancelled before it could say what is to be done then.
+    call.on_cancel(act());
+    context.cancel.cancel();
+    assert_eq!(*done.lock().unwrap(), 2);
+    drop(turn);
 }

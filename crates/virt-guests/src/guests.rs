@@ -151,8 +151,7 @@ impl<L: Live> Guests<L> {
         job: Job,
         call: &Call<'_>,
     ) -> Result<Turn<'a, Data<L>>> {
-        let api = call.api.name;
-        let turn = call.waiting(|| guest.cell.begin(job, api, JOB_WAIT_MAX))?;
+        let turn = call.waiting(|| guest.cell.begin_for(job, call, JOB_WAIT_MAX))?;
         match turn.read(|data| data.gone) {
             true => Err(self.unknown(&guest.name, guest.uuid)),
             false => Ok(turn),

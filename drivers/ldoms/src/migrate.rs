@@ -1,5 +1,7 @@
 //! Migration: the two managers do it between themselves, this driver says where to.
 
+use std::sync::Arc;
+
 use virt_driver::{Call, Migration};
 use virt_error::Result;
 use virt_transport::Uri;
@@ -9,7 +11,15 @@ use crate::LdomsDriver;
 use crate::domains::check_flags;
 use crate::lifecycle::active;
 use crate::link::{Credentials, encode64, invalid};
+use crate::manager::{Manager, Waiting};
 use crate::message::{Command, Content, Envelope, Item};
+
+/// Has the manager give up a migration that goes on.
+pub(crate) fn call_off(manager: &Manager, waiting: Waiting<'_>, name: &str) -> Result<()> {
+    let command = Command::new("cancel-operation").option("migration");
+    let command = command.about(Envelope::domain(name));
+    manager.change(waiting, name, command).map(drop)
+}
 
 impl Migration for LdomsDriver {
     /// Sends a domain to the manager that a URI names, as `ldoms://root@other/`.
@@ -46,6 +56,11 @@ impl Migration for LdomsDriver {
         let envelope = Envelope { contents, ..Envelope::default() };
         manager.world().progress.remove(&facts.name);
         let command = Command::new("migrate-domain").about(envelope);
+        let (shared, leaving) = (Arc::clone(&self.0), facts.name.clone());
+        call.on_cancel(move || {
+            // One that is over by now cannot be given up.
+            let _ = call_off(&shared, None, &leaving);
+        });
         manager.change(Some(call), &facts.name, command).map(drop)
     }
 }

@@ -23,7 +23,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use virt_driver::{Call, Object};
-use virt_error::{Code, Error, Origin, Result};
+use virt_error::{Error, Result};
 use virt_types::{DomainRef, Name};
 
 use crate::domain::{Domain, crash};
@@ -135,7 +135,7 @@ fn pause(call: &Call<'_>, wait: Duration) -> Result<()> {
             return Ok(());
         }
         if call.cancelled() {
-            return Err(Error::new(Code::OperationAborted, Origin::Test, "the caller gave up"));
+            return Err(call.given_up());
         }
         std::thread::sleep(left.min(LOOK));
     }

@@ -126,17 +126,18 @@ impl<S: Family> Object<S> {
 
     /// Takes the turn to change the object.
     pub(crate) fn begin(&self, call: &Call<'_>, job: Job) -> Result<Change<'_, S>> {
-        match self.begin_as(job, call.api.name)? {
-            Some(change) => Ok(change),
-            None => Err(S::lost(&self.name)),
-        }
+        let turn = self.cell.begin_for(job, call, TURN_WAIT_MAX)?;
+        self.change(turn).ok_or_else(|| S::lost(&self.name))
     }
 
     /// The same in the name of a call; `None` when the object went while we waited.
     pub(crate) fn begin_as(&self, job: Job, api: &'static str) -> Result<Option<Change<'_, S>>> {
-        let turn = self.cell.begin(job, api, TURN_WAIT_MAX)?;
+        Ok(self.change(self.cell.begin(job, api, TURN_WAIT_MAX)?))
+    }
+
+    fn change<'a>(&'a self, turn: Turn<'a, Slot<S>>) -> Option<Change<'a, S>> {
         let gone = turn.read(|slot| slot.gone);
-        Ok((!gone).then_some(Change { turn, glance: &self.glance }))
+        (!gone).then_some(Change { turn, glance: &self.glance })
     }
 }
 

@@ -276,7 +276,7 @@ impl Core {
     ) -> Result<R> {
         let cell = self.turn_of(uuid);
         call.waiting(|| {
-            let _turn = cell.begin(job, call.api.name, JOB_WAIT_MAX)?;
+            let _turn = cell.begin_for(job, call, JOB_WAIT_MAX)?;
             let done = act();
             self.glances.forget();
             self.watch.look(self);

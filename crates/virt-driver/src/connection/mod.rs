@@ -6,7 +6,7 @@ mod legacy;
 
 pub use flags::check_flags_of;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::feature;
@@ -31,16 +31,26 @@ struct Shared {
     caller: Arc<Caller>,
     read_only: bool,
     policy: Option<Arc<dyn AccessPolicy>>,
-    /// What is done when the last clone has gone.
-    on_close: Mutex<Vec<OnClose>>,
+    on_close: Mutex<OnClose>,
 }
 
-type OnClose = Box<dyn FnOnce() + Send>;
+/// What is done when a connection's user hangs up, or its last clone has gone.
+#[derive(Default)]
+struct OnClose {
+    acts: Vec<Box<dyn FnOnce() + Send>>,
+    closed: bool,
+}
+
+impl Shared {
+    fn on_close(&self) -> MutexGuard<'_, OnClose> {
+        self.on_close.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let all = self.on_close.get_mut().unwrap_or_else(PoisonError::into_inner);
-        all.drain(..).for_each(|act| act());
+        let on_close = self.on_close.get_mut().unwrap_or_else(PoisonError::into_inner);
+        on_close.acts.drain(..).for_each(|act| act());
     }
 }
 
@@ -80,11 +90,9 @@ impl Connection {
     /// its end.
     #[must_use]
     pub fn assume(&self, caller: Caller, policy: Option<Arc<dyn AccessPolicy>>) -> Self {
-        let left = std::mem::take(
-            &mut *self.shared.on_close.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let left = std::mem::take(&mut self.shared.on_close().acts);
         let assumed = self.for_caller(caller, policy);
-        *assumed.shared.on_close.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        assumed.shared.on_close().acts = left;
         assumed
     }
 
@@ -100,8 +108,22 @@ impl Connection {
 
     /// Leaves something to be done when the connection is closed. Short: it must not wait.
     pub fn on_close(&self, act: impl FnOnce() + Send + 'static) {
-        let mut all = self.shared.on_close.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(Box::new(act));
+        let mut on_close = self.shared.on_close();
+        if on_close.closed {
+            drop(on_close);
+            return act();
+        }
+        on_close.acts.push(Box::new(act));
+    }
+
+    /// Does what is to be done when it is closed, though calls may still be at work on it: they end
+    /// in their own time, and what they leave to be done is done at once.
+    pub fn hang_up(&self) {
+        let mut on_close = self.shared.on_close();
+        on_close.closed = true;
+        let acts = std::mem::take(&mut on_close.acts);
+        drop(on_close);
+        acts.into_iter().for_each(|act| act());
     }
 
     pub fn drivers(&self) -> &[Arc<dyn Driver>] {

@@ -9,7 +9,7 @@ use virt_types::{DomainGetJobStats, DomainJobInfo, DomainRef, TypedParam, api};
 use super::check_flags;
 use crate::LdomsDriver;
 use crate::lifecycle::invalid;
-use crate::message::{Command, Envelope};
+use crate::migrate::call_off;
 use crate::world::Progress;
 
 impl LdomsDriver {
@@ -67,8 +67,6 @@ impl DomainJobs for LdomsDriver {
         if self.progress(call, dom)?.is_none() {
             return Err(invalid("no job is active on the domain"));
         }
-        let command = Command::new("cancel-operation").option("migration");
-        let command = command.about(Envelope::domain(&dom.name));
-        self.manager().change(Some(call), &dom.name, command).map(drop)
+        call_off(self.manager(), Some(call), &dom.name)
     }
 }

@@ -1,8 +1,10 @@
 //! Domains that leave: to another manager, and into the manager's own files and back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use test_support::{or_skip, wait_until};
+use virt_driver::CallContext;
 use virt_error::Code;
 use virt_types::api;
 
@@ -38,6 +40,18 @@ fn a_migration_is_watched_and_can_be_called_off() {
     });
     assert_eq!(connection.domain_is_active(&dom), Ok(true));
     assert!(wait_until(Duration::from_secs(10), || kind() == api::DOMAIN_JOB_NONE));
+    // So is one whose caller has gone.
+    let context = Arc::new(CallContext::new(Vec::new(), |_| {}));
+    let leaver = connection.with_context(Arc::clone(&context));
+    std::thread::scope(|scope| {
+        let go = || leaver.domain_migrate_perform(&dom, &[], "ldoms://root@other/", 0, None, 0);
+        let moving = scope.spawn(go);
+        assert!(wait_until(Duration::from_secs(15), || kind() == api::DOMAIN_JOB_BOUNDED));
+        context.cancel.cancel();
+        moving.join().expect("no panic").expect_err("called off");
+    });
+    assert!(wait_until(Duration::from_secs(10), || kind() == api::DOMAIN_JOB_NONE));
+    assert_eq!(connection.domain_is_active(&dom), Ok(true));
     sim.set("migrate-delay = 200");
     go().expect("it goes");
     let gone = connection.domain_lookup_by_name("web1").expect_err("it is the other's now");
