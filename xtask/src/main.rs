@@ -6,6 +6,7 @@ mod conformance;
 mod demo;
 mod features;
 mod fuzz;
+mod gssapi;
 mod matrix;
 mod miri;
 mod process;

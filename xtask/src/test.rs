@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{codegen, features, miri, process, setup, switches, tidy, workspace};
+use crate::{codegen, features, gssapi, miri, process, setup, switches, tidy, workspace};
 
 /// Tells tests that take minutes that there is time.
 const LONG: &str = "FERROVIRT_LONG";
@@ -54,6 +54,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     heading("tests");
     // Tests start the daemon and the shell as programs, so these are built first.
     step("build", process::run(&mut process::cargo(&root, &["build", "--workspace", "--bins"])));
+    if long && gssapi::is_there() {
+        step("gssapi", gssapi::build());
+    }
     let mut counts = Counts::default();
     if process::succeeds(&mut process::cargo(&root, &["nextest", "--version"])) {
         step("tests", nextest(&root, long, &mut counts));

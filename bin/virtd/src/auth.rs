@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virt_error::{Code, Error, Origin, Result};
-use virt_transport::sasl::{self, SaslError, ServerExchange};
+use virt_transport::sasl::{self, SaslError, ServerExchange, Way as SaslWay};
 use virt_wire::{Codec, Reader, Writer, limits, remote};
 
 use crate::calls::Server;
@@ -74,19 +74,25 @@ pub(crate) fn polkit(
 }
 
 pub(crate) fn sasl_init(
-    _: &Server,
+    server: &Server,
     client: &Arc<Client>,
     _: u32,
     _: &[u8],
     reply: &mut Writer,
 ) -> Result<()> {
     expect(client, Auth::Sasl)?;
-    let offered = sasl::offered(is_encrypted(client));
-    reply.string(offered, limits::STRING_MAX).map_err(|_| refused())
+    let offered = sasl::offered(way(server, client));
+    reply.string(&offered, limits::STRING_MAX).map_err(|_| refused())
 }
 
-fn is_encrypted(client: &Client) -> bool {
-    client.arrival.way == Way::Tls
+/// The way a client came, as an exchange sees it.
+fn way(server: &Server, client: &Client) -> SaslWay {
+    match client.arrival.way {
+        Way::Tls => SaslWay::Encrypted,
+        Way::Unix => SaslWay::Local,
+        Way::Tcp if server.settings.entries.tcp_encrypts => SaslWay::OpenToEncrypt,
+        Way::Tcp => SaslWay::Open,
+    }
 }
 
 pub(crate) fn sasl_start(
@@ -98,7 +104,7 @@ pub(crate) fn sasl_start(
 ) -> Result<()> {
     expect(client, Auth::Sasl)?;
     let asked = read(remote::AuthSaslStartArgs::decode(&mut Reader::new(arguments)))?;
-    let begun = ServerExchange::new(&server.passwords, &asked.mech, is_encrypted(client));
+    let begun = ServerExchange::new(&server.passwords, &asked.mech, way(server, client));
     let exchange = begun.map_err(|error| fail(client, &error))?;
     step(server, client, Box::new(exchange), asked.nil, &asked.data, reply)
 }
@@ -141,6 +147,10 @@ fn step(
         return Err(refused());
     }
     client.session().shown().sasl_name = Some(name.to_owned());
+    if let Some(layer) = exchange.take_layer() {
+        // Order: before the client can have heard that it is in, and speaks by it.
+        client.seal_after_reply(layer);
+    }
     client.admit(&server.crowd);
     Ok(())
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use virt_driver::{CallContext, Caller, Connection};
 use virt_error::{Error, Result};
 use virt_wire::{Header, MessageStatus, MessageType, Writer, encode_error};
 
-use virt_transport::sasl::ServerExchange;
+use virt_transport::sasl::{Layer, ServerExchange};
 use virt_transport::tls;
 
 use crate::crowd::Crowd;
@@ -33,7 +33,7 @@ pub(crate) struct Client {
     pub(crate) arrival: Arrival,
     /// When it came, in seconds.
     pub(crate) since: i64,
-    secure: Option<Box<Secure>>,
+    secure: OnceLock<Box<Secure>>,
     /// It has shown who it is, as far as it was asked to.
     authenticated: AtomicBool,
     outbox: Mutex<Outbox>,
@@ -112,7 +112,7 @@ impl Client {
             authenticated: AtomicBool::new(!arrival.asks()),
             arrival,
             since: now_s(),
-            secure: secure.map(|session| Box::new(Secure::new(session))),
+            secure: secure.map(|session| Box::new(Secure::tls(session)).into()).unwrap_or_default(),
             outbox: Mutex::default(),
             unread: AtomicUsize::new(0),
             stream_waits: AtomicBool::new(false),
@@ -163,11 +163,14 @@ impl Client {
     /// Sends a whole message. A client whose socket fails is given up.
     pub(crate) fn send(&self, message: Vec<u8>, fds: Vec<OwnedFd>) {
         let outbox = lock(&self.outbox);
-        let message = match &self.secure {
-            None => message,
-            Some(secure) => secure.seal(&message),
+        let message = match self.secure() {
+            None => Some(message),
+            Some(secure) => secure.seal(message),
         };
-        self.push(outbox, message, fds);
+        match message {
+            Some(message) => self.push(outbox, message, fds),
+            None => self.close(),
+        }
     }
 
     fn push(&self, mut outbox: MutexGuard<'_, Outbox>, bytes: Vec<u8>, fds: Vec<OwnedFd>) {
@@ -184,14 +187,25 @@ impl Client {
 
     /// Sends what the encryption itself has to say.
     pub(crate) fn send_sealed(&self) {
-        let Some(secure) = &self.secure else { return };
+        let Some(secure) = self.secure() else { return };
         let outbox = lock(&self.outbox);
         let output = secure.take_output();
         self.push(outbox, output, Vec::new());
     }
 
     pub(crate) fn secure(&self) -> Option<&Secure> {
-        self.secure.as_deref()
+        self.secure.get().map(Box::as_ref)
+    }
+
+    /// Whether SASL seals what it says.
+    pub(crate) fn is_sealed(&self) -> bool {
+        matches!(self.secure(), Some(Secure::Sasl(_)))
+    }
+
+    /// What it says from now on, and what it is told after the next message, is sealed.
+    pub(crate) fn seal_after_reply(&self, layer: Layer) {
+        // One that came by TLS has its encryption, and no exchange ends in another.
+        let _ = self.secure.set(Box::new(Secure::sasl(layer)));
     }
 
     /// [`Client::send`] for an event: a client that lets too many wait is given up.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use virt_conf::{Conf, ConfError};
+use virt_transport::sasl;
 use virt_transport::tcp;
 use virt_transport::tls::{Files, ServerTls, Side};
 use virt_types::glob;
@@ -68,6 +69,8 @@ pub(crate) struct Entries {
     pub(crate) auth_unix_rw: Auth,
     pub(crate) auth_tcp: Auth,
     pub(crate) auth_tls: Auth,
+    /// Over plain TCP only mechanisms that encrypt are taken.
+    pub(crate) tcp_encrypts: bool,
     tls_files: Files,
     tls_verify: bool,
     tls_sane: bool,
@@ -89,7 +92,7 @@ impl Entries {
             Some(number) => Ok::<_, String>(number != 0),
         };
         let auth = |key: &str, otherwise: Auth| auth(conf, file, key, otherwise);
-        let entries = Self {
+        Ok(Self {
             listen_tcp: switch("listen_tcp", false)?,
             listen_tls: switch("listen_tls", true)?,
             listen_addr: conf.string("listen_addr").map_err(shown)?.map(str::to_owned),
@@ -98,6 +101,7 @@ impl Entries {
             auth_unix_rw: auth("auth_unix_rw", Auth::None)?,
             auth_tcp: auth("auth_tcp", Auth::Sasl)?,
             auth_tls: auth("auth_tls", Auth::None)?,
+            tcp_encrypts: tcp_encrypts(conf).map_err(shown)??,
             tls_port: port(conf, file, "tls_port", tcp::TLS_PORT)?,
             tls_files: files(conf).map_err(shown)?,
             tls_verify: !switch("tls_no_verify_certificate", false)?,
@@ -106,12 +110,7 @@ impl Entries {
             x509_names: names(conf, "tls_allowed_dn_list").map_err(shown)?,
             sasl_names: names(conf, "sasl_allowed_username_list").map_err(shown)?,
             sasl_file: conf.string("sasl_password_file").map_err(shown)?.map(str::to_owned),
-        };
-        // What cannot be granted is refused, never ignored: it is about what others can overhear.
-        if conf.unsigned32("tcp_min_ssf").map_err(shown)?.unwrap_or(0) > 0 {
-            return Err("tcp_min_ssf: no SASL mechanism here encrypts; use TLS".to_owned());
-        }
-        Ok(entries)
+        })
     }
 
     /// Whether the list of names lets somebody in.
@@ -129,6 +128,22 @@ impl Entries {
         let priority = self.tls_priority.as_deref();
         ServerTls::load(&self.tls_files, self.tls_verify, self.tls_sane, priority)
     }
+}
+
+/// Whether encryption is asked of SASL. What cannot be granted is refused, never ignored: it is about
+/// what others can overhear.
+fn tcp_encrypts(conf: &Conf) -> Result<Result<bool, String>, ConfError> {
+    /// The least that Kerberos gives with the ciphers it has not given up.
+    const SSF_MAX: u32 = 112;
+    let asked = conf.unsigned32("tcp_min_ssf")?.unwrap_or(0);
+    Ok(match asked {
+        0 => Ok(false),
+        _ if !sasl::ENCRYPTS => {
+            Err("tcp_min_ssf: no SASL mechanism of this build encrypts; use TLS".to_owned())
+        }
+        1..=SSF_MAX => Ok(true),
+        _ => Err(format!("tcp_min_ssf: more than {SSF_MAX} cannot be promised; use TLS")),
+    })
 }
 
 fn listed(patterns: Option<&[String]>, name: &str) -> bool {
@@ -206,7 +221,8 @@ mod tests {
         ] {
             assert_eq!(entries(text).map(|_| ()), Err(message.to_owned()), "{text}");
         }
-        assert!(entries("tcp_min_ssf = 112").is_err());
+        assert_eq!(entries("tcp_min_ssf = 112").is_ok(), sasl::ENCRYPTS);
+        assert!(entries("tcp_min_ssf = 113").is_err());
         let entries = entries("sasl_allowed_username_list = [ \"a*\", \"joe\" ]").expect("entries");
         assert!(entries.admits("ann") && entries.admits("joe") && !entries.admits("bob"));
         assert_eq!((entries.tcp_port, entries.auth_tcp), (16509, Auth::Sasl));

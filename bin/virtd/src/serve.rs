@@ -54,6 +54,8 @@ pub(crate) struct Task {
     deserted: bool,
     /// Messages may be left in the input because it was behind with reading.
     behind: bool,
+    /// What comes is sealed by SASL.
+    sealed: bool,
 }
 
 /// What came and is not served yet. Most clients at rest have none, so it is lent to them.
@@ -111,6 +113,7 @@ impl Task {
             ended: false,
             deserted: false,
             behind: false,
+            sealed: false,
         }
     }
 
@@ -199,7 +202,8 @@ impl Task {
     /// Calls above the number that may be in flight are read on for a while: behind them may be a
     /// ping.
     fn reads_no_more(&mut self, limits: &Limits) -> bool {
-        if self.serves_no_more(limits)
+        if self.is_showing()
+            || self.serves_no_more(limits)
             || self.input.as_deref().is_some_and(|input| input.is_full(limits))
         {
             return true;
@@ -210,6 +214,24 @@ impl Task {
         }
         client.pause();
         client.has_full_stream()
+    }
+
+    /// Whether a worker looks at what it showed: that is one thing after the other, and nothing else
+    /// is heard meanwhile.
+    fn is_showing(&self) -> bool {
+        !self.client().is_authenticated() && self.client().is_full(1)
+    }
+
+    /// Notices that an exchange by SASL has ended in encryption.
+    ///
+    /// Order: what was heard before must all have been served, for anybody between could have said
+    /// it. While the exchange goes on nothing is read, so the look comes before what is sealed.
+    fn notice_seal(&mut self) -> Result<(), Broken> {
+        if self.sealed || !self.client().is_sealed() {
+            return Ok(());
+        }
+        self.sealed = true;
+        if self.input.as_deref().is_none_or(Input::is_empty) { Ok(()) } else { Err(Broken) }
     }
 
     fn is_behind(&self, limits: &Limits) -> bool {
@@ -224,6 +246,9 @@ impl Task {
 
     /// Reads and serves what is there. False when the connection is over.
     fn read(&mut self, desk: &mut Desk) -> bool {
+        if self.notice_seal().is_err() {
+            return false;
+        }
         let input = self.input.get_or_insert_with(|| desk.spare.take().unwrap_or_default());
         let mut fds_before = input.fds.len();
         let client = &self.place.client;
@@ -263,6 +288,9 @@ impl Task {
     /// What comes at once after an answer, if it is worth waiting for; else `EAGAIN`.
     fn receive_next(&mut self, desk: &mut Desk) -> Result<usize, Errno> {
         let mut received = Err(Errno::AGAIN);
+        if self.notice_seal().is_err() {
+            return Err(Errno::CONNABORTED);
+        }
         if self.client().is_idle()
             && !self.reads_no_more(&desk.server.settings.limits)
             && let Some(input) = &mut self.input
@@ -310,9 +338,10 @@ impl Task {
         let admin = self.client().arrival.admin;
         let requests_max = if admin { limits.admin_requests_max } else { limits.requests_max };
         loop {
-            if self.serves_no_more(limits) {
+            if self.is_showing() || self.serves_no_more(limits) {
                 return Ok(None);
             }
+            self.notice_seal()?;
             let full = self.client().is_full(requests_max);
             if let Some(input) = &mut self.input
                 && !full
@@ -371,13 +400,15 @@ impl Task {
             (std::mem::take(&mut session.streams), std::mem::take(&mut session.calls))
         };
         streams.into_values().for_each(|link| link.close());
-        calls.iter().for_each(|call| call.cancel.cancel());
         server.submit(
             Lane::Priority,
             Box::new(move || {
                 events::forget_all(&client);
                 let connection = client.session().connection.take();
-                drop(connection);
+                // Order: calls that are still queued find no connection; those at work end first, so
+                // that few hold up what is done at the end.
+                calls.iter().for_each(|call| call.cancel.cancel());
+                connection.into_iter().for_each(|connection| connection.hang_up());
             }),
         );
     }

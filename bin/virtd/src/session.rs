@@ -47,8 +47,8 @@ pub(crate) fn own(program: u32, number: u32) -> Option<Own> {
         CONNECT_OPEN => Own::Worker(open),
         CONNECT_CLOSE => Own::Worker(close),
         AUTH_LIST => Own::Loop(auth::list),
-        AUTH_SASL_INIT => Own::Loop(auth::sasl_init),
-        // Making a key of a password takes milliseconds.
+        // Making a key of a password takes milliseconds; so does a look for a key in a file.
+        AUTH_SASL_INIT => Own::Worker(auth::sasl_init),
         AUTH_SASL_START => Own::Worker(auth::sasl_start),
         AUTH_SASL_STEP => Own::Worker(auth::sasl_step),
         AUTH_POLKIT => Own::Worker(auth::polkit),
@@ -171,7 +171,7 @@ fn guard(
 fn close(_: &Server, client: &Arc<Client>, _: u32, _: &[u8], _: &mut Writer) -> Result<()> {
     events::forget_all(client);
     let closed = client.session().connection.take();
-    drop(closed);
+    closed.into_iter().for_each(|connection| connection.hang_up());
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use virt_error::{Code, Error, Origin, Result};
 use virt_transport::Channel;
+use virt_transport::sasl::Layer;
 use virt_wire::{Header, MESSAGE_FDS_MAX, Message, MessageStatus, MessageType, decode_error};
 use virt_wire::{Reader, Writer, remote};
 
@@ -98,6 +99,11 @@ impl Client {
         let reply = self.0.finish(header, encode, &[])?;
         stream.opened();
         Ok((reply, stream))
+    }
+
+    /// From now on all is sealed by what an exchange by SASL ended in. Nothing is under way then.
+    pub fn seal(&self, layer: Layer) {
+        self.0.channel.seal(layer);
     }
 
     /// Makes sure that events are received while no call is made.

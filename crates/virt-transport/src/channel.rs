@@ -4,12 +4,13 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use virt_error::{Code, Error, Origin, Result};
 
 use crate::fds;
+use crate::sasl::Layer;
 use crate::tls::{Session, WELCOME};
 use crate::tunnel::{self, Tunnel};
 use crate::{Target, Transport};
@@ -27,6 +28,8 @@ pub struct Channel {
     socket: UnixStream,
     local: bool,
     tls: Option<Mutex<Session>>,
+    /// What an exchange by SASL ended in, where it encrypts.
+    layer: OnceLock<Mutex<Layer>>,
     /// The program that carries the bytes, where one does.
     tunnel: Option<Mutex<Tunnel>>,
 }
@@ -34,13 +37,13 @@ pub struct Channel {
 impl Channel {
     /// A unix socket to this host: descriptors can be passed.
     pub fn local(socket: UnixStream) -> Self {
-        Self { socket, local: true, tls: None, tunnel: None }
+        Self { socket, local: true, tls: None, layer: OnceLock::new(), tunnel: None }
     }
 
     /// Any other stream socket.
     pub fn stream(socket: impl Into<OwnedFd>) -> Self {
         let socket = UnixStream::from(socket.into());
-        Self { socket, local: false, tls: None, tunnel: None }
+        Self { socket, local: false, tls: None, layer: OnceLock::new(), tunnel: None }
     }
 
     /// Through `ssh`, or another program that the URI names.
@@ -95,6 +98,12 @@ impl Channel {
         Ok(Self { tls: Some(Mutex::new(session)), ..Self::stream(socket) })
     }
 
+    /// From now on all that is sent and received is sealed by SASL. Called while nothing else is.
+    pub fn seal(&self, layer: Layer) {
+        // One exchange ends in one layer.
+        let _ = self.layer.set(Mutex::new(layer));
+    }
+
     /// Reads what is there, without waiting, and gives the bytes to `feed`. 0 means the end.
     pub fn receive(
         &self,
@@ -104,6 +113,10 @@ impl Channel {
     ) -> io::Result<usize> {
         let count = fds::receive(self.socket.as_fd(), scratch, passed)?;
         let raw = scratch.get(..count).unwrap_or_default();
+        if let Some(layer) = self.layer.get() {
+            lock(layer).receive(raw, feed).map_err(io::Error::other)?;
+            return Ok(count);
+        }
         match &self.tls {
             None => feed(raw),
             Some(tls) => {
@@ -118,15 +131,14 @@ impl Channel {
         if !passed.is_empty() && !self.local {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        match &self.tls {
-            None => (&self.socket).write_all(message)?,
-            Some(tls) => {
-                // Order: whoever sends has its turn until all is written; so what is sealed first
-                // is written first.
-                let sealed = lock(tls).send(message);
-                (&self.socket).write_all(&sealed)?;
-            }
-        }
+        // Order: whoever sends has its turn until all is written; so what is sealed first is written
+        // first.
+        let sealed = match (&self.tls, self.layer.get()) {
+            (_, Some(layer)) => Some(lock(layer).send(message).map_err(io::Error::other)?),
+            (Some(tls), None) => Some(lock(tls).send(message)),
+            (None, None) => None,
+        };
+        (&self.socket).write_all(sealed.as_deref().unwrap_or(message))?;
         for fd in passed {
             fds::send_fd_waiting(self.socket.as_fd(), fd.as_fd())?;
         }
@@ -152,7 +164,7 @@ fn unconfirmed() -> Error {
     Error::io(Origin::Rpc, &gone, "Unable to read TLS confirmation")
 }
 
-fn lock(session: &Mutex<Session>) -> std::sync::MutexGuard<'_, Session> {
+fn lock<T>(session: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -71,10 +71,15 @@ fn sasl(
     // A password is never said where others can hear it, or may.
     let private = !matches!(target.transport, Transport::Tcp | Transport::Ext);
     let chosen = ClientExchange::choose(&offered, private).map_err(start_failed)?;
-    let credentials = Credentials::find(target, person)?;
-    let name = credentials.get("authname", "Please enter your authentication name", true)?;
-    let password = credentials.get("password", "Please enter your password", false)?;
-    let mut exchange = ClientExchange::new(chosen, &name, &password).map_err(start_failed)?;
+    let exchange = if ClientExchange::takes_password(chosen) {
+        let credentials = Credentials::find(target, person)?;
+        let name = credentials.get("authname", "Please enter your authentication name", true)?;
+        let password = credentials.get("password", "Please enter your password", false)?;
+        ClientExchange::new(chosen, &name, &password)
+    } else {
+        ClientExchange::by_ticket(&target.host, private)
+    };
+    let mut exchange = exchange.map_err(start_failed)?;
     let first = exchange.step(None).map_err(start_failed)?;
     let args = remote::AuthSaslStartArgs {
         mech: exchange.mechanism().to_owned(),
@@ -85,8 +90,12 @@ fn sasl(
     for _ in 0..STEPS_MAX {
         let step = exchange.step(said.data()).map_err(step_failed)?;
         if said.complete {
-            // Only a daemon that knows the password too may go on.
-            return if step.complete { Ok(()) } else { Err(failed("authentication failed")) };
+            // Only a daemon that knows the password too, or can read tickets, may go on.
+            if !step.complete {
+                break;
+            }
+            exchange.take_layer().into_iter().for_each(|layer| client.seal(layer));
+            return Ok(());
         }
         let args = remote::AuthSaslStepArgs {
             nil: step.data.is_none().into(),

@@ -1,6 +1,7 @@
 //! What the tests against libvirt share: certificates, a daemon of SSH, a user with a password.
 
 mod hosts;
+mod kerberos;
 mod own;
 mod pki;
 mod sasl;
@@ -8,6 +9,7 @@ mod sshd;
 mod xend;
 
 pub use hosts::Hosts;
+pub use kerberos::Realm;
 pub use own::Own;
 pub use pki::Pki;
 pub use sasl::{credentials, password_line, reference_users};

@@ -72,12 +72,21 @@ impl Virtd {
         variables: &[(&'static str, OsString)],
         conf: impl FnOnce(&Path) -> String,
     ) -> Self {
+        Self::start_other(our_program("virtd"), variables, conf)
+    }
+
+    /// [`Virtd::start_with`] with a daemon of another build.
+    pub fn start_other(
+        program: PathBuf,
+        variables: &[(&'static str, OsString)],
+        conf: impl FnOnce(&Path) -> String,
+    ) -> Self {
         let base = Scratch::new("virtd");
         let text = conf(base.path());
         let folder = base.join("etc/libvirt");
         fs::create_dir_all(&folder).expect("the folder is ours");
         fs::write(folder.join("libvirtd.conf"), text).expect("the folder is ours");
-        Self::launch(our_program("virtd"), base, true, variables.to_vec())
+        Self::launch(program, base, true, variables.to_vec())
     }
 
     fn launch(

@@ -25,7 +25,8 @@ pub use inside::in_linux_guest;
 pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
 pub use normalise::Normaliser;
 pub use programs::{
-    debian_program, our_program, python_with_modules, reference_program, shared, system_python,
+    debian_program, gssapi_program, our_program, python_with_modules, reference_program, shared,
+    system_python,
 };
 pub use pty::Terminal;
 pub use scratch::Scratch;

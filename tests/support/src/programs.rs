@@ -28,6 +28,21 @@ pub fn our_program(name: &str) -> PathBuf {
     program
 }
 
+/// A program of ours that was built with the feature `gssapi`, which the long form of the tests does;
+/// or why there is none.
+pub fn gssapi_program(name: &str) -> Result<PathBuf, String> {
+    if !crate::long_run() {
+        return Err("nothing is built with gssapi but for the long form".to_owned());
+    }
+    let folder = std::env::var_os("FERROVIRT_GSSAPI_BIN_DIR").map(PathBuf::from);
+    let program = folder.unwrap_or_else(|| target().join("gssapi/debug")).join(name);
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!("{} is not there (cargo xtask test --long)", program.display()))
+    }
+}
+
 fn build(name: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status =

@@ -78,6 +78,20 @@ const TESTS: &[Need] = &[
     Need { what: "the fish shell", is_there: || has("fish"), package: "fish" },
 ];
 
+/// What a build with Kerberos needs, and its tests; the libraries to build with are large.
+const GSSAPI: &[Need] = &[
+    Need { what: "Kerberos' headers", is_there: || has_header("gssapi.h"), package: "libkrb5-dev" },
+    Need { what: "libclang", is_there: has_libclang, package: "libclang-dev" },
+    Need { what: "a keeper of tickets", is_there: || has("krb5kdc"), package: "krb5-kdc" },
+    Need { what: "its tools", is_there: || has("kadmin.local"), package: "krb5-admin-server" },
+    Need { what: "kinit", is_there: || has("kinit"), package: "krb5-user" },
+    Need {
+        what: "tickets by SASL",
+        is_there: || has_library("sasl2/libgssapiv2.so"),
+        package: "libsasl2-modules-gssapi-mit",
+    },
+];
+
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let [only_print] = switches(args, ["--print"])?;
     let needs = || DEMO.iter().chain(TESTS);
@@ -94,6 +108,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     install_python_modules()?;
     kernel()?;
     xen::prepare(xen::USUAL)
+}
+
+/// Installs what a build with Kerberos needs.
+pub(crate) fn for_gssapi() -> Result<(), String> {
+    install(GSSAPI.iter())
 }
 
 /// Installs what `demo` needs, and gives the kernel for its guest.
@@ -131,6 +150,18 @@ fn has_libvirt_driver(name: &str) -> bool {
 fn has_library(path: &str) -> bool {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     folders.map(|entry| entry.path().join(path)).any(|path| path.exists())
+}
+
+fn has_header(path: &str) -> bool {
+    Path::new("/usr/include").join(path).exists()
+}
+
+/// Whether libclang is there in any of its versions.
+fn has_libclang() -> bool {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let versions =
+        folders.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"llvm-"));
+    versions.map(|entry| entry.path().join("lib/libclang.so")).any(|path| path.exists())
 }
 
 /// Whether the system's own interpreter has a module: its packages are not visible to others.

@@ -1,24 +1,66 @@
-//! SASL: who a client is, proved by a password that need not cross the wire.
+//! SASL: who a client is, proved by a password that need not cross the wire, or by a ticket.
 //!
 //! SCRAM-SHA-256 wherever SASL is asked for, PLAIN only where the channel is encrypted. Neither
-//! brings encryption of its own.
-//! Compat: libvirt's own clients take neither on plain TCP, where they insist on encryption by SASL.
+//! brings encryption of its own. GSSAPI, with the feature `gssapi`, does where the channel has none.
+//! Compat: libvirt's own clients take nothing else on plain TCP, where they insist on encryption by
+//! SASL.
 
 mod base64;
 mod client;
+#[cfg(feature = "gssapi")]
+mod gssapi;
+#[cfg(not(feature = "gssapi"))]
+#[path = "no_gssapi.rs"]
+mod gssapi;
+mod layer;
 mod passwords;
 mod server;
 
 pub use client::ClientExchange;
+pub use layer::{Layer, Seal};
 pub use passwords::{Passwords, Secret};
 pub use server::ServerExchange;
 
 const SCRAM: &str = "SCRAM-SHA-256";
 const PLAIN: &str = "PLAIN";
+const GSSAPI: &str = "GSSAPI";
+
+/// Whether this program can encrypt by SASL.
+pub const ENCRYPTS: bool = cfg!(feature = "gssapi");
+
+/// A way as an exchange sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is encrypted already.
+    Encrypted,
+    /// It stays within the host: nobody else hears what is said, but a password is not said either.
+    Local,
+    /// Others may hear it.
+    Open,
+    /// The same, and an exchange without encryption is not wanted.
+    OpenToEncrypt,
+}
+
+impl Way {
+    /// Whether what is said after the exchange needs no encryption by it.
+    fn is_private(self) -> bool {
+        matches!(self, Self::Encrypted | Self::Local)
+    }
+
+    /// The mechanisms that may be, the best first.
+    fn allows(self) -> &'static [&'static str] {
+        match self {
+            Self::Encrypted => &[GSSAPI, SCRAM, PLAIN],
+            Self::Local | Self::Open => &[GSSAPI, SCRAM],
+            Self::OpenToEncrypt => &[GSSAPI],
+        }
+    }
+}
 
 /// The mechanisms that are offered, as the wire has them.
-pub fn offered(encrypted: bool) -> &'static str {
-    if encrypted { "SCRAM-SHA-256,PLAIN" } else { SCRAM }
+pub fn offered(way: Way) -> String {
+    let can = |name: &&&str| **name != GSSAPI || gssapi::has_key();
+    way.allows().iter().filter(can).copied().collect::<Vec<_>>().join(",")
 }
 
 /// One turn of an exchange.
@@ -60,12 +102,13 @@ mod tests {
     use super::*;
 
     fn exchange(mechanism: &'static str, password: &str) -> Result<Option<String>, SaslError> {
+        let way = Way::Encrypted;
         let folder = std::env::temp_dir().join(format!("virt-sasl-{mechanism}-{password}"));
         let secret = Secret::new("open sesame").expect("secret");
         std::fs::write(&folder, format!("# users\nali:b{secret}\nali:{secret}\n")).expect("write");
         let passwords = Passwords::at(&folder);
         let mut client = ClientExchange::new(mechanism, "ali", password)?;
-        let mut server = ServerExchange::new(&passwords, client.mechanism(), true)?;
+        let mut server = ServerExchange::new(&passwords, client.mechanism(), way)?;
         let mut from_client = client.step(None)?;
         let result = loop {
             let from_server = match server.step(from_client.data.as_deref()) {
@@ -106,7 +149,7 @@ mod tests {
             (first, b"c=biws,r,p=AA"),
             (first, b"c=biws,r=abcdefgh,"),
         ] {
-            let mut exchange = ServerExchange::new(&passwords, SCRAM, false).expect("exchange");
+            let mut exchange = ServerExchange::new(&passwords, SCRAM, Way::Open).expect("exchange");
             let asked = exchange.step(Some(first));
             let refused = asked.is_err() || exchange.step(Some(last)).is_err();
             assert!(refused, "{last:?}");
@@ -121,10 +164,12 @@ mod tests {
     #[test]
     fn plain_is_not_spoken_where_it_can_be_heard() {
         let passwords = Passwords::at(std::path::Path::new("/nonexistent"));
-        assert!(ServerExchange::new(&passwords, PLAIN, false).is_err());
-        assert!(ServerExchange::new(&passwords, SCRAM, false).is_ok());
-        assert!(ClientExchange::choose("GSSAPI,PLAIN", false).is_err());
-        assert_eq!(ClientExchange::choose("GSSAPI,PLAIN", true).ok(), Some(PLAIN));
+        assert!(ServerExchange::new(&passwords, PLAIN, Way::Local).is_err());
+        assert!(ServerExchange::new(&passwords, SCRAM, Way::Open).is_ok());
+        assert!(ServerExchange::new(&passwords, SCRAM, Way::OpenToEncrypt).is_err());
+        assert_eq!(offered(Way::Encrypted).replace("GSSAPI,", ""), "SCRAM-SHA-256,PLAIN");
+        assert!(ClientExchange::choose("DIGEST-MD5,PLAIN", false).is_err());
+        assert_eq!(ClientExchange::choose("DIGEST-MD5,PLAIN", true).ok(), Some(PLAIN));
         assert_eq!(ClientExchange::choose("PLAIN,SCRAM-SHA-256", true).ok(), Some(SCRAM));
     }
 }

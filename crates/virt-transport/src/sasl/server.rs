@@ -7,10 +7,18 @@ use rsasl::prelude::{MessageSent, SASLConfig, SASLServer, Session, SessionError,
 use rsasl::property::{AuthId, AuthzId, Password};
 use rsasl::validate::{Validate, Validation, ValidationError};
 
-use super::{PLAIN, Passwords, SCRAM, SaslError, Step, is_whole};
+use super::{GSSAPI, Layer, Passwords, SCRAM, SaslError, Step, Way, gssapi, is_whole};
 
 /// One client's exchange.
-pub struct ServerExchange {
+pub struct ServerExchange(Proof);
+
+/// What the client shows.
+enum Proof {
+    Password(Box<ByPassword>),
+    Ticket(Box<gssapi::Server>),
+}
+
+struct ByPassword {
     session: Session<User>,
     user: Option<String>,
     /// What comes next is the client's first message.
@@ -25,10 +33,14 @@ impl Validation for User {
 }
 
 impl ServerExchange {
-    pub fn new(passwords: &Passwords, mechanism: &str, encrypted: bool) -> Result<Self, SaslError> {
+    pub fn new(passwords: &Passwords, mechanism: &str, way: Way) -> Result<Self, SaslError> {
         let unknown = || SaslError::Mechanism(mechanism.to_owned());
-        if !(mechanism == SCRAM || mechanism == PLAIN && encrypted) {
+        if !way.allows().contains(&mechanism) {
             return Err(unknown());
+        }
+        if mechanism == GSSAPI {
+            let server = gssapi::Server::new(way.is_private())?;
+            return Ok(Self(Proof::Ticket(Box::new(server))));
         }
         let config = SASLConfig::builder()
             .with_defaults()
@@ -37,12 +49,37 @@ impl ServerExchange {
         let name = Mechname::parse(mechanism.as_bytes()).map_err(|_| unknown())?;
         let server = SASLServer::<User>::new(config);
         let session = server.start_suggested(name).map_err(|_| unknown())?;
-        Ok(Self { session, user: None, begins: true })
+        Ok(Self(Proof::Password(Box::new(ByPassword { session, user: None, begins: true }))))
     }
 
     /// Takes what the client sent. Complete means that it is who it says.
     pub fn step(&mut self, data: Option<&[u8]>) -> Result<Step, SaslError> {
         let data = data.unwrap_or_default();
+        match &mut self.0 {
+            Proof::Password(exchange) => exchange.step(data),
+            Proof::Ticket(exchange) => exchange.step(data),
+        }
+    }
+
+    /// Who was let in.
+    pub fn user(&self) -> Option<&str> {
+        match &self.0 {
+            Proof::Password(exchange) => exchange.user.as_deref(),
+            Proof::Ticket(exchange) => exchange.user.as_deref(),
+        }
+    }
+
+    /// What seals all that is said after a complete exchange, where it ends in that.
+    pub fn take_layer(&mut self) -> Option<Layer> {
+        match &mut self.0 {
+            Proof::Password(_) => None,
+            Proof::Ticket(exchange) => exchange.layer.take(),
+        }
+    }
+}
+
+impl ByPassword {
+    fn step(&mut self, data: &[u8]) -> Result<Step, SaslError> {
         let begins = std::mem::take(&mut self.begins);
         let scram = self.session.get_mechname().as_str() == SCRAM;
         if scram && !is_whole(data, begins) {
@@ -62,11 +99,6 @@ impl ServerExchange {
             }
         }
         Ok(Step { data: sent.then_some(out), complete })
-    }
-
-    /// Who was let in.
-    pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
     }
 }
 
