@@ -113,7 +113,7 @@ fn graphics() -> impl Strategy<Value = Graphics> {
             ports: Ports {
                 port: Some(display.map_or(-1, |display| 5900 + display)),
                 autoport: Some(YesNo::from(display.is_none())),
-                tls_port: None,
+                ..Ports::default()
             },
             listen: Some("127.0.0.1".to_owned()),
             passwd,

@@ -1,5 +1,6 @@
 //! How the guest boots: machine, firmware, kernel, order.
 
+use crate::schema::error;
 use crate::schema::text::YesNo;
 use virt_xml::Element;
 
@@ -48,8 +49,8 @@ element! {
         kernel: Option<String> = text("kernel"),
         initrd: Option<String> = text("initrd"),
         cmdline: Option<String> = text("cmdline"),
-        dtb: Option<String> = text("dtb"),
         shim: Option<String> = text("shim"),
+        dtb: Option<String> = text("dtb"),
         root: Option<String> = text("root"),
         acpi_tables: Vec<AcpiTable> = wrapped("acpi", "table"),
         boot: Vec<Boot> = list("boot"),
@@ -133,6 +134,7 @@ element! {
 
 words! {
     pub enum SmbiosMode {
+        None = "none",
         Emulate = "emulate",
         Host = "host",
         Sysinfo = "sysinfo",
@@ -141,6 +143,9 @@ words! {
 
 element! {
     pub struct Smbios {
-        mode: SmbiosMode = attr_req("mode"),
+        mode: SmbiosMode = attr_said_req("mode", |word| match word {
+            Some(word) => error::unsupported(format!("unknown smbios mode '{word}'")),
+            None => error::internal("missing smbios mode"),
+        }),
     }
 }

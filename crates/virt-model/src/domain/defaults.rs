@@ -3,12 +3,12 @@
 use virt_error::Result;
 
 use crate::domain::address::{Address, Drive};
-use crate::domain::boot::{Boot, BootDevice, OsType};
+use crate::domain::boot::{Boot, BootDevice, OsType, SmbiosMode};
 use crate::domain::cpu::{Fallback, Match, Mode};
 use crate::domain::devices::Vsock;
 use crate::domain::disk::{Disk, DiskBus, DiskDevice, DiskType, SnapshotMode};
 use crate::domain::interface::{Interface, InterfaceDriver, InterfaceType, MacAddress};
-use crate::domain::{Device, Domain, DomainRules, LifecycleAction, VirtType, displays};
+use crate::domain::{Device, Domain, DomainRules, LifecycleAction, VirtType, displays, inputs};
 use crate::schema::error;
 use crate::schema::text::{Mac, YesNo};
 
@@ -54,21 +54,39 @@ pub(super) fn vcpus(domain: &mut Domain) {
     }
 }
 
-/// A guest that names nothing to boot from boots from its disk.
+/// Leaves out what means nothing to a guest of its kind; one that names nothing to boot from boots from
+/// its disk.
 pub(super) fn boot(domain: &mut Domain) {
+    use OsType::{Bsd, Exe, Hvm, Ldom, Linux, Uml, Xen, XenPvh};
     let by_device = domain.devices.infos().iter().any(|info| info.boot.is_some());
-    let full = domain.os.kind.kind == Some(OsType::Hvm);
+    let chooses = domain.bootloader.is_none();
+    let own = matches!(domain.os.kind.kind, Some(Ldom | Bsd) | None);
+    let container = domain.os.kind.kind == Some(Exe);
+    let full = domain.os.kind.kind == Some(Hvm);
     let kernel = match domain.os.kind.kind {
-        Some(OsType::Hvm | OsType::Xen | OsType::XenPvh | OsType::Uml) => true,
-        Some(OsType::Linux) => domain.virt_type == VirtType::Xen,
+        Some(Hvm | Xen | XenPvh | Uml) => true,
+        Some(Linux) => domain.virt_type == VirtType::Xen,
         _ => false,
     };
+    let os = &mut domain.os;
     if !kernel {
-        let os = &mut domain.os;
-        (os.kernel, os.initrd, os.cmdline, os.dtb) = (None, None, None, None);
+        (os.kernel, os.initrd, os.dtb) = (None, None, None);
+        os.cmdline.take_if(|_| !container);
     }
-    if full && domain.os.boot.is_empty() && !by_device {
-        domain.os.boot.push(Boot { dev: BootDevice::Hd });
+    if !kernel && !own {
+        (os.loader, os.nvram, os.shim, os.root) = (None, None, None, None);
+    }
+    if !container && !own {
+        (os.init, os.initdir, os.inituser, os.initgroup) = (None, None, None, None);
+        (os.initargs, os.initenvs) = (Vec::new(), Vec::new());
+    }
+    if !(own || full && chooses) {
+        (os.boot, os.bootmenu, os.bios) = (Vec::new(), None, None);
+    }
+    os.smbios.take_if(|smbios| smbios.mode == SmbiosMode::None);
+    os.firmware_features.sort_by(|one, other| one.name.cmp(&other.name));
+    if full && chooses && os.boot.is_empty() && !by_device {
+        os.boot.push(Boot { dev: BootDevice::Hd });
     }
 }
 
@@ -106,6 +124,9 @@ pub(super) fn devices(domain: &mut Domain, rules: &dyn DomainRules) -> Result<()
     }
     domain.devices.graphics.iter_mut().try_for_each(displays::complete_graphics)?;
     displays::videos(domain);
+    let os = &domain.os.kind;
+    let inputs = &mut domain.devices.inputs;
+    inputs.iter_mut().try_for_each(|input| inputs::complete(input, os, virt_type))?;
     domain.devices.vsock.iter_mut().for_each(complete_vsock);
     Ok(())
 }
@@ -120,7 +141,7 @@ pub(super) fn device(
         Device::Disk(disk) => complete_disk(disk, rules.features().wide_scsi)?,
         Device::Interface(interface) => complete_interface(interface, virt_type, rules),
         Device::Graphics(graphics) => displays::complete_graphics(graphics)?,
-        Device::Video(video) => displays::complete_video(video, virt_type),
+        Device::Video(video) => displays::complete_video(video, virt_type, None),
         Device::Vsock(vsock) => complete_vsock(vsock),
         _ => {}
     }
@@ -224,10 +245,8 @@ fn complete_disk(disk: &mut Disk, wide_scsi: bool) -> Result<()> {
 
 /// What network storage leaves out: ports, and the first unit of an iSCSI target.
 fn complete_source(disk: &mut Disk) {
-    let empty = disk.source.as_ref().is_none_or(|source| source.is_empty());
-    if disk.kind == DiskType::Network && disk.source.is_none()
-        || disk.kind == DiskType::Volume && empty
-    {
+    let kinds = [DiskType::Network, DiskType::Volume, DiskType::Block, DiskType::Dir];
+    if disk.source.is_none() && kinds.contains(&disk.kind) {
         disk.kind = DiskType::File;
     }
     if disk.kind == DiskType::VhostUser {

@@ -2,6 +2,7 @@
 
 use virt_error::Result;
 
+use crate::domain::boot::OsType;
 use crate::domain::graphics::{Graphics, GraphicsType, Listen, ListenType, Video, VideoType};
 use crate::domain::{Domain, VirtType};
 use crate::schema::error;
@@ -15,10 +16,24 @@ pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
     if !listens {
         return Ok(());
     }
+    if graphics.kind == GraphicsType::Spice {
+        spice_ports(graphics);
+    }
     listen_back_compat(graphics)?;
+    let first = graphics.listens.first().map(|listen| listen.kind);
+    let elsewhere =
+        graphics.socket.is_some() || matches!(first, Some(ListenType::Socket | ListenType::None));
     match graphics.kind {
+        GraphicsType::Rdp if elsewhere => {
+            let kind = first.map(|kind| kind.as_str()).unwrap_or_default();
+            let what = format!("listen type '{kind}' is not available for graphics type 'rdp'");
+            return Err(error::unsupported(what));
+        }
+        GraphicsType::Vnc if elsewhere => vnc_socket(graphics),
         GraphicsType::Vnc => vnc_ports(graphics),
-        GraphicsType::Spice => spice_ports(graphics),
+        // Compat: a display that listens on no port has none, whatever it says.
+        GraphicsType::Spice if elsewhere => forget_ports(graphics),
+        GraphicsType::Spice => {}
         _ => {
             let ports = &mut graphics.ports;
             if ports.port.is_none_or(|port| port <= 0) {
@@ -27,10 +42,7 @@ pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
         }
     }
     if graphics.listens.is_empty() {
-        let unconnected = graphics.kind == GraphicsType::Spice
-            && graphics.ports.port.is_none()
-            && graphics.ports.tls_port.is_none()
-            && graphics.ports.autoport.is_none();
+        let unconnected = is_unconnected(graphics);
         let kind = match &graphics.socket {
             Some(_) => ListenType::Socket,
             None if unconnected => ListenType::None,
@@ -56,11 +68,19 @@ fn drop_others(graphics: &mut Graphics) {
     graphics.fullscreen.take_if(|full| !local || *full == YesNo::No);
     graphics.xauth.take_if(|_| !sdl);
     graphics.websocket.take_if(|_| !vnc);
+    graphics.socket.take_if(|_| !vnc);
     graphics.share_policy.take_if(|_| !vnc);
     graphics.keymap.take_if(|_| !keyed);
     let passwd = graphics.passwd.is_some();
     graphics.connected.take_if(|_| !passwd);
     graphics.channels.retain(|channel| channel.attr("mode") != Some("any"));
+}
+
+/// A display of SPICE's without any port is for those alone who are handed a descriptor.
+fn is_unconnected(graphics: &Graphics) -> bool {
+    let ports = &graphics.ports;
+    graphics.kind == GraphicsType::Spice
+        && (ports.port, ports.tls_port, ports.autoport) == (None, None, None)
 }
 
 fn listen_back_compat(graphics: &mut Graphics) -> Result<()> {
@@ -71,6 +91,7 @@ fn listen_back_compat(graphics: &mut Graphics) -> Result<()> {
     }
     if let Some(address) = graphics.listen.take().filter(|address| !address.is_empty()) {
         let alone = graphics.listens.is_empty() && graphics.socket.is_none();
+        let alone = alone && !is_unconnected(graphics);
         match graphics.listens.iter_mut().find(|listen| listen.kind == ListenType::Address) {
             None if alone => {
                 let kind = ListenType::Address;
@@ -113,16 +134,19 @@ fn listen_back_compat(graphics: &mut Graphics) -> Result<()> {
     Ok(())
 }
 
-fn vnc_ports(graphics: &mut Graphics) {
-    let first = graphics.listens.first().map(|listen| listen.kind);
-    let elsewhere =
-        graphics.socket.is_some() || matches!(first, Some(ListenType::Socket | ListenType::None));
+fn forget_ports(graphics: &mut Graphics) {
+    let ports = &mut graphics.ports;
+    (ports.port, ports.tls_port, ports.autoport) = (None, None, None);
+}
+
+fn vnc_socket(graphics: &mut Graphics) {
     if let (None, Some(listen)) = (&graphics.socket, graphics.listens.first()) {
         graphics.socket = listen.socket.clone().filter(|_| listen.kind == ListenType::Socket);
     }
-    if elsewhere {
-        return;
-    }
+    forget_ports(graphics);
+}
+
+fn vnc_ports(graphics: &mut Graphics) {
     let ports = &mut graphics.ports;
     if ports.port == Some(-1) || ports.port.is_none() && ports.autoport.is_none() {
         ports.autoport = Some(YesNo::Yes);
@@ -153,7 +177,7 @@ pub(super) fn videos(domain: &mut Domain) {
         domain.devices.videos.push(Video::default());
     }
     for video in &mut domain.devices.videos {
-        complete_video(video, domain.virt_type);
+        complete_video(video, domain.virt_type, domain.os.kind.kind);
     }
     for video in &mut domain.devices.videos {
         video.model.primary = video.model.primary.filter(|primary| primary.is_yes());
@@ -173,15 +197,13 @@ pub(super) fn videos(domain: &mut Domain) {
     }
 }
 
-pub(super) fn complete_video(video: &mut Video, virt_type: VirtType) {
+/// Compat: what drives a display is chosen by the kind of the guest, how much memory it has by the kind
+/// of its host.
+pub(super) fn complete_video(video: &mut Video, virt_type: VirtType, kind: Option<OsType>) {
     let model = &mut video.model;
     if model.kind == VideoType::Default {
-        model.kind = match virt_type {
-            VirtType::Xen => VideoType::Xen,
-            VirtType::VMware => VideoType::Vmvga,
-            VirtType::VBox => VideoType::Vbox,
-            VirtType::Bhyve => VideoType::Gop,
-            VirtType::Parallels | VirtType::Vz => VideoType::Parallels,
+        model.kind = match kind {
+            Some(OsType::Xen | OsType::Linux) => VideoType::Xen,
             _ => VideoType::Cirrus,
         };
     }
@@ -191,13 +213,13 @@ pub(super) fn complete_video(video: &mut Video, virt_type: VirtType) {
     model.heads.get_or_insert(1);
     if model.vram_kib.is_none() {
         model.vram_kib = match model.kind {
-            VideoType::Cirrus
-            | VideoType::Vga
-            | VideoType::Vmvga
-            | VideoType::Bochs
-            | VideoType::Gop => Some(16384),
+            VideoType::Cirrus | VideoType::Vga | VideoType::Vmvga => match virt_type {
+                VirtType::VMware => Some(4096),
+                VirtType::VBox => Some(8192),
+                _ => Some(16384),
+            },
+            VideoType::Bochs => Some(16384),
             VideoType::Xen => Some(4096),
-            VideoType::Vbox => Some(8192),
             VideoType::Qxl => Some(65536),
             _ => None,
         };
@@ -207,6 +229,5 @@ pub(super) fn complete_video(video: &mut Video, virt_type: VirtType) {
     }
     if model.kind == VideoType::Qxl {
         model.ram_kib.get_or_insert(65536);
-        model.vgamem_kib.get_or_insert(16384);
     }
 }

@@ -83,6 +83,8 @@ pub struct Ports {
     pub port: Option<i32>,
     pub tls_port: Option<i32>,
     pub autoport: Option<YesNo>,
+    /// It is SPICE's, whose definition says nothing of ports that are to be assigned.
+    pub is_spice: bool,
 }
 
 impl Body for Ports {
@@ -116,6 +118,7 @@ impl Ports {
                 port: kinds::read_value(element, "port")?,
                 tls_port: kinds::read_value(element, "tlsPort")?,
                 autoport: kinds::read_value(element, "autoport")?,
+                is_spice: kind == "spice",
             });
         }
         let port = match element.attr("port") {
@@ -126,7 +129,8 @@ impl Ports {
             ),
         };
         let tls_port = kinds::read_value(element, "tlsPort").unwrap_or_default();
-        Ok(Self { port, tls_port, autoport: element.attr("autoport").and_then(YesNo::parse) })
+        let autoport = element.attr("autoport").and_then(YesNo::parse);
+        Ok(Self { port, tls_port, autoport, is_spice: false })
     }
 
     /// What a definition says of ports that are to be assigned.
@@ -135,8 +139,9 @@ impl Ports {
             return *self;
         }
         // Compat: RDP says 0 where the others say -1; an assigned TLS port leaves nothing.
-        let port = self.port.map(|port| if port == 0 { 0 } else { -1 });
-        Self { port, tls_port: None, autoport: self.autoport }
+        let port = self.port.filter(|_| !self.is_spice);
+        let port = port.map(|port| if port == 0 { 0 } else { -1 });
+        Self { port, tls_port: None, ..*self }
     }
 }
 

@@ -90,15 +90,13 @@ pub(super) fn scsi_addresses(domain: &mut Domain, rules: &dyn DomainRules) {
 
 /// Controllers that devices name but nobody defined, and numbers for those without one.
 pub(super) fn controllers(domain: &mut Domain) {
-    let mut given = std::mem::take(&mut domain.devices.controllers);
-    let mut sorted: Vec<Controller> = Vec::with_capacity(given.len());
-    for mut controller in given.drain(..) {
-        if controller.index.is_none() {
-            controller.index = Some(next_index(&sorted, &controller));
-        }
-        insert_controller(&mut sorted, controller);
+    let given = std::mem::take(&mut domain.devices.controllers);
+    let mut placed: Vec<Controller> = Vec::with_capacity(given.len());
+    for controller in given {
+        insert_controller(&mut placed, controller);
     }
-    domain.devices.controllers = sorted;
+    number_controllers(&mut placed);
+    domain.devices.controllers = placed;
     for (kind, index) in needed(domain) {
         let controllers = &mut domain.devices.controllers;
         if !controllers.iter().any(|c| c.kind == kind && c.index == Some(index)) {
@@ -113,18 +111,45 @@ pub(super) fn controllers(domain: &mut Domain) {
 /// The parts of a USB 2 controller, which share a number.
 const USB_SET: &[&str] = &["ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3"];
 
-/// The number of a controller without one: that of the last, where it completes a set, or the next.
-fn next_index(all: &[Controller], new: &Controller) -> u32 {
-    let same: Vec<&Controller> = all.iter().filter(|c| c.kind == new.kind).collect();
-    let Some(last) = same.iter().filter_map(|c| c.index).max() else { return 0 };
-    let model = |c: &Controller| c.model.clone().unwrap_or_default();
-    let in_set = |c: &Controller| c.kind == ControllerType::Usb && USB_SET.contains(&&*model(c));
-    let completes = in_set(new)
-        && same
-            .iter()
-            .filter(|c| c.index == Some(last))
-            .all(|c| in_set(c) && model(c) != model(new));
-    if completes { last } else { last.saturating_add(1) }
+/// Gives controllers without a number the first that is free, or that of the USB set they complete.
+fn number_controllers(all: &mut [Controller]) {
+    for at in 0..all.len() {
+        if all[at].index.is_none() {
+            all[at].index = Some(completed_set(all, at).unwrap_or_else(|| free_index(all, at)));
+        }
+    }
+    // Compat: the parts of sets stand in order, others where they were named.
+    let master = |found: &Controller| found.model.as_deref() == USB_SET.first().copied();
+    let places: Vec<usize> = (0..all.len()).filter(|at| in_usb_set(&all[*at])).collect();
+    let mut parts: Vec<Controller> = places.iter().map(|at| all[*at].clone()).collect();
+    parts.sort_by_key(|found| (found.index, !master(found)));
+    for (at, part) in places.into_iter().zip(parts) {
+        all[at] = part;
+    }
+}
+
+fn in_usb_set(controller: &Controller) -> bool {
+    let model = controller.model.as_deref().unwrap_or_default();
+    controller.kind == ControllerType::Usb && USB_SET.contains(&model)
+}
+
+/// The number of the set that the controller before is of, if it lacks this part.
+fn completed_set(all: &[Controller], at: usize) -> Option<u32> {
+    let new = &all[at];
+    let before = all[..at].iter().rev().find(|found| found.kind == new.kind)?;
+    if !in_usb_set(new) || !in_usb_set(before) {
+        return None;
+    }
+    let has = |found: &Controller| found.kind == new.kind && found.index == before.index;
+    let taken = all.iter().filter(|found| has(found)).any(|found| found.model == new.model);
+    before.index.filter(|_| !taken)
+}
+
+fn free_index(all: &[Controller], at: usize) -> u32 {
+    let kind = all[at].kind;
+    let taken: Vec<u32> =
+        all.iter().filter(|found| found.kind == kind).filter_map(|found| found.index).collect();
+    (0..).find(|index| !taken.contains(index)).unwrap_or_default()
 }
 
 /// A smartcard without an address gets the next free slot of its reader.
@@ -151,7 +176,9 @@ pub(super) fn insert_controller(controllers: &mut Vec<Controller>, new: Controll
         new.kind == ControllerType::Usb && new.model.as_deref() == USB_SET.first().copied();
     let after = controllers
         .iter()
-        .position(|c| same(c) && (c.index > new.index || master && c.index == new.index));
+        .position(|c| same(c) && (c.index > new.index || master && c.index == new.index))
+        // One without a number comes last until it has one.
+        .filter(|_| new.index.is_some());
     let at = after.or_else(|| controllers.iter().rposition(same).map(|last| last + 1));
     controllers.insert(at.unwrap_or(controllers.len()), new);
 }

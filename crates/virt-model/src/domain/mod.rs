@@ -17,6 +17,7 @@ pub mod features;
 pub mod graphics;
 pub mod hostdev;
 mod implicit;
+mod inputs;
 pub mod interface;
 mod load;
 pub mod memory;

@@ -3,7 +3,7 @@
 use virt_error::{Code, Error, Origin, Result};
 
 use crate::domain::address::Address;
-use crate::domain::boot::{Firmware, LoaderType};
+use crate::domain::boot::{Firmware, Loader, LoaderType};
 use crate::domain::controller::ControllerType;
 use crate::domain::devices::{FilesystemSource, FilesystemType};
 use crate::domain::graphics::VideoType;
@@ -50,8 +50,13 @@ fn firmware(domain: &Domain, flags: ParseFlags) -> Result<()> {
     }
     let loader = os.loader.as_ref();
     if os.firmware.is_none() {
-        if loader.is_some_and(|loader| loader.path.is_none() && loader.stateless.is_none()) {
+        let pathless = |loader: &Loader| loader.path.is_none() && loader.stateless.is_none();
+        if loader.map_or(os.nvram.is_some(), pathless) {
             return plain("no loader path specified and firmware auto selection disabled");
+        }
+        let flash = |loader: &Loader| loader.kind == Some(LoaderType::Pflash);
+        if loader.is_some_and(|loader| loader.stateless == Some(YesNo::No) && !flash(loader)) {
+            return plain("Only pflash loader type permits NVRAM");
         }
         // Compat: a stored definition may still say what has no effect.
         if flags.abi_update && !os.firmware_features.is_empty() {
@@ -73,14 +78,11 @@ fn firmware(domain: &Domain, flags: ParseFlags) -> Result<()> {
         return plain("Only EFI firmware permits NVRAM");
     }
     if os.nvram.is_some() {
-        let efi = os.firmware == Some(Firmware::Efi)
-            || os.firmware.is_none()
-                && loader.is_some_and(|loader| loader.kind == Some(LoaderType::Pflash));
         if loader.is_some_and(|loader| loader.stateless == Some(YesNo::Yes)) {
             return plain("NVRAM is not permitted when loader is stateless");
         }
-        if os.firmware == Some(Firmware::Bios) || loader.is_some() && !efi {
-            return plain("Only EFI firmware permits NVRAM");
+        if os.firmware == Some(Firmware::Bios) {
+            return plain("firmware type 'bios' does not support nvram");
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use virt_model::domain::devices::{
 };
 use virt_model::domain::disk::{Disk, DiskDriver, DiskType};
 use virt_model::domain::features::Driver;
-use virt_model::domain::graphics::{Graphics, GraphicsType};
+use virt_model::domain::graphics::{Graphics, GraphicsType, VideoType};
 use virt_model::domain::interface::{InterfaceModel, InterfaceType};
 use virt_model::domain::small::{MemoryDevice, MemoryModel, ShmemMsi, TpmBackendType};
 use virt_model::domain::source::StorageSource;
@@ -49,6 +49,16 @@ pub(super) fn controllers(domain: &mut Domain, capabilities: &Capabilities) {
             add(ControllerType::Pci, Some("pcie-root"));
         }
         Chipset::Other => {}
+    }
+}
+
+/// What QXL cards show is in memory of its own.
+pub(super) fn videos(domain: &mut Domain) {
+    const VGAMEM_KIB: u32 = 16384;
+    for video in &mut domain.devices.videos {
+        if video.model.kind == VideoType::Qxl {
+            video.model.vgamem_kib.get_or_insert(VGAMEM_KIB);
+        }
     }
 }
 

@@ -164,6 +164,7 @@ impl<L: Deref<Target: Lookup>> DomainRules for QemuRules<L> {
             devices::numa_for_plugging(domain);
         }
         devices::inputs(domain);
+        devices::videos(domain);
         Ok(())
     }
 

@@ -34,7 +34,6 @@ impl DomainRules for Rules {
             ));
         }
         if let Some(loader) = &mut domain.os.loader
-            && domain.os.firmware.is_none()
             && loader.path.is_some()
         {
             loader.kind.get_or_insert(LoaderType::Rom);

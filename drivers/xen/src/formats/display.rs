@@ -86,6 +86,7 @@ impl Display {
             port: port.filter(|_| live || !auto).or(Some(-1)),
             tls_port: None,
             autoport: Some(auto.into()),
+            is_spice: false,
         };
         Graphics {
             kind: GraphicsType::Vnc,

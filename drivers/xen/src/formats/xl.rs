@@ -99,7 +99,7 @@ fn read_spice(config: &Config) -> Result<Graphics> {
     let auto = port.is_none() && tls_port.is_none();
     let mut graphics = Graphics {
         kind: GraphicsType::Spice,
-        ports: Ports { port, tls_port, autoport: Some(auto.into()) },
+        ports: Ports { port, tls_port, autoport: Some(auto.into()), is_spice: true },
         listen: config.text("spicehost")?,
         keymap: config.text("keymap")?,
         ..Graphics::default()

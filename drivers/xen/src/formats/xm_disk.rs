@@ -50,11 +50,9 @@ pub(crate) fn build(uname: Option<&str>, target: &str, hvm: bool) -> Result<Disk
         driver.name = Some(if path.is_empty() { "phy" } else { "file" }.to_owned());
         kind = if path.is_empty() { kind } else { DiskType::File };
     }
-    let source = (!path.is_empty()).then(|| StorageSource {
-        kind,
-        path: Some(path.to_owned()),
-        ..StorageSource::default()
-    });
+    // Compat: an empty drive keeps its kind, which a document without any source would not.
+    let path = (!path.is_empty()).then(|| path.to_owned());
+    let source = Some(StorageSource { kind, path, ..StorageSource::default() });
     let target =
         DiskTarget { dev: name.to_owned(), bus: Some(bus(name, hvm)), ..DiskTarget::default() };
     Ok(Disk { kind, device, driver: Some(driver), source, target, ..Disk::default() })
