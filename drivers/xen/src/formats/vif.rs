@@ -165,6 +165,13 @@ pub(crate) fn fields(
             if port == Some("openvswitch") {
                 default = SWITCH_SCRIPT;
                 bridge.push_str(&interface.vlan.as_ref().map(vlan).unwrap_or_default());
+            } else if interface.vlan.is_some() {
+                // Left out, it would be on a network that it was to be kept from.
+                let detail = format!(
+                    "VLAN of an interface on bridge '{bridge}': only Open vSwitch's bridges have any \
+                     (<virtualport type='openvswitch'/>)"
+                );
+                return Err(Error::new(Code::ConfigUnsupported, Origin::Xen, detail));
             }
             fields.push(("bridge", bridge));
             fields.push(("script", script.unwrap_or_else(|| default.to_owned())));

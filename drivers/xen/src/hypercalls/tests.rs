@@ -17,7 +17,7 @@ const EACCES: i32 = 13;
 const ESRCH: i32 = 3;
 
 #[derive(Clone, Debug)]
-struct Domain {
+pub(crate) struct Domain {
     flags: u32,
     pages: u64,
     pins: Vec<u8>,
@@ -25,10 +25,13 @@ struct Domain {
     cap: u16,
 }
 
+/// Who runs, by number: a test may have them go.
+pub(crate) type Guests = Arc<Mutex<BTreeMap<u16, Domain>>>;
+
 /// A hypervisor that has one release's interface and no other.
 pub(crate) struct Fake {
     layout: Layout,
-    domains: Mutex<BTreeMap<u16, Domain>>,
+    domains: Guests,
     calls: Arc<AtomicUsize>,
 }
 
@@ -47,8 +50,12 @@ impl Fake {
             |flags| Domain { flags, pages: 16_384, pins: vec![0b1111], weight: 256, cap: 0 };
         // Every other number, as after some have ended.
         let guests = (0..count).map(|at| (at * 2, domain(if at % 2 == 0 { 32 } else { 2 | 8 })));
-        let domains = Mutex::new(guests.collect());
+        let domains = Arc::new(Mutex::new(guests.collect()));
         (Self { layout, domains, calls: Arc::clone(&calls) }, calls)
+    }
+
+    pub(crate) fn guests(&self) -> Guests {
+        Arc::clone(&self.domains)
     }
 
     fn describe(&self, id: u16, domain: &Domain, out: &mut [u8]) {

@@ -122,6 +122,36 @@ fn domains_live_on_every_release() {
 }
 
 #[test]
+fn full_guests_live_on_every_release() {
+    for profile in PROFILES {
+        let sim = Sim::start(profile, &[]);
+        let connection = sim.connect(Way::Unix);
+        let dom = connection.domain_define_xml(&full("win"));
+        let dom = dom.unwrap_or_else(|error| panic!("{profile}: {error}"));
+        let started = connection.domain_create_with_flags(&dom, 0);
+        let started = started.unwrap_or_else(|error| panic!("{profile}: {error}"));
+        assert!(started.id > 0 && is_up(&connection, &dom), "{profile}");
+        assert_eq!(connection.domain_get_os_type(&dom).as_deref(), Ok("hvm"), "{profile}");
+        let xml = connection.domain_get_xml_desc(&dom, 0).expect("a document");
+        for part in
+            ["hvmloader", "<boot dev='hd'/>", "/srv/win.img", "/srv/a.iso", "<graphics type='vnc'"]
+        {
+            assert!(xml.contains(part), "{profile}: no {part} in {xml}");
+        }
+        connection.domain_suspend(&dom).expect("it can be paused");
+        assert_eq!(state(&connection, &dom), api::DOMAIN_PAUSED, "{profile}");
+        connection.domain_resume(&dom).expect("it goes on");
+        connection.domain_reboot(&dom, 0).expect("it is asked");
+        let id = || connection.domain_lookup_by_uuid(&dom.uuid).map_or(-1, |dom| dom.id);
+        assert!(wait_until(LONG, || id() > started.id), "{profile}: {}", id());
+        connection.domain_shutdown(&dom).expect("it is asked");
+        let gone = wait_until(LONG, || state(&connection, &dom) == api::DOMAIN_SHUTOFF);
+        assert!(gone, "{profile}: {}", state(&connection, &dom));
+        connection.domain_undefine(&dom).expect("it is forgotten");
+    }
+}
+
+#[test]
 fn domains_live_over_tcp_without_xenstore() {
     for profile in ["3.0.2", "3.1", "4.1"] {
         let sim = Sim::start(profile, &[]);
@@ -318,6 +348,19 @@ fn a_list_asks_xend_once_for_each_domain_and_the_folder_for_the_others() {
     assert_eq!(names(&connection, 0), ["Domain-0", "a", "b", "c"]);
     // The node, the names, and each of them.
     assert_eq!(sim.requests().len() - before, 6, "{:?}", sim.requests());
+}
+
+#[test]
+fn files_of_xm_are_told_of_when_they_come_and_go() {
+    let sim = Sim::start("3.0.2", &[]);
+    let (_connection, heard) = sim.watched(Way::Unix);
+    let file = sim.xm_dir().join("guest");
+    std::fs::write(&file, "name = 'rhel'\nkernel = '/boot/k'\nmemory = 64\n").expect("a file");
+    let defined = (api::DOMAIN_EVENT_DEFINED, api::DOMAIN_EVENT_DEFINED_ADDED);
+    assert!(heard.wait_for("rhel", defined.0, defined.1), "{:?}", heard.all());
+    std::fs::remove_file(&file).expect("it goes");
+    let forgotten = (api::DOMAIN_EVENT_UNDEFINED, api::DOMAIN_EVENT_UNDEFINED_REMOVED);
+    assert!(heard.wait_for("rhel", forgotten.0, forgotten.1), "{:?}", heard.all());
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod hostile;
 mod life;
 mod migration;
 mod sim;
+mod today;
