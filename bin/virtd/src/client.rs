@@ -144,6 +144,8 @@ impl Client {
         match self.session().names() {
             (None, None) => Arc::clone(&self.caller),
             (sasl_name, x509_name) => {
+                let [sasl_name, x509_name] =
+                    [sasl_name, x509_name].map(|name| name.map(String::into_boxed_str));
                 Arc::new(Caller { sasl_name, x509_name, ..(*self.caller).clone() })
             }
         }

@@ -19,14 +19,17 @@ const FD_COST_BYTES: usize = 16 << 10;
 pub(crate) struct Outbox {
     /// What goes first. Mostly it is all there is, and then nothing is left of it.
     first: Bytes,
-    /// What comes behind it.
-    queue: VecDeque<Item>,
+    /// What comes behind it: mostly nothing, and then no room is taken for it.
+    behind: Option<Box<Behind>>,
     cost: usize,
     /// Nothing is written before all of a batch is queued.
     held: bool,
     /// Something was written since [`Outbox::take_moved`].
     moved: bool,
 }
+
+#[derive(Debug, Default)]
+struct Behind(VecDeque<Item>);
 
 #[derive(Debug, Default)]
 struct Bytes {
@@ -48,7 +51,7 @@ impl Outbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.bytes.is_empty() && self.queue.is_empty()
+        self.first.bytes.is_empty() && self.behind.is_none()
     }
 
     /// Whether the other side took anything since this was asked last.
@@ -75,7 +78,7 @@ impl Outbox {
         fds: Vec<OwnedFd>,
     ) -> Result<(), Errno> {
         self.cost += message.len() + fds.len() * FD_COST_BYTES;
-        let last = match self.queue.back_mut() {
+        let last = match self.behind.as_mut().and_then(|behind| behind.0.back_mut()) {
             None => Some(&mut self.first),
             Some(Item::Bytes(bytes)) => Some(bytes),
             Some(Item::Fd(_)) => None,
@@ -85,9 +88,11 @@ impl Outbox {
             Some(last) if last.bytes.len() + message.len() <= JOINED_BYTES_MAX => {
                 last.bytes.extend_from_slice(&message);
             }
-            _ => self.queue.push_back(Item::Bytes(Bytes { bytes: message, sent: 0 })),
+            _ => self.queue().push_back(Item::Bytes(Bytes { bytes: message, sent: 0 })),
         }
-        self.queue.extend(fds.into_iter().map(Item::Fd));
+        if !fds.is_empty() {
+            self.queue().extend(fds.into_iter().map(Item::Fd));
+        }
         if self.held { Ok(()) } else { self.flush(socket) }
     }
 
@@ -110,10 +115,9 @@ impl Outbox {
                     Err(error) => return Err(error),
                 }
             }
-            match self.queue.pop_front() {
+            match self.behind.as_mut().and_then(|behind| behind.0.pop_front()) {
                 None => {
-                    // Mostly nothing comes behind: its room is not kept.
-                    self.queue = VecDeque::new();
+                    self.behind = None;
                     return Ok(());
                 }
                 Some(Item::Bytes(bytes)) => self.first = bytes,
@@ -121,7 +125,7 @@ impl Outbox {
                     Ok(()) => self.took(FD_COST_BYTES),
                     // Order: nothing behind it goes before it.
                     Err(error) => {
-                        self.queue.push_front(Item::Fd(fd));
+                        self.queue().push_front(Item::Fd(fd));
                         match error {
                             Errno::AGAIN => return Ok(()),
                             Errno::INTR => {}
@@ -131,6 +135,10 @@ impl Outbox {
                 },
             }
         }
+    }
+
+    fn queue(&mut self) -> &mut VecDeque<Item> {
+        &mut self.behind.get_or_insert_default().0
     }
 
     fn took(&mut self, cost: usize) {

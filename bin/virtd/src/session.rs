@@ -245,8 +245,10 @@ fn set_identity(
         match (field.as_str(), value) {
             ("user_name" | "group_name" | "selinux_context", TypedValue::String(_))
             | ("process_time", TypedValue::Ullong(_)) => {}
-            ("sasl_user_name", TypedValue::String(name)) => caller.sasl_name = Some(name),
-            ("x509_distinguished_name", TypedValue::String(name)) => caller.x509_name = Some(name),
+            ("sasl_user_name", TypedValue::String(name)) => caller.sasl_name = Some(name.into()),
+            ("x509_distinguished_name", TypedValue::String(name)) => {
+                caller.x509_name = Some(name.into())
+            }
             ("unix_user_id", TypedValue::Ullong(uid)) => caller.uid = number(uid),
             ("unix_group_id", TypedValue::Ullong(gid)) => caller.gid = number(gid),
             ("process_id", TypedValue::Llong(pid)) => caller.pid = i32::try_from(pid).ok(),

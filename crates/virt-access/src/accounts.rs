@@ -74,8 +74,8 @@ impl Identity {
             uid: caller.uid,
             user,
             groups,
-            sasl: caller.sasl_name.clone(),
-            x509: caller.x509_name.clone(),
+            sasl: caller.sasl_name.as_deref().map(str::to_owned),
+            x509: caller.x509_name.as_deref().map(str::to_owned),
             socket,
             read_only,
         }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn over_the_network_nobody_has_a_number() {
-        let caller = Caller { sasl_name: Some("fred@A".to_owned()), ..Caller::default() };
+        let caller = Caller { sasl_name: Some("fred@A".into()), ..Caller::default() };
         let who = Identity::with_files(&caller, Socket::Tcp, false, PASSWD, GROUP);
         assert!(who.has(Trait::Sasl, &Pattern::new("*@A")));
         assert!(!who.has(Trait::User, &Pattern::new("*")));

@@ -163,8 +163,8 @@ pub struct Caller {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub pid: Option<i32>,
-    pub sasl_name: Option<String>,
-    pub x509_name: Option<String>,
+    pub sasl_name: Option<Box<str>>,
+    pub x509_name: Option<Box<str>>,
     /// The daemon's number for the client; 0 in process.
     pub client_id: u64,
 }

@@ -37,7 +37,7 @@ use virt_error::Result;
 pub use open::{fresh_world, opener};
 use world::World;
 
-/// The driver of one connection; all that changes is in its world.
+/// The driver; all that changes is in its world.
 #[derive(Debug)]
 struct TestDriver {
     world: Arc<World>,

@@ -27,37 +27,46 @@ pub fn fresh_world() -> Result<Connection> {
 #[derive(Debug)]
 struct TestOpener;
 
-/// The default world while somebody has it open.
-static DEFAULT: Mutex<Weak<World>> = Mutex::new(Weak::new());
+/// The default world while somebody has it open, and what most of them share: a daemon's crowd need
+/// not have a driver each.
+static DEFAULT: Mutex<(Weak<World>, Weak<TestDriver>)> = Mutex::new((Weak::new(), Weak::new()));
 
 impl Opener for TestOpener {
     fn open(&self, request: &OpenRequest<'_>) -> Result<Option<Vec<Arc<dyn Driver>>>> {
         let Some(path) = local_path(request.uri) else { return Ok(None) };
-        let world = match path.as_str() {
+        let streams = parameter(request.uri, "streams").is_some_and(|value| value == "1");
+        let driver = match path.as_str() {
             "" | "/" => {
                 return Err(invalid_arg("testOpen: supply a path or use test:///default"));
             }
-            "/default" => default_world()?,
+            "/default" => default_driver(streams)?,
             path => {
                 let auth_file = parameter(request.uri, "authfile");
-                nodefile::load(path, auth_file.as_deref())?.share()
+                let world = nodefile::load(path, auth_file.as_deref())?.share();
+                Arc::new(TestDriver { world, streams })
             }
         };
-        fault::meet_open(&world)?;
-        let streams = parameter(request.uri, "streams").is_some_and(|value| value == "1");
-        Ok(Some(vec![Arc::new(TestDriver { world, streams })]))
+        fault::meet_open(&driver.world)?;
+        Ok(Some(vec![driver]))
     }
 }
 
-/// The world that all connections to `test:///default` share; made by whoever comes first.
-fn default_world() -> Result<Arc<World>> {
+/// One for the world that all connections to `test:///default` share; made by whoever comes first.
+fn default_driver(streams: bool) -> Result<Arc<TestDriver>> {
     let mut shared = DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(world) = shared.upgrade() {
-        return Ok(world);
+    if let Some(driver) = shared.1.upgrade().filter(|_| !streams) {
+        return Ok(driver);
     }
-    let world = World::default_world()?.share();
-    *shared = Arc::downgrade(&world);
-    Ok(world)
+    let world = match shared.0.upgrade() {
+        Some(world) => world,
+        None => World::default_world()?.share(),
+    };
+    shared.0 = Arc::downgrade(&world);
+    let driver = Arc::new(TestDriver { world, streams });
+    if !streams {
+        shared.1 = Arc::downgrade(&driver);
+    }
+    Ok(driver)
 }
 
 /// The path of a URI with the scheme `test` and no host, or `None` for somebody else's URI.

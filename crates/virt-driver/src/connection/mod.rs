@@ -9,7 +9,7 @@ pub use flags::check_flags_of;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virt_error::{Code, Error, Origin, Result};
-use virt_types::feature;
+use virt_types::{Name, feature};
 
 use crate::access::check_read_only;
 use crate::{
@@ -25,9 +25,10 @@ pub struct Connection {
     context: Option<Arc<CallContext>>,
 }
 
+/// A daemon has one for each of its clients, so it is kept small.
 struct Shared {
-    drivers: Vec<Arc<dyn Driver>>,
-    uri: String,
+    drivers: Box<[Arc<dyn Driver>]>,
+    uri: Name,
     caller: Arc<Caller>,
     read_only: bool,
     policy: Option<Arc<dyn AccessPolicy>>,
@@ -37,8 +38,18 @@ struct Shared {
 /// What is done when a connection's user hangs up, or its last clone has gone.
 #[derive(Default)]
 struct OnClose {
-    acts: Vec<Box<dyn FnOnce() + Send>>,
+    /// Most connections leave nothing.
+    acts: Option<Box<Acts>>,
     closed: bool,
+}
+
+#[derive(Default)]
+struct Acts(Vec<Box<dyn FnOnce() + Send>>);
+
+impl OnClose {
+    fn take(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
+        self.acts.take().map(|acts| acts.0).unwrap_or_default()
+    }
 }
 
 impl Shared {
@@ -50,7 +61,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let on_close = self.on_close.get_mut().unwrap_or_else(PoisonError::into_inner);
-        on_close.acts.drain(..).for_each(|act| act());
+        on_close.take().into_iter().for_each(|act| act());
     }
 }
 
@@ -58,8 +69,8 @@ impl Connection {
     /// A connection through `drivers`: for each family the first that has it serves it.
     pub fn new(drivers: Vec<Arc<dyn Driver>>, uri: impl Into<String>, read_only: bool) -> Self {
         let shared = Shared {
-            drivers,
-            uri: uri.into(),
+            drivers: drivers.into_boxed_slice(),
+            uri: uri.into().into(),
             caller: Arc::default(),
             read_only,
             policy: None,
@@ -90,7 +101,7 @@ impl Connection {
     /// its end.
     #[must_use]
     pub fn assume(&self, caller: Caller, policy: Option<Arc<dyn AccessPolicy>>) -> Self {
-        let left = std::mem::take(&mut self.shared.on_close().acts);
+        let left = self.shared.on_close().acts.take();
         let assumed = self.for_caller(caller, policy);
         assumed.shared.on_close().acts = left;
         assumed
@@ -113,7 +124,7 @@ impl Connection {
             drop(on_close);
             return act();
         }
-        on_close.acts.push(Box::new(act));
+        on_close.acts.get_or_insert_default().0.push(Box::new(act));
     }
 
     /// Does what is to be done when it is closed, though calls may still be at work on it: they end
@@ -121,7 +132,7 @@ impl Connection {
     pub fn hang_up(&self) {
         let mut on_close = self.shared.on_close();
         on_close.closed = true;
-        let acts = std::mem::take(&mut on_close.acts);
+        let acts = on_close.take();
         drop(on_close);
         acts.into_iter().for_each(|act| act());
     }
