@@ -117,6 +117,7 @@ fn old(config: &Config, xend: Xend, node: &Node, store: Arc<StoreChannel>) -> Ch
         host: host.clone(),
         managed,
         config_format: node.config_format,
+        xen: (node.xen_major, node.xen_minor),
     });
     let definitions: Box<dyn Definitions> = match managed {
         true => Box::new(Managed { stack: Arc::clone(&stack), dir: config.xend_domains.clone() }),

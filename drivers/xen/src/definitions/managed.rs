@@ -8,7 +8,6 @@ use virt_model::domain::Domain as Document;
 use virt_types::Uuid;
 
 use crate::channels::{Definitions, Kept};
-use crate::sexpr;
 use crate::sexpr::tree::Sexpr;
 use crate::xend::{XendStack, public, running};
 
@@ -96,8 +95,7 @@ impl Definitions for Managed {
     }
 
     fn keep(&self, document: &Document) -> Result<()> {
-        let flavour = crate::formats::Toolstack::Xend { config_format: self.stack.config_format };
-        self.put(&sexpr::write::domain(document, flavour)?)
+        self.put(&self.stack.config(document)?)
     }
 
     fn forget(&self, kept: &Kept) -> Result<()> {

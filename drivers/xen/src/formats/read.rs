@@ -237,6 +237,11 @@ fn disks(config: &Config, format: Format, kind: Kind, domain: &mut Domain) -> Re
         disk.readonly = true;
         domain.devices.add(Device::Disk(Box::new(disk)));
     }
+    for name in xm_disk::FLOPPIES.iter().filter(|_| hvm && format != Format::Xl) {
+        if let Some(path) = config.text(name)?.filter(|path| !path.is_empty()) {
+            domain.devices.add(Device::Disk(Box::new(xm_disk::floppy(name, &path)?)));
+        }
+    }
     Ok(())
 }
 

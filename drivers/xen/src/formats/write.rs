@@ -3,6 +3,7 @@
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::clock::{Basis, Clock, Offset, TimerMode, TimerName};
 use virt_model::domain::devices::{Input, InputBus};
+use virt_model::domain::disk::DiskDevice;
 use virt_model::domain::{Domain, LifecycleAction};
 use virt_model::{Text, YesNo};
 
@@ -226,11 +227,16 @@ pub(crate) fn wants_ioemu(toolstack: Toolstack) -> bool {
 
 fn disks(domain: &Domain, format: Format, kind: Kind, config: &mut Config) -> Result<()> {
     let hvm = kind == Kind::Hvm;
-    let lines = domain.devices.disks.iter().map(|disk| match format {
+    let (disks, beside) = (&domain.devices.disks, hvm && format != Format::Xl);
+    let lines = disks.iter().filter(|disk| !beside || disk.device != DiskDevice::Floppy);
+    let lines = lines.map(|disk| match format {
         Format::Xl => xl_disk::print(disk),
         _ => xm_disk::print(disk, hvm),
     });
     config.set_list("disk", lines.collect::<Result<_>>()?);
+    for (name, path) in xm_disk::floppies(disks).filter(|_| beside) {
+        config.set_some(name, path);
+    }
     Ok(())
 }
 

@@ -58,6 +58,20 @@ pub(crate) fn build(uname: Option<&str>, target: &str, hvm: bool) -> Result<Disk
     Ok(Disk { kind, device, driver: Some(driver), source, target, ..Disk::default() })
 }
 
+/// What floppy drives of full guests are called: the device model has them, and no device of Xen's.
+pub(crate) const FLOPPIES: [&str; 2] = ["fda", "fdb"];
+
+/// A floppy, which the tool stacks of xend's time name beside the disks.
+pub(crate) fn floppy(name: &str, path: &str) -> Result<Disk> {
+    build(Some(&format!("file:{path}")), name, true)
+}
+
+/// The floppies of a full guest: their names, and what is in them.
+pub(crate) fn floppies(disks: &[Disk]) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let floppies = disks.iter().filter(|disk| disk.device == DiskDevice::Floppy);
+    floppies.map(|disk| (disk.target.dev.as_str(), disk.path()))
+}
+
 /// `r`, `w`, or `w!` for a disk that several guests share.
 pub(crate) fn set_mode(disk: &mut Disk, mode: &str) {
     disk.readonly = mode.starts_with('r');

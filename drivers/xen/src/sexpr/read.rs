@@ -248,6 +248,11 @@ fn devices(root: &Sexpr, kind: Kind, image: &Sexpr, domain: &mut Domain) -> Resu
             domain.devices.add(Device::Disk(Box::new(disk)));
         }
     }
+    for name in xm_disk::FLOPPIES.iter().filter(|_| hvm) {
+        if let Some(path) = image.value(name).filter(|path| !path.is_empty()) {
+            domain.devices.add(Device::Disk(Box::new(xm_disk::floppy(name, path)?)));
+        }
+    }
     let shown = flag(image, "vnc")? == Some(true) || flag(image, "sdl")? == Some(true);
     if display.is_none() && shown {
         display = Some(vfb(image)?);

@@ -14,7 +14,7 @@ use virt_model::{Text, YesNo};
 use super::tree::{Sexpr, quoted};
 use crate::formats::display::{self, Field};
 use crate::formats::vif::{self, VifStyle};
-use crate::formats::xm_disk::Words;
+use crate::formats::xm_disk::{Words, floppies};
 use crate::formats::{Kind, Toolstack, boot, chardev, pci, write};
 
 const KIB_PER_MIB: u64 = 1024;
@@ -150,6 +150,9 @@ fn hardware(domain: &Domain, out: &mut Out) -> Result<()> {
         let cds = domain.devices.disks.iter().filter(|disk| disk.device == DiskDevice::Cdrom);
         out.some("cdrom", cds.filter_map(Disk::path).next());
     }
+    for (name, path) in floppies(&domain.devices.disks) {
+        out.some(name, path);
+    }
     out.word("usb", 1);
     for input in write::usb_inputs(domain).take(1) {
         out.word("usbdevice", input.kind);
@@ -272,6 +275,10 @@ fn framebuffer(domain: &Domain, out: &mut Out) {
 
 fn device_disk(disk: &Disk, kind: Kind, out: &mut Out) -> Result<()> {
     let hvm = kind == Kind::Hvm;
+    if hvm && disk.device == DiskDevice::Floppy {
+        // The device model has it, in the image.
+        return Ok(());
+    }
     let Words { uname, name, device, mode } = Words::of(disk, hvm)?;
     // xend before 3.0.3 wants no suffix, and has the CD elsewhere.
     let suffixed = out.config_format >= 2;

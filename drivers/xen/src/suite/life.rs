@@ -5,7 +5,7 @@ use virt_error::Code;
 use virt_types::{DomainRef, TypedParam, api};
 
 use super::sim::{LONG, PROFILES, Sim, Way, full, paravirtual};
-use test_support::wait_until;
+use test_support::{or_skip, wait_until};
 
 fn state(connection: &Connection, dom: &DomainRef) -> i32 {
     connection.domain_get_state(dom, 0).map_or(-1, |state| state.state)
@@ -148,6 +148,45 @@ fn full_guests_live_on_every_release() {
         let gone = wait_until(LONG, || state(&connection, &dom) == api::DOMAIN_SHUTOFF);
         assert!(gone, "{profile}: {}", state(&connection, &dom));
         connection.domain_undefine(&dom).expect("it is forgotten");
+    }
+}
+
+/// The founding page's documents, as they are printed there.
+#[test]
+fn the_founding_pages_examples_are_defined_and_start() {
+    let page = or_skip!(test_support::shared("founding-documents/002_3c1c7bfdd50aeca4.txt"));
+    let page = std::fs::read_to_string(page).expect("the page is text");
+    let page = page.replace("&lt;", "<").replace("&gt;", ">");
+    for profile in ["3.1", "3.2", "4.1"] {
+        let sim = Sim::start(profile, &[]);
+        let connection = sim.connect(Way::Unix);
+        let mut kinds = Vec::new();
+        for text in page.split("<domain type='xen' ").skip(1) {
+            let (text, _) = text.split_once("</domain>").expect("an end");
+            let xml = format!("<domain type='xen' {text}</domain>");
+            let full = xml.contains("hvmloader");
+            let installs = xml.contains("<kernel>");
+            let dom = match connection.domain_define_xml(&xml) {
+                Ok(dom) => dom,
+                Err(error) if profile == "3.1" && full && installs => {
+                    assert!(error.message().contains("from 3.2 on"), "{error}");
+                    continue;
+                }
+                Err(error) => panic!("{profile}: {error}: {xml}"),
+            };
+            connection.domain_create(&dom).unwrap_or_else(|error| panic!("{profile}: {error}"));
+            assert!(is_up(&connection, &dom), "{profile}");
+            let live = connection.domain_get_xml_desc(&dom, 0).expect("a document");
+            let script = if full { "vif-bridge" } else { "/etc/xen/scripts/vif-bridge" };
+            assert!(live.contains(&format!("<script path='{script}'/>")), "{profile}: {live}");
+            assert_eq!(live.contains("<kernel>"), installs, "{profile}: {live}");
+            connection.domain_destroy(&dom).expect("it ends");
+            connection.domain_undefine(&dom).expect("it is forgotten");
+            kinds.push((full, installs));
+        }
+        kinds.sort_unstable();
+        let all = [(false, false), (false, true), (true, false), (true, true)];
+        assert_eq!(kinds, all[..if profile == "3.1" { 3 } else { 4 }], "{profile}");
     }
 }
 

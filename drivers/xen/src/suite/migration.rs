@@ -4,6 +4,8 @@ use virt_driver::Connection;
 use virt_error::Result;
 use virt_types::{DomainRef, TypedParam, api};
 
+use crate::xend::{Place, Xend};
+
 use super::sim::{LONG, Sim, Way, paravirtual};
 use test_support::wait_until;
 
@@ -47,6 +49,8 @@ fn a_host_that_does_not_allow_it_takes_no_guests() {
     let error = send(&from, &there, &dom).expect_err("it is not allowed");
     assert!(error.message().contains("ready receive"), "{error}");
     assert!(runs(&from, "a") && !runs(&to, "a"));
+    let log = Xend::new(Place::Unix(there.dir.join("xend"))).log().expect("its log");
+    assert!(log.contains("127.0.0.1 is not allowed to relocate here"), "{log}");
     let nowhere = "xenmigr://127.0.0.1:1";
     let flags = u64::from(api::MIGRATE_LIVE);
     let error = from.domain_migrate_perform(&dom, &[], nowhere, flags, None, 0);

@@ -22,6 +22,8 @@ use crate::store_channel::StoreChannel;
 use crate::{console, invalid_arg, unsupported};
 
 const KIB_PER_MIB: u64 = 1024;
+/// The first release whose full guests can have a kernel without a boot loader.
+const FULL_KERNEL_SINCE: (u32, u32) = (3, 2);
 
 /// xend, on a host whose formats are known.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct XendStack {
     /// Whether it keeps domains that do not run.
     pub(crate) managed: bool,
     pub(crate) config_format: u32,
+    /// Major and minor.
+    pub(crate) xen: (u32, u32),
 }
 
 /// xend counts in mebibytes; what is asked for is given, and not less.
@@ -61,6 +65,19 @@ impl XendStack {
         let flags = ParseFlags { inactive: !live, ..ParseFlags::default() };
         document.complete(flags, &self.host.rules())?;
         Ok(document)
+    }
+
+    /// What xend is asked to make of a document, where its release can.
+    pub(crate) fn config(&self, document: &Document) -> Result<String> {
+        let full = Kind::of(document) == Kind::Hvm;
+        if full && document.os.kernel.is_some() && self.xen < FULL_KERNEL_SINCE {
+            let ((major, minor), (since, then)) = (self.xen, FULL_KERNEL_SINCE);
+            return Err(unsupported(format!(
+                "Xen {major}.{minor} boots full guests from their disks, media and network alone: \
+                 a kernel of their own they have from {since}.{then} on"
+            )));
+        }
+        sexpr::write::domain(document, self.flavour())
     }
 
     fn tree(&self, key: &str) -> Result<Sexpr> {
@@ -148,7 +165,7 @@ impl Toolstack for XendStack {
     }
 
     fn create(&self, document: &Document) -> Result<()> {
-        let config = sexpr::write::domain(document, self.flavour())?;
+        let config = self.config(document)?;
         self.view.xend.create(&config).map(drop).map_err(|error| public(&error))
     }
 
