@@ -257,7 +257,12 @@ fn run(
             .map(|stream| (reply, stream))
     });
     if tracked {
-        client.session().calls.retain(|other| !Arc::ptr_eq(other, &context));
+        let calls = &mut client.session().calls;
+        calls.retain(|other| !Arc::ptr_eq(other, &context));
+        if calls.is_empty() {
+            // A client at rest has no room for any.
+            *calls = Vec::new();
+        }
     }
     match made {
         Ok((reply, stream)) => {

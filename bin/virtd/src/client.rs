@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use virt_driver::{CallContext, Caller, Connection};
+use virt_driver::{CallContext, Caller, Connection, Names};
 use virt_error::{Error, Result};
 use virt_wire::{Header, MessageStatus, MessageType, Writer, encode_error};
 
@@ -64,7 +64,8 @@ pub(crate) struct Session {
     shown: Option<Box<Shown>>,
     /// An open is under way.
     pub(crate) opening: bool,
-    pub(crate) events: Registrations,
+    /// Missing where nothing was registered for.
+    pub(crate) events: Option<Box<Registrations>>,
     /// By the serial of the call that opened them.
     pub(crate) streams: BTreeMap<u32, Arc<Link>>,
     pub(crate) calls: Vec<Arc<CallContext>>,
@@ -82,6 +83,10 @@ pub(crate) struct Shown {
 impl Session {
     pub(crate) fn shown(&mut self) -> &mut Shown {
         self.shown.get_or_insert_default()
+    }
+
+    pub(crate) fn events(&mut self) -> &mut Registrations {
+        self.events.get_or_insert_default()
     }
 
     /// The names it has shown: by SASL, and by its certificate.
@@ -143,10 +148,9 @@ impl Client {
     pub(crate) fn named_caller(&self) -> Arc<Caller> {
         match self.session().names() {
             (None, None) => Arc::clone(&self.caller),
-            (sasl_name, x509_name) => {
-                let [sasl_name, x509_name] =
-                    [sasl_name, x509_name].map(|name| name.map(String::into_boxed_str));
-                Arc::new(Caller { sasl_name, x509_name, ..(*self.caller).clone() })
+            (sasl, x509) => {
+                let names = Some(Box::new(Names { sasl, x509 }));
+                Arc::new(Caller { names, ..(*self.caller).clone() })
             }
         }
     }

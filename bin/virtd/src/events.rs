@@ -167,8 +167,9 @@ fn legacy_id(id: i32) -> Result<i32> {
 fn register(client: &Arc<Client>, filter: EventFilter, limits: &Limits) -> Result<i32> {
     let callback = {
         let mut session = client.session();
-        let callback = session.events.next_callback;
-        session.events.next_callback = callback.wrapping_add(1);
+        let events = session.events();
+        let callback = events.next_callback;
+        events.next_callback = callback.wrapping_add(1);
         callback
     };
     subscribe(client, filter, Some(callback), limits)?;
@@ -187,19 +188,20 @@ fn subscribe(
 ) -> Result<()> {
     let connection = client.connection()?;
     {
-        let session = client.session();
+        let mut session = client.session();
+        let known = &session.events().list;
         let same = |other: &Registration| other.filter == filter;
-        if session.events.list.iter().any(same) {
+        if known.iter().any(same) {
             let detail = "event callback already tracked";
             return Err(Error::new(Code::InvalidArg, Origin::None, detail));
         }
-        if session.events.list.len() >= limits.callbacks_max {
+        if known.len() >= limits.callbacks_max {
             return Err(virt_dispatch::rpc_error("too many event callbacks"));
         }
     }
     // Order: no lock of ours is held while the driver takes its own; it may be publishing to us.
     let subscription = connection.subscribe(filter.clone(), sink(client, callback, limits))?;
-    client.session().events.list.push(Registration { callback, filter, subscription });
+    client.session().events().list.push(Registration { callback, filter, subscription });
     Ok(())
 }
 
@@ -245,7 +247,8 @@ fn remove(
 ) -> Result<()> {
     let connection = client.connection()?;
     let removed = {
-        let list = &mut client.session().events.list;
+        let mut session = client.session();
+        let list = &mut session.events().list;
         list.iter().position(named).map(|at| list.remove(at))
     };
     match removed {
@@ -258,10 +261,10 @@ fn remove(
 pub(crate) fn forget_all(client: &Client) {
     let (connection, events) = {
         let mut session = client.session();
-        (session.connection.clone(), std::mem::take(&mut session.events))
+        (session.connection.clone(), session.events.take())
     };
     if let Some(connection) = connection {
-        for registration in events.list {
+        for registration in events.map(|events| events.list).unwrap_or_default() {
             // One that the driver forgot already is forgotten all the same.
             let _ = connection.unsubscribe(registration.subscription);
         }

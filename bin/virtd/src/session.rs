@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use virt_access::{Identity, Socket};
-use virt_driver::{AccessPolicy, Caller};
+use virt_driver::{AccessPolicy, Caller, Names};
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::{TypedParam, TypedValue, feature};
 use virt_wire::{Codec, Message, Procedure, Reader, Writer, XdrError, limits, qemu, remote};
@@ -222,7 +222,7 @@ fn close_callback(
     _: &mut Writer,
 ) -> Result<()> {
     client.connection()?;
-    client.session().events.close = number == remote::CONNECT_REGISTER_CLOSE_CALLBACK;
+    client.session().events().close = number == remote::CONNECT_REGISTER_CLOSE_CALLBACK;
     Ok(())
 }
 
@@ -240,15 +240,14 @@ fn set_identity(
     let _flags = read(r.u32())?;
     let connection = client.connection()?;
     let mut caller = Caller { client_id: client.caller.client_id, ..Caller::default() };
+    let mut names = Names::default();
     for TypedParam { field, value } in params {
         let number = |number: u64| u32::try_from(number).ok();
         match (field.as_str(), value) {
             ("user_name" | "group_name" | "selinux_context", TypedValue::String(_))
             | ("process_time", TypedValue::Ullong(_)) => {}
-            ("sasl_user_name", TypedValue::String(name)) => caller.sasl_name = Some(name.into()),
-            ("x509_distinguished_name", TypedValue::String(name)) => {
-                caller.x509_name = Some(name.into())
-            }
+            ("sasl_user_name", TypedValue::String(name)) => names.sasl = Some(name),
+            ("x509_distinguished_name", TypedValue::String(name)) => names.x509 = Some(name),
             ("unix_user_id", TypedValue::Ullong(uid)) => caller.uid = number(uid),
             ("unix_group_id", TypedValue::Ullong(gid)) => caller.gid = number(gid),
             ("process_id", TypedValue::Llong(pid)) => caller.pid = i32::try_from(pid).ok(),
@@ -266,6 +265,7 @@ fn set_identity(
         let detail = "only root may call for somebody else";
         return Err(Error::new(Code::AccessDenied, Origin::Access, detail));
     }
+    caller.names = (names != Names::default()).then(|| Box::new(names));
     let guard = guard(server, client, &caller, connection.is_read_only());
     client.session().connection = Some(connection.assume(caller, guard));
     Ok(())

@@ -69,13 +69,14 @@ impl Identity {
                 listed.then(|| (gid, fields.first().map(|&name| name.to_owned())))
             }));
         }
+        let names = caller.names.as_deref().cloned().unwrap_or_default();
         Self {
             client_id: caller.client_id,
             uid: caller.uid,
             user,
             groups,
-            sasl: caller.sasl_name.as_deref().map(str::to_owned),
-            x509: caller.x509_name.as_deref().map(str::to_owned),
+            sasl: names.sasl,
+            x509: names.x509,
             socket,
             read_only,
         }
@@ -127,6 +128,7 @@ fn name_of(file: &str, id: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use virt_driver::Names;
 
     const PASSWD: &str =
         "root:x:0:0::/root:/bin/sh\nann:x:7:70::/:/bin/sh\nbob:x:8:80::/:/bin/sh\n";
@@ -158,7 +160,8 @@ mod tests {
 
     #[test]
     fn over_the_network_nobody_has_a_number() {
-        let caller = Caller { sasl_name: Some("fred@A".into()), ..Caller::default() };
+        let names = Names { sasl: Some("fred@A".to_owned()), x509: None };
+        let caller = Caller { names: Some(Box::new(names)), ..Caller::default() };
         let who = Identity::with_files(&caller, Socket::Tcp, false, PASSWD, GROUP);
         assert!(who.has(Trait::Sasl, &Pattern::new("*@A")));
         assert!(!who.has(Trait::User, &Pattern::new("*")));

@@ -163,10 +163,17 @@ pub struct Caller {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub pid: Option<i32>,
-    pub sasl_name: Option<Box<str>>,
-    pub x509_name: Option<Box<str>>,
+    /// Most callers have proved none.
+    pub names: Option<Box<Names>>,
     /// The daemon's number for the client; 0 in process.
     pub client_id: u64,
+}
+
+/// Names that somebody has proved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    pub sasl: Option<String>,
+    pub x509: Option<String>,
 }
 
 /// Whether somebody may do something to something.

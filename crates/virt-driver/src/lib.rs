@@ -21,7 +21,7 @@ mod open;
 mod stream;
 mod table;
 
-pub use access::{Access, AccessPolicy, Api, Asked, Caller, Listed, Object, When};
+pub use access::{Access, AccessPolicy, Api, Asked, Caller, Listed, Names, Object, When};
 pub use bulk::stats_asked;
 pub use call::{Call, CallContext, Cancel};
 pub use connection::{Connection, check_flags_of};
