@@ -366,3 +366,13 @@ fn what_people_wrote_into_documents_stays_there() {
         ok("undefine sxc18");
     }
 }
+
+#[test]
+fn xend_over_tcp_is_warned_of() {
+    let host = XendHost::configured("3.4", "xend_address = \"127.0.0.1:1\"\n");
+    let said = run(host.virsh(&our_program("virsh")).arg("list"), LIMIT);
+    assert_eq!(said.code, Some(1), "nobody listens there: {said:?}");
+    assert!(said.stderr.contains("(xend-http-server yes)"), "{said:?}");
+    let log = host.virtd().log();
+    assert!(log.contains("whoever reaches 127.0.0.1:1 is root on this host"), "{log}");
+}

@@ -151,6 +151,49 @@ fn full_guests_live_on_every_release() {
     }
 }
 
+#[test]
+fn changes_by_xm_are_kept_as_ours_are() {
+    for profile in ["3.0.4", "3.1", "4.4"] {
+        let sim = Sim::start(profile, &[]);
+        let connection = sim.connect(Way::Unix);
+        let dom = connection.domain_define_xml(&paravirtual("a", "")).expect("it is defined");
+        connection.domain_create(&dom).expect("it starts");
+        let xm = crate::xend::Xend::new(crate::xend::Place::Unix(sim.dir.join("xend")));
+        xm.act("a", "mem_target_set", &[("target", "192")]).expect("xm mem-set");
+        xm.act("a", "set_vcpus", &[("vcpus", "2")]).expect("xm vcpu-set");
+        assert_eq!(connection.domain_get_info(&dom).expect("info").memory, 192 << 10, "{profile}");
+        connection.domain_destroy(&dom).expect("it ends");
+        connection.domain_create(&dom).expect("it starts again");
+        let info = connection.domain_get_info(&dom).expect("info");
+        assert_eq!((info.memory, info.nr_virt_cpu), (192 << 10, 2), "{profile}");
+        drop(connection);
+        let other = sim.connect(Way::Unix);
+        assert_eq!(other.domain_get_info(&dom).expect("info").memory, 192 << 10, "{profile}");
+    }
+}
+
+#[test]
+fn many_more_are_defined_than_run() {
+    let sim = Sim::start("3.0.2", &[]);
+    let connection = sim.connect(Way::Unix);
+    for at in 0..1000 {
+        let text = format!("name = 'g{at}'\nkernel = '/boot/k'\nmemory = 16\n");
+        std::fs::write(sim.xm_dir().join(format!("g{at}")), text).expect("a file");
+    }
+    let began = std::time::Instant::now();
+    assert_eq!(names(&connection, api::CONNECT_LIST_DOMAINS_INACTIVE).len(), 1000);
+    let first = began.elapsed();
+    for at in [0, 250, 500, 750, 999] {
+        let dom = connection.domain_lookup_by_name(&format!("g{at}")).expect("it is there");
+        connection.domain_create(&dom).expect("it starts");
+    }
+    assert_eq!(names(&connection, api::CONNECT_LIST_DOMAINS_ACTIVE).len(), 6);
+    let began = std::time::Instant::now();
+    assert_eq!(names(&connection, 0).len(), 1001);
+    eprintln!("1000 files listed in {first:?}, again in {:?}", began.elapsed());
+    assert_eq!(names(&connection, api::CONNECT_LIST_DOMAINS_INACTIVE).len(), 995);
+}
+
 /// The founding page's documents, as they are printed there.
 #[test]
 fn the_founding_pages_examples_are_defined_and_start() {
