@@ -12,6 +12,7 @@ use virt_wire::{Codec, Header, Reader, Writer, XdrError, events, remote};
 use crate::calls::Server;
 use crate::client::Client;
 use crate::limits::Limits;
+use crate::monitors::Monitored;
 
 /// Events with older messages have no number above this one (`VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`).
 const LEGACY_ID_MAX: i32 = 15;
@@ -20,9 +21,23 @@ const LEGACY_ID_MAX: i32 = 15;
 #[derive(Default)]
 pub(crate) struct Registrations {
     list: Vec<Registration>,
+    pub(crate) monitors: Vec<Monitored>,
     next_callback: i32,
     /// It wants to hear when the connection to the hypervisor is lost.
     pub(crate) close: bool,
+}
+
+impl Registrations {
+    /// Whether no more may be registered for.
+    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
+        self.list.len().saturating_add(self.monitors.len()) >= limits.callbacks_max
+    }
+
+    pub(crate) fn next_callback(&mut self) -> i32 {
+        let callback = self.next_callback;
+        self.next_callback = callback.wrapping_add(1);
+        callback
+    }
 }
 
 struct Registration {
@@ -165,13 +180,7 @@ fn legacy_id(id: i32) -> Result<i32> {
 }
 
 fn register(client: &Arc<Client>, filter: EventFilter, limits: &Limits) -> Result<i32> {
-    let callback = {
-        let mut session = client.session();
-        let events = session.events();
-        let callback = events.next_callback;
-        events.next_callback = callback.wrapping_add(1);
-        callback
-    };
+    let callback = client.session().events().next_callback();
     subscribe(client, filter, Some(callback), limits)?;
     Ok(callback)
 }
@@ -189,13 +198,13 @@ fn subscribe(
     let connection = client.connection()?;
     {
         let mut session = client.session();
-        let known = &session.events().list;
+        let known = session.events();
         let same = |other: &Registration| other.filter == filter;
-        if known.iter().any(same) {
+        if known.list.iter().any(same) {
             let detail = "event callback already tracked";
             return Err(Error::new(Code::InvalidArg, Origin::None, detail));
         }
-        if known.len() >= limits.callbacks_max {
+        if known.is_full(limits) {
             return Err(virt_dispatch::rpc_error("too many event callbacks"));
         }
     }
@@ -263,10 +272,13 @@ pub(crate) fn forget_all(client: &Client) {
         let mut session = client.session();
         (session.connection.clone(), session.events.take())
     };
-    if let Some(connection) = connection {
-        for registration in events.map(|events| events.list).unwrap_or_default() {
-            // One that the driver forgot already is forgotten all the same.
+    if let (Some(connection), Some(events)) = (connection, events) {
+        // One that the driver forgot already is forgotten all the same.
+        for registration in events.list {
             let _ = connection.unsubscribe(registration.subscription);
+        }
+        for (_, subscription) in events.monitors {
+            let _ = connection.unsubscribe_monitor(subscription);
         }
     }
 }

@@ -18,6 +18,7 @@ mod events;
 mod hall;
 pub mod harness;
 mod limits;
+mod monitors;
 mod outbox;
 mod pace;
 mod pidfile;

@@ -12,7 +12,7 @@ use crate::auth;
 use crate::calls::{Server, arguments, guarded};
 use crate::client::{Client, start_reply};
 use crate::entry::Way;
-use crate::events;
+use crate::{events, monitors};
 
 /// The version of libvirt whose interface this is: 11.3.0.
 pub(crate) const LIB_VERSION: u64 = 11_003_000;
@@ -36,7 +36,7 @@ pub(crate) fn own(program: u32, number: u32) -> Option<Own> {
     if program == qemu::PROGRAM {
         return match number {
             qemu::CONNECT_DOMAIN_MONITOR_EVENT_REGISTER
-            | qemu::CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER => Some(Own::Loop(monitor_events)),
+            | qemu::CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER => Some(Own::Loop(monitors::serve)),
             _ => None,
         };
     }
@@ -269,21 +269,4 @@ fn set_identity(
     let guard = guard(server, client, &caller, connection.is_read_only());
     client.session().connection = Some(connection.assume(caller, guard));
     Ok(())
-}
-
-fn monitor_events(
-    _: &Server,
-    client: &Arc<Client>,
-    number: u32,
-    arguments: &[u8],
-    _: &mut Writer,
-) -> Result<()> {
-    client.connection()?;
-    if number == qemu::CONNECT_DOMAIN_MONITOR_EVENT_REGISTER {
-        return Err(Error::unsupported()
-            .in_call("virConnectDomainQemuMonitorEventRegister", virt_error::Origin::None));
-    }
-    let callback = read(Reader::new(arguments).i32())?;
-    let detail = format!("qemu monitor event callback {callback} not registered");
-    Err(Error::internal(Origin::Rpc, detail))
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     Bindings, Checkpoints, Connection, DomainDevices, DomainGuest, DomainJobs, DomainStats,
-    DomainTuning, Domains, EventSource, Host, Interfaces, Lxc, Migration, Networks, NodeDevices,
-    Nwfilters, Pools, Ports, Qemu, Secrets, Snapshots, Volumes, unsupported,
+    DomainTuning, Domains, EventSource, Host, Interfaces, Lxc, Migration, MonitorSource, Networks,
+    NodeDevices, Nwfilters, Pools, Ports, Qemu, Secrets, Snapshots, Volumes, unsupported,
 };
 use virt_error::Result;
 
@@ -48,6 +48,11 @@ macro_rules! families {
 
             /// The events of the driver's objects.
             fn events(&self) -> Option<&dyn EventSource> {
+                None
+            }
+
+            /// What the emulators below its guests say by themselves.
+            fn monitors(&self) -> Option<&dyn MonitorSource> {
                 None
             }
 

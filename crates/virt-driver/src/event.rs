@@ -77,34 +77,63 @@ pub trait EventSource: Send + Sync {
     fn unsubscribe(&self, id: SubscriptionId) -> Result<()>;
 }
 
+/// What subscribers say of the events they want.
+pub trait Wanted: Send + Sync {
+    type Event;
+    fn matches(&self, event: &Self::Event) -> bool;
+}
+
+impl Wanted for EventFilter {
+    type Event = Event;
+
+    fn matches(&self, event: &Event) -> bool {
+        self.matches(event)
+    }
+}
+
 /// The event source of a driver that lives in this process.
 ///
 /// Order: events are published while the job on their object is still held, so every subscriber sees
 /// the events of one object in the order of its changes.
-#[derive(Default)]
-pub struct EventBus {
-    subscribers: Mutex<Vec<Subscriber>>,
+pub struct Bus<F: Wanted> {
+    subscribers: Mutex<Vec<Subscriber<F>>>,
     last_id: AtomicU64,
 }
 
-struct Subscriber {
+/// A bus for the public events.
+pub type EventBus = Bus<EventFilter>;
+
+type Sink<F> = Arc<dyn Fn(&<F as Wanted>::Event) + Send + Sync>;
+
+struct Subscriber<F: Wanted> {
     id: SubscriptionId,
-    filter: EventFilter,
-    sink: EventSink,
+    filter: F,
+    sink: Sink<F>,
 }
 
-impl EventBus {
+impl<F: Wanted> Default for Bus<F> {
+    fn default() -> Self {
+        Self { subscribers: Mutex::default(), last_id: AtomicU64::new(0) }
+    }
+}
+
+impl<F: Wanted> Bus<F> {
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Subscriber<F>>> {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anybody listens at all.
+    pub fn is_heard(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     /// Tells everyone who wants it. The sinks run without a lock held, so they may unsubscribe.
-    pub fn publish(&self, event: &Event) {
-        let sinks: Vec<EventSink> = self
+    pub fn publish(&self, event: &F::Event) {
+        let sinks: Vec<Sink<F>> = self
             .lock()
             .iter()
             .filter(|subscriber| subscriber.filter.matches(event))
@@ -114,16 +143,14 @@ impl EventBus {
             sink(event);
         }
     }
-}
 
-impl EventSource for EventBus {
-    fn subscribe(&self, filter: EventFilter, sink: EventSink) -> Result<SubscriptionId> {
+    pub(crate) fn add(&self, filter: F, sink: Sink<F>) -> SubscriptionId {
         let id = SubscriptionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         self.lock().push(Subscriber { id, filter, sink });
-        Ok(id)
+        id
     }
 
-    fn unsubscribe(&self, id: SubscriptionId) -> Result<()> {
+    pub(crate) fn remove(&self, id: SubscriptionId) -> Result<()> {
         let mut subscribers = self.lock();
         let before = subscribers.len();
         subscribers.retain(|subscriber| subscriber.id != id);
@@ -135,9 +162,19 @@ impl EventSource for EventBus {
     }
 }
 
-impl std::fmt::Debug for EventBus {
+impl EventSource for EventBus {
+    fn subscribe(&self, filter: EventFilter, sink: EventSink) -> Result<SubscriptionId> {
+        Ok(self.add(filter, sink))
+    }
+
+    fn unsubscribe(&self, id: SubscriptionId) -> Result<()> {
+        self.remove(id)
+    }
+}
+
+impl<F: Wanted> std::fmt::Debug for Bus<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EventBus").field("subscribers", &self.lock().len()).finish()
+        f.debug_struct("Bus").field("subscribers", &self.lock().len()).finish()
     }
 }
 

@@ -17,6 +17,7 @@ mod job;
 mod lazy;
 mod list;
 pub mod metadata;
+mod monitor;
 mod open;
 mod stream;
 mod table;
@@ -26,7 +27,9 @@ pub use bulk::stats_asked;
 pub use call::{Call, CallContext, Cancel};
 pub use connection::{Connection, check_flags_of};
 pub use driver::Driver;
-pub use event::{EventBus, EventFilter, EventObject, EventSink, EventSource, SubscriptionId};
+pub use event::{
+    Bus, EventBus, EventFilter, EventObject, EventSink, EventSource, SubscriptionId, Wanted,
+};
 pub use generated::api;
 pub use generated::families::*;
 pub use job::{AsyncJob, Cell, Job, Turn};
@@ -34,6 +37,7 @@ pub use lazy::{Lazy, is_own_uri, local_path};
 pub use list::{
     DomainFacts, DomainGlance, check_flags, device_cap_filter, domain_matches, no_job, pick,
 };
+pub use monitor::{MonitorBus, MonitorEvent, MonitorFilter, MonitorSink, MonitorSource};
 pub use open::{Ask, OpenRequest, Opener, Question, Registry};
 pub use stream::{Received, Stream};
 pub use table::{Entry, Table};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use virt_driver::{Call, Job, Turn};
+use virt_driver::{Call, Job, MonitorBus, Turn};
 use virt_error::{Code, Error, Origin, Result};
 use virt_guests::{Consoles, Guests};
 use virt_model::domain::devices::AudioType;
@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) guests: Guests<Live>,
     machines: Arc<Machines>,
     pub(crate) consoles: Consoles,
+    /// Who wants to hear what emulators say.
+    pub(crate) monitors: MonitorBus,
     pub(crate) config: Config,
     pub(crate) security: Security,
     last_run: AtomicU64,
@@ -115,6 +117,7 @@ impl Core {
                 config,
                 security,
                 consoles: Consoles::default(),
+                monitors: MonitorBus::new(),
                 guests,
                 machines,
                 last_run: AtomicU64::new(0),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use virt_driver::{Job, Turn};
+use virt_driver::{Job, MonitorEvent, Turn};
 use virt_error::Result;
 use virt_host::{Ended, Signal};
 use virt_model::domain::LifecycleAction;
@@ -39,10 +39,26 @@ pub(crate) fn happened(
         return;
     }
     match happening {
-        Happening::Event(event) => one_event(core, guest, turn, &event),
+        Happening::Event(event) => {
+            tell(core, guest, &event);
+            one_event(core, guest, turn, &event);
+        }
         Happening::Closed => kill(turn, Signal::KILL),
         Happening::Ended(how) => ended(core, guest, turn, how),
     }
+}
+
+/// Tells those who listen to monitors.
+fn tell(core: &Core, guest: &Guest, event: &monitor::Event) {
+    if !core.monitors.is_heard() {
+        return;
+    }
+    core.monitors.publish(&MonitorEvent {
+        dom: guest.to_ref(),
+        name: event.name.clone(),
+        at_us: event.at_us,
+        details: (!event.data.is_null()).then(|| event.data.to_string()),
+    });
 }
 
 fn kill(turn: &Turn<'_, Data>, signal: Signal) {

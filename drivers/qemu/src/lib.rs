@@ -42,7 +42,7 @@ mod vdisk;
 
 use std::sync::Arc;
 
-use virt_driver::{Driver, EventSource};
+use virt_driver::{Driver, EventSource, MonitorSource};
 
 pub use crate::core::Settings;
 pub use dirs::Dirs;
@@ -72,6 +72,10 @@ impl Driver for QemuDriver {
 
     fn events(&self) -> Option<&dyn EventSource> {
         Some(&self.0.guests.events)
+    }
+
+    fn monitors(&self) -> Option<&dyn MonitorSource> {
+        Some(&self.0.monitors)
     }
 
     fn answers_at_once(&self, function: &str) -> bool {

@@ -14,7 +14,7 @@ use virt_types::{
 };
 
 use crate::access::{denied, object_of};
-use crate::{AccessPolicy, Api, Asked, Call, Connection, EventSink, Listed, Object};
+use crate::{AccessPolicy, Api, Asked, Call, Connection, EventSink, Listed, MonitorSink, Object};
 
 impl Connection {
     /// Checks what a call on the connection itself needs, for calls that are not made through it.
@@ -70,6 +70,19 @@ impl Connection {
                 policy.allowed(&Asked { driver, api, object, kind, permission, listing: true })
             });
             if seen {
+                sink(event);
+            }
+        })
+    }
+
+    /// The same for what emulators say.
+    pub(super) fn guarded_monitor(&self, api: &'static str, sink: MonitorSink) -> MonitorSink {
+        let Some(policy) = self.policy().cloned() else { return sink };
+        let driver = self.driver_name().to_owned();
+        Arc::new(move |event| {
+            let (kind, permission) = ("domain", "getattr");
+            let (driver, object) = (driver.as_str(), Object::Domain(&event.dom));
+            if policy.allowed(&Asked { driver, api, object, kind, permission, listing: true }) {
                 sink(event);
             }
         })

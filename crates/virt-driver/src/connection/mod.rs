@@ -13,8 +13,8 @@ use virt_types::{Name, feature};
 
 use crate::access::check_read_only;
 use crate::{
-    AccessPolicy, Api, Call, CallContext, Caller, Driver, EventFilter, EventSink, Object,
-    SubscriptionId,
+    AccessPolicy, Api, Call, CallContext, Caller, Driver, EventFilter, EventSink, MonitorFilter,
+    MonitorSink, MonitorSource, Object, SubscriptionId,
 };
 
 /// A connection to one or more drivers. Cloning is cheap and gives the same connection.
@@ -205,6 +205,27 @@ impl Connection {
             Some(source) => source.unsubscribe(id),
             None => Err(Error::new(Code::InvalidArg, Origin::None, format!("no callback {id:?}"))),
         }
+    }
+
+    fn monitors(&self) -> Result<&dyn MonitorSource> {
+        let source = self.shared.drivers.iter().find_map(|driver| driver.monitors());
+        source.ok_or_else(|| {
+            Error::unsupported().in_call("virConnectDomainQemuMonitorEventRegister", Origin::None)
+        })
+    }
+
+    /// Subscribes `sink` to what emulators say by themselves.
+    pub fn subscribe_monitor(
+        &self,
+        filter: MonitorFilter,
+        sink: MonitorSink,
+    ) -> Result<SubscriptionId> {
+        let api = "virConnectDomainQemuMonitorEventRegister";
+        self.monitors()?.subscribe(filter, self.guarded_monitor(api, sink))
+    }
+
+    pub fn unsubscribe_monitor(&self, id: SubscriptionId) -> Result<()> {
+        self.monitors()?.unsubscribe(id)
     }
 
     /// Checks what the caller may do, makes the call, and names a refusal after it.
