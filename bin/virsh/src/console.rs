@@ -37,6 +37,7 @@ pub(crate) fn run_with(
     }
     shell.need_terminal()?;
     let escape = shell.settings.escape;
+    let stream = connection.domain_open_console(domain, device, flags)?;
     sayln!(shell, "Connected to domain '{}'", domain.name);
     sayln!(shell, "Escape character is {}", escape.describe());
     if flags & virt_types::api::DOMAIN_CONSOLE_FORCE != 0 {
@@ -44,7 +45,6 @@ pub(crate) fn run_with(
         shell.note(crate::shell::LEVEL_INFO, format_args!("console: taking over other sessions"));
     }
     shell.flush();
-    let stream = connection.domain_open_console(domain, device, flags)?;
     if resume && let Err(error) = connection.domain_resume(domain) {
         stream.abort();
         return Err(error.into());
@@ -150,7 +150,7 @@ fn send_keys(
             Err(error) => return Err(io_failure(error)),
         };
         let typed = buffer.get(..count).unwrap_or_default();
-        let end = typed.iter().position(|byte| *byte == escape.0);
+        let end = typed.iter().position(|byte| *byte == escape.byte);
         send_all(stream, typed.get(..end.unwrap_or(count)).unwrap_or_default(), ended)?;
         if end.is_some() {
             return Ok(());

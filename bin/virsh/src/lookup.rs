@@ -217,15 +217,12 @@ pub(crate) fn interface_of(
     let text = named(shell, args, option)?;
     let failed = || format!("failed to get interface '{text}'");
     let is_mac = text.len() == 17 && text.split(':').count() == 6;
+    // Compat: what looks like a MAC address is never taken for a name.
     if by.uuid && is_mac {
         trying(shell, args, option, "trying as interface MAC");
-        match connection.interface_lookup_by_mac_string(text) {
-            Ok(found) => return Ok(found),
-            Err(error) if !by.name => return Err(error).during(failed),
-            Err(_) => {}
-        }
+        return connection.interface_lookup_by_mac_string(text).during(failed);
     }
-    if by.name {
+    if by.name && !is_mac {
         trying(shell, args, option, "trying as interface NAME");
         return connection.interface_lookup_by_name(text).during(failed);
     }

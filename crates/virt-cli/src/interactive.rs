@@ -103,9 +103,11 @@ impl<S: Shell> Completer for Assistant<'_, S> {
         {
             candidates.extend(shell.names(&ask).unwrap_or_default());
         }
+        // The only one that fits is a whole word.
+        let end = if candidates.len() == 1 { " " } else { "" };
         let pairs = candidates
             .into_iter()
-            .map(|word| Pair { display: word.clone(), replacement: word })
+            .map(|word| Pair { replacement: format!("{word}{end}"), display: word })
             .collect();
         Ok((start, pairs))
     }

@@ -170,14 +170,14 @@ fn cmd_echo<S: Shell>(shell: &mut S, args: &Args) -> Done {
     args.exclusive("shell", "split")?;
     args.exclusive("xml", "split")?;
     let mut text = match args.text("prefix") {
-        Ok(Some(prefix)) => format!("{prefix} "),
+        Ok(Some(prefix)) => prefix.to_owned(),
         Ok(None) => String::new(),
         Err(problem) => {
             shell.session().report(&Failure::from(problem));
             String::new()
         }
     };
-    let mut separator = "";
+    let mut separator = if text.is_empty() { "" } else { " " };
     for word in args.words("string") {
         text.push_str(separator);
         separator = " ";
@@ -197,7 +197,9 @@ fn cmd_echo<S: Shell>(shell: &mut S, args: &Args) -> Done {
         text.push_str(&shown);
     }
     if args.flag("err") {
-        shell.session().error(&text);
+        if !text.is_empty() {
+            shell.session().error(&text);
+        }
     } else {
         shell.session().print(format_args!("{text}"));
     }

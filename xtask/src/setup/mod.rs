@@ -43,6 +43,12 @@ const TESTS: &[Need] = &[
         package: "python3-libvirt",
     },
     Need { what: "virt-install", is_there: || has("virt-install"), package: "virtinst" },
+    Need {
+        what: "a runner of Python's tests",
+        is_there: || imports("pytest"),
+        package: "python3-pytest",
+    },
+    Need { what: "a writer of CD images", is_there: || has("xorriso"), package: "xorriso" },
     Need { what: "QEMU's disk tools", is_there: || has("qemu-img"), package: "qemu-utils" },
     Need { what: "7-Zip", is_there: || has("7zz") || has("7z"), package: "7zip" },
     Need { what: "libvmdk", is_there: || imports("pyvmdk"), package: "python3-libvmdk" },

@@ -122,7 +122,7 @@ impl Waiting {
                 let flags = if self.asynchronous { api::DOMAIN_BLOCK_JOB_ABORT_ASYNC } else { 0 };
                 let aborted = connection.domain_block_job_abort(found, disk, flags);
                 aborted.during(|| format!("failed to abort job for disk {disk}"))?;
-                sayln!(shell, "\n{}", self.aborted);
+                say!(shell, "\n{}", self.aborted);
                 return Ok(false);
             }
             std::thread::sleep(LOOK);
@@ -241,12 +241,12 @@ pub(crate) fn cmd_blockcopy(shell: &mut Shell, args: &Args) -> Done {
     let format = args.text("format")?;
     let (granularity, in_flight) =
         (args.number::<u32>("granularity")?, args.number::<u64>("buf-size")?);
+    let waiting = Waiting::of(args, "Block Copy", "Copy aborted", &["pivot", "finish"])?;
     let document = match (given, dest) {
         (Some(file), _) => read_document(file)?,
         (None, Some(dest)) => copy_document(dest, format, args.flag("blockdev")),
         (None, None) => return fail("need either --dest or --xml"),
     };
-    let waiting = Waiting::of(args, "Block Copy", "Copy aborted", &["pivot", "finish"])?;
     if args.flag("print-xml") {
         say!(shell, "{document}");
         return Ok(());

@@ -105,9 +105,9 @@ pub(crate) fn metadata_change(args: &Args) -> Result<MetadataChange<'_>, Failure
 
 pub(crate) fn cmd_metadata(shell: &mut Shell, args: &Args) -> Done {
     let (flags, _) = impact(args)?;
+    let uri = Some(args.needed("uri")?);
     let change = metadata_change(args)?;
     let found = domain(shell, args)?;
-    let uri = Some(args.needed("uri")?);
     let connection = shell.connection()?;
     let kind = api::DOMAIN_METADATA_ELEMENT;
     match change {

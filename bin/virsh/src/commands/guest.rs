@@ -12,8 +12,8 @@ use crate::shell::{Shell, sayln};
 use crate::{clock, console, keys};
 
 pub(crate) fn cmd_set_user_password(shell: &mut Shell, args: &Args) -> Done {
-    let found = domain(shell, args)?;
     let (user, password) = (args.needed("user")?, args.needed("password")?);
+    let found = domain(shell, args)?;
     let flags = flags_of(args, &[("encrypted", api::DOMAIN_PASSWORD_ENCRYPTED)]);
     let connection = shell.connection()?;
     connection.domain_set_user_password(&found, Some(user), Some(password), flags)?;

@@ -364,8 +364,9 @@ pub(crate) fn cmd_nodememstats(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_nodesuspend(shell: &mut Shell, args: &Args) -> Done {
-    let target = suspend_target(args.needed("target")?)?;
+    let target = args.needed("target")?;
     let duration = args.number::<i64>("duration")?.unwrap_or_default();
+    let target = suspend_target(target)?;
     let Ok(duration) = u64::try_from(duration) else { return fail("Invalid duration") };
     let asked = shell.connection()?.node_suspend_for_duration(target, duration, 0);
     asked.during(|| "The host was not suspended")

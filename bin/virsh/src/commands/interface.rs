@@ -88,7 +88,8 @@ fn change(
 ) -> Done {
     let found = interface(shell, args, By::ANY)?;
     let connection = shell.connection()?;
-    let name = &found.name;
+    // Compat: it is called as the person called it.
+    let name = args.needed("interface")?;
     call(&connection, &found).during(|| format!("Failed to {verb} interface {name}"))?;
     extra!(shell, "Interface {} {}", name, done);
     Ok(())

@@ -362,7 +362,14 @@ fn port(shell: &mut Shell, args: &Args) -> Result<virt_types::NetworkPortRef, Fa
 }
 
 pub(crate) fn cmd_net_port_dumpxml(shell: &mut Shell, args: &Args) -> Done {
-    let found = port(shell, args)?;
+    let found = match port(shell, args) {
+        Ok(found) => found,
+        Err(failure) => {
+            // Compat: said, and yet no failure of the command.
+            shell.report(&failure);
+            return Ok(());
+        }
+    };
     let text = shell.connection()?.network_port_get_xml_desc(&found, 0)?;
     print_document(shell, args, &text)
 }

@@ -19,6 +19,20 @@ fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
     check(flags, known, function).map_err(|error| error.or_from(Origin::Qemu))
 }
 
+/// Whether a processor that does not fit is an error; where asked, the document is held against its
+/// schema. What is no document at all is refused by who reads it.
+fn compare_flags(xml: &str, flags: u32, function: &str) -> Result<bool> {
+    let (strict, validate) =
+        (api::CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE, api::CONNECT_COMPARE_CPU_VALIDATE_XML);
+    check_flags(flags, strict | validate, function)?;
+    if flags & validate != 0
+        && let Ok(tree) = virt_xml::parse(xml)
+    {
+        virt_model::schema::validate::check(&tree)?;
+    }
+    Ok(flags & strict != 0)
+}
+
 fn invalid_arg(detail: impl Into<String>) -> Error {
     Error::new(Code::InvalidArg, Origin::Qemu, detail)
 }
@@ -171,9 +185,8 @@ impl Host for QemuDriver {
     }
 
     fn compare_cpu(&self, _: &Call<'_>, xml: &str, flags: u32) -> Result<i32> {
-        let known = api::CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE;
-        check_flags(flags, known, "qemuConnectCompareCPU")?;
-        cpu::compare_with_host(xml)?.code(flags != 0)
+        let strict = compare_flags(xml, flags, "qemuConnectCompareCPU")?;
+        cpu::compare_with_host(xml)?.code(strict)
     }
 
     fn compare_hypervisor_cpu(
@@ -186,11 +199,10 @@ impl Host for QemuDriver {
         xml_cpu: &str,
         flags: u32,
     ) -> Result<i32> {
-        let known = api::CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE;
-        check_flags(flags, known, "qemuConnectCompareHypervisorCPU")?;
+        let strict = compare_flags(xml_cpu, flags, "qemuConnectCompareHypervisorCPU")?;
         let capabilities = self.asked_about(emulator, arch)?;
         let kvm = virttype.map_or_else(|| capabilities.kvm(), |kind| kind == "kvm");
-        cpu::compare_with_emulator(xml_cpu, &capabilities, kvm)?.code(flags != 0)
+        cpu::compare_with_emulator(xml_cpu, &capabilities, kvm)?.code(strict)
     }
 
     fn baseline_hypervisor_cpu(

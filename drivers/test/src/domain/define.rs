@@ -164,10 +164,6 @@ pub(crate) fn rename(
     dom: &DomainRef,
     new_name: &str,
 ) -> Result<i32> {
-    if new_name.contains('/') {
-        let detail = format!("name {new_name} cannot contain '/'");
-        return Err(Error::new(Code::XmlError, Origin::Test, detail));
-    }
     let domain = world.domain(dom)?;
     let mut turn = domain.begin(call, Job::Modify)?;
     let old = turn.read(|state| {
@@ -179,6 +175,10 @@ pub(crate) fn rename(
         }
         Ok(state.clone())
     })?;
+    if new_name.contains('/') {
+        let detail = format!("name {new_name} cannot contain '/'");
+        return Err(Error::new(Code::XmlError, Origin::Test, detail));
+    }
     let taken = |detail| Err(Error::new(Code::OperationInvalid, Origin::Domain, detail));
     if *domain.name == *new_name {
         return taken("Can't rename domain to itself".to_owned());

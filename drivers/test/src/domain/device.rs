@@ -5,6 +5,8 @@ use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::controller::ControllerType;
 use virt_model::domain::devices::InputBus;
 use virt_model::domain::disk::DiskBus;
+use virt_model::domain::hostdev::{Hostdev, HostdevMode};
+use virt_model::domain::interface::InterfaceType;
 use virt_model::domain::{Device, Disk, Domain as Definition};
 use virt_types::{DomainRef, Event, api};
 
@@ -72,13 +74,23 @@ fn plug(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
             definition.devices.add(Device::Disk(disk));
             Ok(Some(alias))
         }
-        device @ Device::Hostdev(_) => {
-            definition.devices.add(device);
+        Device::Hostdev(hostdev) => {
+            if let Some(what) = refused_hostdev(&hostdev) {
+                let detail = format!("hotplug is not supported for hostdev {what}");
+                return Err(Error::new(Code::ConfigUnsupported, Origin::Test, detail));
+            }
+            definition.devices.add(Device::Hostdev(hostdev));
             Ok(None)
         }
-        Device::Interface(interface) => {
+        Device::Interface(mut interface) => {
             interface.check()?;
             let kind = interface.kind;
+            if kind == InterfaceType::Bridge {
+                let alias = interface_alias(definition);
+                interface.info.alias = Some(alias.clone());
+                definition.devices.add(Device::Interface(interface));
+                return Ok(Some(alias));
+            }
             let detail = format!("hotplug of interface type of {kind} is not implemented yet");
             Err(unsupported(detail))
         }
@@ -86,6 +98,33 @@ fn plug(state: &mut State, xml: &str, flags: u32) -> Result<Option<String>> {
             Err(unsupported(format!("live attach of device '{}' is not supported", kind(&device))))
         }
     }
+}
+
+/// What of a host device cannot come into a running domain: only PCI devices can.
+///
+/// Compat: libvirt's test driver looks other kinds up in a list of another thing.
+fn refused_hostdev(hostdev: &Hostdev) -> Option<String> {
+    if hostdev.mode == HostdevMode::Capabilities {
+        return Some("mode 'capabilities'".to_owned());
+    }
+    let name = match hostdev.kind.as_str() {
+        "pci" => return None,
+        "usb" => "default",
+        "scsi" => "vfio",
+        "scsi_host" => "xen",
+        _ => "(null)",
+    };
+    Some(format!("subsys type '{name}'"))
+}
+
+/// The first name that no interface has.
+fn interface_alias(definition: &Definition) -> String {
+    let taken = |name: &str| {
+        let mut known = definition.devices.interfaces.iter();
+        known.any(|interface| interface.info.alias.as_deref() == Some(name))
+    };
+    let mut names = (0_u32..).map(|number| format!("net{number}"));
+    names.find(|name| !taken(name)).unwrap_or_default()
 }
 
 /// Refuses a device that the domain has no place for.
