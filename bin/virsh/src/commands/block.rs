@@ -236,17 +236,17 @@ pub(crate) fn cmd_blockcopy(shell: &mut Shell, args: &Args) -> Done {
     }
     let disk = args.needed("path")?;
     let limit = bandwidth(args)?;
-    let given = args.text("xml")?;
-    let dest = args.text("dest")?;
-    let format = args.text("format")?;
+    let (given, dest, format) = (args.text("xml")?, args.text("dest")?, args.text("format")?);
     let (granularity, in_flight) =
         (args.number::<u32>("granularity")?, args.number::<u64>("buf-size")?);
-    let waiting = Waiting::of(args, "Block Copy", "Copy aborted", &["pivot", "finish"])?;
+    // Compat: a number that is none is said before what is missing.
+    super::event::timeout_of(args)?;
     let document = match (given, dest) {
         (Some(file), _) => read_document(file)?,
         (None, Some(dest)) => copy_document(dest, format, args.flag("blockdev")),
         (None, None) => return fail("need either --dest or --xml"),
     };
+    let waiting = Waiting::of(args, "Block Copy", "Copy aborted", &["pivot", "finish"])?;
     if args.flag("print-xml") {
         say!(shell, "{document}");
         return Ok(());
