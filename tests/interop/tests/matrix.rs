@@ -3,7 +3,7 @@
 //! A table is printed, a row for each of the three; the test fails when a place of it does. Large
 //! streams are of 100 MiB in the long form, else of one. Plain TCP, and a program that carries the
 //! bytes to it, ask nobody here: libvirt takes no password there unless the mechanism encrypts, which
-//! none of ours does (see `network.rs`).
+//! tickets alone do (see `kerberos.rs`).
 #![allow(clippy::print_stdout)] // what was measured is there to be read
 
 use std::fmt::Write as _;
