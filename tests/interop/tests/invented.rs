@@ -1,7 +1,7 @@
 //! Sessions that a generator makes from the table of commands, by libvirt's shell and ours.
 //!
-//! `FERROVIRT_SEED` runs the sessions of another seed. What may differ is in `invented-known.tsv`: a
-//! pattern of the session's text and the reason.
+//! `FERROVIRT_SEED` runs the sessions of another seed. What may differ is in `invented-known.tsv`: the
+//! reason, and a part of the session's text.
 
 use interop::{compare, invented, sessions_folder, table, text_of};
 use test_support::{long_run, or_skip, our_program, reference_program, shared};
