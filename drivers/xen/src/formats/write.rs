@@ -234,8 +234,10 @@ fn disks(domain: &Domain, format: Format, kind: Kind, config: &mut Config) -> Re
         _ => xm_disk::print(disk, hvm),
     });
     config.set_list("disk", lines.collect::<Result<_>>()?);
-    for (name, path) in xm_disk::floppies(disks).filter(|_| beside) {
-        config.set_some(name, path);
+    if beside {
+        for (name, path) in xm_disk::floppies(disks)? {
+            config.set_some(name, path);
+        }
     }
     Ok(())
 }

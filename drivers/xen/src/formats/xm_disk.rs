@@ -66,10 +66,17 @@ pub(crate) fn floppy(name: &str, path: &str) -> Result<Disk> {
     build(Some(&format!("file:{path}")), name, true)
 }
 
-/// The floppies of a full guest: their names, and what is in them.
-pub(crate) fn floppies(disks: &[Disk]) -> impl Iterator<Item = (&str, Option<&str>)> {
+/// The floppies of a full guest: their names, which become keys, and what is in them.
+pub(crate) fn floppies(disks: &[Disk]) -> Result<Vec<(&'static str, Option<&str>)>> {
     let floppies = disks.iter().filter(|disk| disk.device == DiskDevice::Floppy);
-    floppies.map(|disk| (disk.target.dev.as_str(), disk.path()))
+    let named = floppies.map(|disk| {
+        let dev = &disk.target.dev;
+        match FLOPPIES.iter().find(|name| *name == dev) {
+            Some(name) => Ok((*name, disk.path())),
+            None => unsupported(format!("full guests have floppies fda and fdb, not {dev}")),
+        }
+    });
+    named.collect()
 }
 
 /// `r`, `w`, or `w!` for a disk that several guests share.
@@ -172,6 +179,8 @@ mod tests {
         let empty = parse(",hdc:cdrom,r", false).expect("an empty drive");
         assert!(print(&empty, false).is_err(), "nothing would say that it is one");
         assert!(parse("phy:/dev/a", true).is_err());
+        let odd = build(Some("file:/a"), "fda=1\nkernel", true).expect("a disk");
+        assert!(floppies(&[odd]).is_err(), "it would become another key");
         assert!(parse("phy:/dev/a,,w", true).is_err());
     }
 }

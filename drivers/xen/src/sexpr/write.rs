@@ -150,7 +150,7 @@ fn hardware(domain: &Domain, out: &mut Out) -> Result<()> {
         let cds = domain.devices.disks.iter().filter(|disk| disk.device == DiskDevice::Cdrom);
         out.some("cdrom", cds.filter_map(Disk::path).next());
     }
-    for (name, path) in floppies(&domain.devices.disks) {
+    for (name, path) in floppies(&domain.devices.disks)? {
         out.some(name, path);
     }
     out.word("usb", 1);
