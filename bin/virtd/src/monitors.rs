@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use virt_driver::{MonitorEvent, MonitorFilter, SubscriptionId};
-use virt_error::{Code, Error, Origin, Result};
+use virt_error::{Error, Origin, Result};
 use virt_types::api;
 use virt_wire::qemu::{
     CONNECT_DOMAIN_MONITOR_EVENT_REGISTER, ConnectDomainMonitorEventRegisterArgs,
@@ -62,14 +62,11 @@ fn register(
     let nocase = api::CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_NOCASE;
     let regex = api::CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX;
     virt_driver::check_flags(wanted.flags, nocase | regex, API)?;
-    if wanted.flags & regex != 0 {
-        let detail = "regular expressions for monitor events are not supported";
-        return Err(Error::new(Code::ArgumentUnsupported, Origin::Qemu, detail));
-    }
     let filter = MonitorFilter {
         domain: wanted.dom.map(|dom| dom.uuid),
         name: wanted.event,
         any_case: wanted.flags & nocase != 0,
+        pattern: wanted.flags & regex != 0,
     };
     let callback = {
         let mut session = client.session();

@@ -144,13 +144,13 @@ impl<F: Wanted> Bus<F> {
         }
     }
 
-    pub(crate) fn add(&self, filter: F, sink: Sink<F>) -> SubscriptionId {
+    pub fn add(&self, filter: F, sink: Sink<F>) -> SubscriptionId {
         let id = SubscriptionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         self.lock().push(Subscriber { id, filter, sink });
         id
     }
 
-    pub(crate) fn remove(&self, id: SubscriptionId) -> Result<()> {
+    pub fn remove(&self, id: SubscriptionId) -> Result<()> {
         let mut subscribers = self.lock();
         let before = subscribers.len();
         subscribers.retain(|subscriber| subscriber.id != id);

@@ -37,7 +37,7 @@ pub use lazy::{Lazy, is_own_uri, local_path};
 pub use list::{
     DomainFacts, DomainGlance, check_flags, device_cap_filter, domain_matches, no_job, pick,
 };
-pub use monitor::{MonitorBus, MonitorEvent, MonitorFilter, MonitorSink, MonitorSource};
+pub use monitor::{MonitorEvent, MonitorFilter, MonitorSink, MonitorSource};
 pub use open::{Ask, OpenRequest, Opener, Question, Registry};
 pub use stream::{Received, Stream};
 pub use table::{Entry, Table};

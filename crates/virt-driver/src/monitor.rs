@@ -6,7 +6,6 @@ use virt_error::Result;
 use virt_types::{DomainRef, Uuid};
 
 use crate::SubscriptionId;
-use crate::event::{Bus, Wanted};
 
 /// One such word.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,13 +25,15 @@ pub struct MonitorFilter {
     pub name: Option<String>,
     /// Capitals and small letters are the same.
     pub any_case: bool,
+    /// The name is a regular expression that the event's name holds somewhere.
+    pub pattern: bool,
 }
 
-impl Wanted for MonitorFilter {
-    type Event = MonitorEvent;
-
-    fn matches(&self, event: &MonitorEvent) -> bool {
+impl MonitorFilter {
+    /// Whether an event may be wanted: a pattern is for the driver to look at.
+    pub fn may_match(&self, event: &MonitorEvent) -> bool {
         let is_named = |name: &String| match self.any_case {
+            _ if self.pattern => true,
             true => name.eq_ignore_ascii_case(&event.name),
             false => *name == event.name,
         };
@@ -44,23 +45,10 @@ impl Wanted for MonitorFilter {
 /// Receives them. It must not wait.
 pub type MonitorSink = Arc<dyn Fn(&MonitorEvent) + Send + Sync>;
 
-/// Where they come from in a driver of this process.
-pub type MonitorBus = Bus<MonitorFilter>;
-
 /// Where they come from.
 pub trait MonitorSource: Send + Sync {
     fn subscribe(&self, filter: MonitorFilter, sink: MonitorSink) -> Result<SubscriptionId>;
     fn unsubscribe(&self, id: SubscriptionId) -> Result<()>;
-}
-
-impl MonitorSource for MonitorBus {
-    fn subscribe(&self, filter: MonitorFilter, sink: MonitorSink) -> Result<SubscriptionId> {
-        Ok(self.add(filter, sink))
-    }
-
-    fn unsubscribe(&self, id: SubscriptionId) -> Result<()> {
-        self.remove(id)
-    }
 }
 
 #[cfg(test)]
@@ -72,14 +60,15 @@ mod tests {
         let dom = DomainRef { name: "a".into(), uuid: Uuid([7; 16]), id: 1 };
         let event = MonitorEvent { dom, name: "RESUME".to_owned(), at_us: 1, details: None };
         let named = |name: &str, any_case| {
-            MonitorFilter { name: Some(name.to_owned()), any_case, domain: None }.matches(&event)
+            MonitorFilter { name: Some(name.to_owned()), any_case, ..MonitorFilter::default() }
+                .may_match(&event)
         };
         assert!(named("RESUME", false) && named("resume", true));
         assert!(!named("resume", false) && !named("STOP", true));
         let of = |byte| {
             MonitorFilter { domain: Some(Uuid([byte; 16])), ..MonitorFilter::default() }
-                .matches(&event)
+                .may_match(&event)
         };
-        assert!(of(7) && !of(8) && MonitorFilter::default().matches(&event));
+        assert!(of(7) && !of(8) && MonitorFilter::default().may_match(&event));
     }
 }

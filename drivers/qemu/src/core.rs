@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use virt_driver::{Call, Job, MonitorBus, Turn};
+use virt_driver::{Call, Job, Turn};
 use virt_error::{Code, Error, Origin, Result};
 use virt_guests::{Consoles, Guests};
 use virt_model::domain::devices::AudioType;
@@ -18,6 +18,7 @@ use crate::events;
 use crate::guest::{Data, Guest, Live};
 use crate::monitor::{Happening, MonitorError, Sink, Watch};
 use crate::rules::{Lookup, QemuRules};
+use crate::said::Said;
 use crate::security::{self, Security};
 
 /// Limit: how long a guest may take to answer its monitor.
@@ -41,7 +42,7 @@ pub(crate) struct Core {
     machines: Arc<Machines>,
     pub(crate) consoles: Consoles,
     /// Who wants to hear what emulators say.
-    pub(crate) monitors: MonitorBus,
+    pub(crate) monitors: Said,
     pub(crate) config: Config,
     pub(crate) security: Security,
     last_run: AtomicU64,
@@ -117,7 +118,7 @@ impl Core {
                 config,
                 security,
                 consoles: Consoles::default(),
-                monitors: MonitorBus::new(),
+                monitors: Said::default(),
                 guests,
                 machines,
                 last_run: AtomicU64::new(0),

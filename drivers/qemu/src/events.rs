@@ -50,10 +50,7 @@ pub(crate) fn happened(
 
 /// Tells those who listen to monitors.
 fn tell(core: &Core, guest: &Guest, event: &monitor::Event) {
-    if !core.monitors.is_heard() {
-        return;
-    }
-    core.monitors.publish(&MonitorEvent {
+    core.monitors.publish(|| MonitorEvent {
         dom: guest.to_ref(),
         name: event.name.clone(),
         at_us: event.at_us,

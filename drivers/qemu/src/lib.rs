@@ -33,6 +33,7 @@ mod prepare;
 mod raw;
 mod recover;
 mod rules;
+mod said;
 mod security;
 mod snapshots;
 mod stats;

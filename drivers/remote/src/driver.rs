@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use virt_client::{Client, Reply};
-use virt_driver::{Call, Driver, EventSource, Stream};
+use virt_driver::{Call, Driver, EventSource, MonitorSource, Stream};
 use virt_error::{Code, Error, Origin, Result};
 use virt_types::feature;
 use virt_wire::{Codec, Reader, remote};
 
 use crate::events::{RemoteEvents, Subscribers};
+use crate::monitors::{Listeners, RemoteMonitors};
 use crate::stream::RemoteStream;
 
 /// What stands for a daemon's drivers on this side.
 pub struct RemoteDriver {
     pub(crate) client: Arc<Client>,
     events: RemoteEvents,
+    monitors: RemoteMonitors,
 }
 
 macro_rules! families {
@@ -26,6 +28,10 @@ macro_rules! families {
 
             fn events(&self) -> Option<&dyn EventSource> {
                 Some(&self.events)
+            }
+
+            fn monitors(&self) -> Option<&dyn MonitorSource> {
+                Some(&self.monitors)
             }
 
             fn supports_feature(&self, number: i32) -> bool {
@@ -48,8 +54,13 @@ macro_rules! families {
 virt_driver::with_families!(families);
 
 impl RemoteDriver {
-    pub(crate) fn new(client: Arc<Client>, subscribers: Arc<Subscribers>) -> Self {
-        Self { events: RemoteEvents::new(&client, subscribers), client }
+    pub(crate) fn new(
+        client: Arc<Client>,
+        subscribers: Arc<Subscribers>,
+        listeners: Arc<Listeners>,
+    ) -> Self {
+        let events = RemoteEvents::new(&client, subscribers);
+        Self { events, monitors: RemoteMonitors::new(&client, listeners), client }
     }
 
     fn asks_feature(&self, feature: i32) -> Result<bool> {
@@ -117,7 +128,18 @@ pub(crate) fn ask<A: Codec, R>(
     arguments: &A,
     read: impl FnOnce(&mut Reader<'_>) -> virt_wire::Result<R>,
 ) -> Result<R> {
-    let reply = client.call(remote::PROGRAM, procedure, |w| arguments.encode(w), &[])?;
+    ask_program(client, remote::PROGRAM, procedure, arguments, read)
+}
+
+/// The same of another program.
+pub(crate) fn ask_program<A: Codec, R>(
+    client: &Client,
+    program: u32,
+    procedure: u32,
+    arguments: &A,
+    read: impl FnOnce(&mut Reader<'_>) -> virt_wire::Result<R>,
+) -> Result<R> {
+    let reply = client.call(program, procedure, |w| arguments.encode(w), &[])?;
     decoded(&reply.payload, read)
 }
 

@@ -177,6 +177,6 @@ pub(crate) fn publish(subscribers: &Subscribers, header: Header, payload: &[u8])
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,7 @@ mod auth;
 mod driver;
 mod events;
 mod generated;
+mod monitors;
 mod open;
 mod reach;
 mod stream;

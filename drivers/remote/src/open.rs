@@ -13,7 +13,8 @@ use virt_wire::{Header, remote};
 use crate::RemoteDriver;
 use crate::auth::authenticate;
 use crate::driver::ask;
-use crate::events::{Subscribers, publish};
+use crate::events::{self, Subscribers};
+use crate::monitors::{self, Listeners};
 use crate::reach::reach;
 
 /// What a program asks of all its remote connections.
@@ -44,11 +45,15 @@ impl Opener for RemoteOpener {
         let target = Target::of(&uri, &User::current(), request.read_only)?;
         let channel = reach(&target)?;
         let subscribers = Arc::new(Subscribers::default());
-        let told = Arc::clone(&subscribers);
-        let handler = move |header: Header, payload: &[u8]| publish(&told, header, payload);
+        let listeners = Arc::new(Listeners::default());
+        let told = (Arc::clone(&subscribers), Arc::clone(&listeners));
+        let handler = move |header: Header, payload: &[u8]| {
+            events::publish(&told.0, header, payload);
+            monitors::publish(&told.1, header, payload);
+        };
         let client = Arc::new(Client::new(channel, Box::new(handler)));
         greet(&client, &target, request.read_only, &self.settings)?;
-        Ok(Some(vec![Arc::new(RemoteDriver::new(client, subscribers))]))
+        Ok(Some(vec![Arc::new(RemoteDriver::new(client, subscribers, listeners))]))
     }
 
     /// Compat: root's own hypervisor is the system's, everybody else's is the session's.

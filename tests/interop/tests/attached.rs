@@ -196,38 +196,49 @@ fn what_an_emulator_says_by_itself_is_told_to_who_asked_for_it() {
     let virtd = Virtd::start();
     let file = home.join("guest.xml").display().to_string();
     let mut all = Vec::new();
-    for uri in [reference.uri("qemu", "session"), virtd.uri("qemu", guests_path())] {
-        let side = Side { shell: theirs.clone(), uri, home: &home };
+    for side in everywhere(&home, &theirs, &reference, &virtd) {
         assert_eq!(side.run(&format!("create {file}")).code, Some(0));
         let mut said = Vec::new();
         for (words, limit) in [
             (&["--domain", "guest", "--event", "RESUME"][..], "60"),
             (&["--event", "stop", "--no-case"], "60"),
+            (&["--event", "^s.*p$", "--no-case", "--regex"], "60"),
+            (&["--event", "RES", "--regex"], "60"),
             // By that name nothing comes.
             (&["--event", "resume"], "3"),
         ] {
-            let mut listener = side.command();
-            listener.args(["qemu-monitor-event", "--timeout", limit]).args(words);
-            let listener = listener.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-            let mut listener = listener.expect("virsh");
-            assert!(wait_until(LIMIT, || {
-                side.run("suspend guest; resume guest");
-                listener.try_wait().is_ok_and(|ended| ended.is_some())
-            }));
-            let told = listener.wait_with_output().expect("it was ours").stdout;
-            let told = String::from_utf8_lossy(&told).into_owned();
-            // When it was is different each time.
-            let timeless = told.split_once(" at ").and_then(|(name, rest)| {
-                let (_, what) = rest.split_once(" for ")?;
-                Some(format!("{name} for {what}"))
-            });
-            said.push(timeless.unwrap_or(told));
+            said.push(said_while_paused(&side, words, limit));
         }
         assert!(said[0].starts_with("event RESUME for domain 'guest'"), "{said:?}");
-        assert!(said[1].starts_with("event STOP for domain 'guest'"), "{said:?}");
-        assert!(said[2].contains("events received: 0"), "{said:?}");
+        for at in [1, 2] {
+            assert!(said[at].starts_with("event STOP for domain 'guest'"), "{said:?}");
+        }
+        assert!(said[3].starts_with("event RESUME for domain 'guest'"), "{said:?}");
+        assert!(said[4].contains("events received: 0"), "{said:?}");
+        let refused = side.run("qemu-monitor-event --event ( --regex --timeout 3").stderr;
+        let why = "error: invalid argument: failed to compile regex '(': ";
+        assert!(refused.starts_with(why), "{refused}");
         assert_eq!(side.run("destroy guest").code, Some(0));
         all.push(said);
     }
-    assert_eq!(all[0], all[1]);
+    assert!(all.iter().all(|one| *one == all[0]), "{all:#?}");
+}
+
+/// What a listener prints while the guest is paused and goes on again and again, without the time.
+fn said_while_paused(side: &Side<'_>, words: &[&str], limit: &str) -> String {
+    let mut listener = side.command();
+    listener.args(["qemu-monitor-event", "--timeout", limit]).args(words);
+    let listener = listener.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut listener = listener.expect("virsh");
+    assert!(wait_until(LIMIT, || {
+        side.run("suspend guest; resume guest");
+        listener.try_wait().is_ok_and(|ended| ended.is_some())
+    }));
+    let told = listener.wait_with_output().expect("it was ours").stdout;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    let timeless = told.split_once(" at ").and_then(|(name, rest)| {
+        let (_, what) = rest.split_once(" for ")?;
+        Some(format!("{name} for {what}"))
+    });
+    timeless.unwrap_or(told)
 }

@@ -1,10 +1,11 @@
 //! Waiting for events and printing them.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use virt_cli::Args;
-use virt_driver::{EventFilter, SubscriptionId};
+use virt_driver::{Connection, EventFilter, MonitorEvent, MonitorFilter, SubscriptionId};
 use virt_json::Value;
 use virt_types::{Event, EventClass, Uuid};
 
@@ -13,6 +14,7 @@ use super::event_words::{DOMAIN_EVENTS, Kind, Kinds, describe};
 use crate::clock;
 use crate::failure::{Done, Failure, fail};
 use crate::interrupt::Watched;
+use crate::json;
 use crate::lookup::{device, domain, network, pool, secret};
 use crate::report::record;
 use crate::shell::{Shell, sayln};
@@ -141,17 +143,69 @@ pub(crate) fn timeout_of(args: &Args) -> Result<Option<Duration>, Failure> {
     }
 }
 
+pub(crate) fn cmd_qemu_monitor_event(shell: &mut Shell, args: &Args) -> Done {
+    let timeout = timeout_of(args)?;
+    let filter = MonitorFilter {
+        domain: match args.flag("domain") {
+            true => Some(domain(shell, args)?.uuid),
+            false => None,
+        },
+        name: args.text("event")?.map(str::to_owned),
+        any_case: args.flag("no-case"),
+        pattern: args.flag("regex"),
+    };
+    let connection = shell.connection()?;
+    let (sender, events) = mpsc::sync_channel::<MonitorEvent>(QUEUE_MAX);
+    let sink = Arc::new(move |event: &MonitorEvent| drop(sender.try_send(event.clone())));
+    let ids = vec![connection.subscribe_monitor(filter, sink)?];
+    let end = Connection::unsubscribe_monitor;
+    let subscribed = Subscribed { connection, ids, end };
+    collect(shell, args, (&subscribed, &events), timeout, print_said)
+}
+
+/// Compat: the time of the emulator, or with a stamp that of the shell, and not both.
+fn print_said(shell: &mut Shell, args: &Args, event: &MonitorEvent) {
+    let stamp = clock::event_stamp();
+    let parsed = event.details.as_deref().and_then(|text| virt_json::parse(text).ok());
+    shell.next_record(|| {
+        let fact = |name: &str, value: Value| (name.to_owned(), value);
+        let mut facts = vec![
+            fact("time", stamp.as_str().into()),
+            fact("event", event.name.as_str().into()),
+            fact("object", "domain".into()),
+            fact("name", (&*event.dom.name).into()),
+            fact("uuid", event.dom.uuid.to_string().into()),
+        ];
+        facts.extend(parsed.clone().map(|details| fact("details", details)));
+        Value::Object(facts)
+    });
+    let pretty = args.flag("pretty").then_some(event.details.as_deref()).flatten();
+    let pretty = pretty.and_then(|text| json::parse(text).map(|parsed| parsed.pretty()));
+    let details = pretty.as_deref().or(event.details.as_deref()).unwrap_or("<null>");
+    let (name, dom) = (&event.name, &event.dom.name);
+    match args.flag("timestamp") {
+        true => sayln!(shell, "{}: event {} for domain '{}': {}", stamp, name, dom, details),
+        false => {
+            let (seconds, micros) = (event.at_us / 1_000_000, event.at_us % 1_000_000);
+            let at = format!("{seconds}.{micros:06}");
+            sayln!(shell, "event {} at {} for domain '{}': {}", name, at, dom, details);
+        }
+    }
+    shell.flush();
+}
+
 /// Subscriptions that end when this goes away.
 struct Subscribed {
-    connection: virt_driver::Connection,
+    connection: Connection,
     ids: Vec<SubscriptionId>,
+    end: fn(&Connection, SubscriptionId) -> virt_error::Result<()>,
 }
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
         for id in self.ids.drain(..) {
             // The connection may be gone already, and the subscription with it.
-            let _ = self.connection.unsubscribe(id);
+            let _ = (self.end)(&self.connection, id);
         }
     }
 }
@@ -164,19 +218,30 @@ fn wait(
 ) -> Done {
     let connection = shell.connection()?;
     let (sender, events): (SyncSender<Event>, Receiver<Event>) = mpsc::sync_channel(QUEUE_MAX);
-    let mut subscribed = Subscribed { connection: connection.clone(), ids: Vec::new() };
+    let end = Connection::unsubscribe;
+    let mut subscribed = Subscribed { connection: connection.clone(), ids: Vec::new(), end };
     for filter in filters {
         let sender = sender.clone();
-        let sink = std::sync::Arc::new(move |event: &Event| {
-            let _ = sender.try_send(event.clone());
-        });
+        let sink = Arc::new(move |event: &Event| drop(sender.try_send(event.clone())));
         subscribed.ids.push(connection.subscribe(filter, sink)?);
     }
+    collect(shell, args, (&subscribed, &events), timeout, print)
+}
+
+/// Prints what comes until the first, the time or the person at the terminal ends it.
+fn collect<E>(
+    shell: &mut Shell,
+    args: &Args,
+    (subscribed, events): (&Subscribed, &Receiver<E>),
+    timeout: Option<Duration>,
+    print: impl Fn(&mut Shell, &Args, &E),
+) -> Done {
+    let connection = &subscribed.connection;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut received = 0_u64;
     let watched = Watched::new();
     loop {
-        match next(&events, deadline) {
+        match next(events, deadline) {
             Err(RecvTimeoutError::Timeout) if watched.pressed() => {
                 sayln!(shell, "event loop interrupted");
                 break;
@@ -211,7 +276,7 @@ fn is_over(deadline: Option<Instant>) -> bool {
 /// Limit: how long Ctrl-C or a lost connection can go unnoticed.
 const ALIVE_CHECK: Duration = Duration::from_millis(100);
 
-fn next(events: &Receiver<Event>, deadline: Option<Instant>) -> Result<Event, RecvTimeoutError> {
+fn next<E>(events: &Receiver<E>, deadline: Option<Instant>) -> Result<E, RecvTimeoutError> {
     let left = deadline.map_or(ALIVE_CHECK, |deadline| {
         deadline.saturating_duration_since(Instant::now()).min(ALIVE_CHECK)
     });

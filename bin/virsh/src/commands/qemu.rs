@@ -1,7 +1,6 @@
 //! Commands for QEMU itself and for other native tools: its monitor, its agent, configurations.
 
 use virt_cli::Args;
-use virt_error::{Code, Error, Origin};
 use virt_types::{TypedParam, api};
 
 use crate::failure::{Done, During as _, Failure, fail};
@@ -193,16 +192,4 @@ pub(crate) fn cmd_domsetlaunchsecstate(shell: &mut Shell, args: &Args) -> Done {
     }
     let set = shell.connection()?.domain_set_launch_security_state(&found, &params, 0);
     set.during(|| "Unable to set launch security state")
-}
-
-/// Compat: no driver here tells of its monitor's events, and the refusal is that of the call which
-/// would ask for them.
-pub(crate) fn cmd_qemu_monitor_event(shell: &mut Shell, args: &Args) -> Done {
-    super::event::timeout_of(args)?;
-    if args.flag("domain") {
-        domain(shell, args)?;
-    }
-    shell.connection()?;
-    Err(Error::new(Code::NoSupport, Origin::None, "virConnectDomainQemuMonitorEventRegister")
-        .into())
 }

@@ -2,7 +2,7 @@
 
 use virt_cli::{Opt, Values};
 
-use crate::commands::{block, job, qemu};
+use crate::commands::{block, event, job, qemu};
 use crate::options::{ACTIVE_DOMAIN, DOMAIN};
 use crate::table::Entry;
 
@@ -237,7 +237,7 @@ pub(crate) static JOB_COMMANDS: &[Entry] = &[
     ),
     Entry::new(
         "qemu-monitor-event",
-        qemu::cmd_qemu_monitor_event,
+        event::cmd_qemu_monitor_event,
         "wait for events of QEMU",
         "Prints what the monitors of QEMUs report.",
         &[
