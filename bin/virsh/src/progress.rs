@@ -30,9 +30,9 @@ pub(crate) fn percent(remaining: u64, total: u64) -> f64 {
 
 /// Writes how far something is over what was written before.
 pub(crate) fn show(label: &str, percent: f64) {
-    let mut out = std::io::stderr();
-    let _ = write!(out, "\r{label}: [{percent:5.2} %]");
-    let _ = out.flush();
+    // At once: what the terminal itself shows of a key pressed now does not come between.
+    let line = format!("\r{label}: [{percent:5.2} %]");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Runs a call that lasts, in a thread of its own, and watches the domain's job meanwhile.

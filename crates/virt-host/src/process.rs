@@ -59,8 +59,26 @@ impl Process {
     }
 }
 
+/// Limit: how often a list of threads is read until two agree.
+const READS_MAX: u32 = 5;
+
 /// The threads of a process with their names, in the order of their numbers.
+///
+/// The kernel ends its list early where the thread at which it stands ends meanwhile, so that is read
+/// until two in a row agree.
 pub fn threads(pid: u32) -> Vec<(u32, String)> {
+    let mut last = threads_once(pid);
+    for _ in 1..READS_MAX {
+        let now = threads_once(pid);
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    last
+}
+
+fn threads_once(pid: u32) -> Vec<(u32, String)> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let mut threads: Vec<(u32, String)> = entries
         .filter_map(|entry| {

@@ -123,20 +123,17 @@ fn virtual_processors_run_where_they_are_put() {
         world.plain("one").replace("<os>", "<cputune><vcpupin vcpu='1' cpuset='0'/></cputune><os>");
     world.start(&xml, "one");
     let affinity = |comm: &str| {
-        let tasks = format!("/proc/{}/task", world.pid("one").unwrap());
-        let found = std::fs::read_dir(tasks).unwrap().flatten().find(|task| {
-            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == comm)
-        });
-        let status = std::fs::read_to_string(found.unwrap().path().join("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-        line.unwrap_or_default().trim().to_owned()
+        let pid = world.pid("one").unwrap().unsigned_abs();
+        let mut threads = virt_host::threads(pid).into_iter();
+        let (thread, _) = threads.find(|(_, name)| name == comm).unwrap();
+        virt_host::thread_cpus(pid, thread).unwrap()
     };
-    assert_eq!(affinity("kvm-vcpu-1"), "0");
+    assert_eq!(affinity("kvm-vcpu-1"), [0]);
     world.ok(&["vcpupin", "one", "0", "0"]);
-    assert_eq!(affinity("kvm-vcpu-0"), "0");
+    assert_eq!(affinity("kvm-vcpu-0"), [0]);
     assert!(world.ok(&["vcpupin", "one"]).contains("0      0"));
     world.ok(&["emulatorpin", "one", "0"]);
-    assert_eq!(affinity("kvm-ipc"), "0");
+    assert_eq!(affinity("kvm-ipc"), [0]);
     world.ok(&["destroy", "one"]);
 }
 

@@ -226,18 +226,24 @@ fn open(peer: &mut Peer, flags: u32) {
     peer.call(remote::PROGRAM, remote::CONNECT_OPEN, &w.into_vec());
 }
 
-/// A client that was there before is served as ever.
-pub(crate) fn others_are_served() {
+/// A client that was there before is served as ever; where an administrator may have closed it, whose
+/// right that is, one that comes after.
+pub(crate) fn others_are_served(may_be_closed: bool) {
     static OTHER: OnceLock<std::sync::Mutex<Peer>> = OnceLock::new();
-    let other = OTHER.get_or_init(|| {
+    let another = || {
         let mut peer = Peer::connect(Entry::ReadWrite);
         open(&mut peer, 0);
-        peer.into()
-    });
+        peer
+    };
+    let other = OTHER.get_or_init(|| another().into());
     let mut other = other.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let answer = other.call(remote::PROGRAM, remote::CONNECT_GET_LIB_VERSION, &[]);
-    let answer = answer.expect("an answer");
-    assert_eq!(answer.header.status, MessageStatus::Ok);
+    let ask = |peer: &mut Peer| peer.call(remote::PROGRAM, remote::CONNECT_GET_LIB_VERSION, &[]);
+    let mut answer = ask(&mut other);
+    if answer.is_none() && may_be_closed {
+        *other = another();
+        answer = ask(&mut other);
+    }
+    assert_eq!(answer.expect("an answer").header.status, MessageStatus::Ok);
 }
 
 /// The calls of the main, qemu and lxc programs.
@@ -253,7 +259,7 @@ pub(crate) fn messages(bytes: &[u8]) {
         open(&mut peer, 0);
     }
     talk(&mut peer, &mut choices, &programs()[..3]);
-    others_are_served();
+    others_are_served(false);
 }
 
 /// The calls of the administration program.
@@ -261,7 +267,7 @@ pub(crate) fn admin(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let mut peer = Peer::connect(Entry::Admin);
     talk(&mut peer, &mut choices, &programs()[3..]);
-    others_are_served();
+    others_are_served(true);
 }
 
 fn talk(peer: &mut Peer, choices: &mut Choices<'_>, programs: &[Program]) {

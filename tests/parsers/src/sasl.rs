@@ -73,7 +73,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let let_in = answer.is_some_and(|answer| answer.header.status == MessageStatus::Ok);
     assert_eq!(let_in, complete);
     assert!(!let_in || proved, "let in without the password");
-    others_are_served();
+    others_are_served(false);
 }
 
 fn turn_of(
