@@ -13,14 +13,21 @@ impl Scratch {
     /// emulators may run as another user.
     pub fn new(name: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            std::env::temp_dir().join(format!("fv-{name}-{}-{number}", std::process::id()));
-        // What an earlier process of the same number left is not ours to remove.
-        fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let scratch = Self(folder);
-        scratch.set_mode(0o711);
-        scratch
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let folder =
+                std::env::temp_dir().join(format!("fv-{name}-{}-{number}", std::process::id()));
+            match fs::create_dir(&folder) {
+                // What an earlier process of the same number left is not ours to remove.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => {
+                    made.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+                    let scratch = Self(folder);
+                    scratch.set_mode(0o711);
+                    return scratch;
+                }
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {
