@@ -16,6 +16,8 @@ use crate::seen::{Cell, Credit, Key, Physical, Place, Running, Vcpu};
 
 /// Limit: processors of a host.
 pub(crate) const CPUS_MAX: u32 = 4096;
+/// Limit: virtual processors of one domain, whoever tells of them: each has a map of where it may run.
+pub(crate) const VCPUS_MAX: u32 = 1024;
 
 /// Who knows what runs, and lets it run.
 pub(crate) trait Hypervisor: Send + Sync {

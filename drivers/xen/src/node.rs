@@ -7,14 +7,13 @@ use virt_guests::smbios::Smbios;
 use virt_types::{NodeGetCpuMap, NodeGetSecurityModel, NodeInfo};
 
 use crate::capabilities::Capabilities;
+use crate::channels::CPUS_MAX;
 use crate::domains::check_flags;
 use crate::formats::Toolstack;
 use crate::{ORIGIN, XenDriver, invalid_arg, today};
 
 /// Limit: virtual processors of a guest; libvirt's own for Xen.
 const VCPUS_MAX: i32 = 512;
-/// Limit: processors of a host.
-const CPUS_MAX: usize = 4096;
 
 fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
@@ -93,7 +92,7 @@ impl Host for XenDriver {
     ) -> Result<NodeGetCpuMap> {
         check_flags(flags, 0, "libxlNodeGetCPUMap")?;
         let count = self.core().hypervisor.physical()?.cpus;
-        let all: Vec<usize> = (0..usize::try_from(count).unwrap_or(0).min(CPUS_MAX)).collect();
+        let all: Vec<usize> = (0..usize::try_from(count.min(CPUS_MAX)).unwrap_or(0)).collect();
         let bytes = i32::try_from(all.len().div_ceil(8)).unwrap_or(0);
         Ok(NodeGetCpuMap {
             cpumap: if need_map != 0 { cpu_map(&all, bytes) } else { Vec::new() },

@@ -126,3 +126,13 @@ fn interfaces_have_all_that_the_thread_names() {
         assert!(written.contains(part), "{part}: {written}");
     }
 }
+
+/// A word of few letters is a range of thousands: a list of many words takes no more room than one.
+#[test]
+fn processors_that_are_named_again_and_again_are_named_once() {
+    let many: Vec<String> = (0..60_000).map(|at| format!("{}-16383", at % 50)).collect();
+    let text =
+        SXP.replace("(cpus 1-3)", &format!("(cpus (({}) (1 x 99999999999)))", many.join(" ")));
+    let domain = xend().read("xen-sxpr", &text).expect("a domain");
+    assert_eq!(domain.vcpu.cpuset.map(|set| set.len()), Some(16_384));
+}

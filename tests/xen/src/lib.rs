@@ -5,12 +5,16 @@
 
 #![allow(clippy::print_stdout)] // a transcript, for who reads of a failure
 
+mod xenstored;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use test_support::{Outcome, Scratch, debian_program, free_port, our_program, run, virsh};
+
+pub use xenstored::{Guest, Xenstored};
 
 /// How long anything may take on a busy machine; Xen's own scripts wait 40 seconds.
 pub const LONG: Duration = Duration::from_secs(240);

@@ -160,6 +160,16 @@ impl NumberSet {
         self.0.iter().rposition(|present| *present)
     }
 
+    /// The numbers of both.
+    #[must_use]
+    pub fn union(mut self, other: &Self) -> Self {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), false);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| *ours |= theirs);
+        self
+    }
+
     pub fn overlaps(&self, other: &Self) -> bool {
         self.iter().any(|number| other.contains(number))
     }

@@ -25,6 +25,8 @@ const DOMAINS_MAX: usize = 10_000;
 const PART_BYTES: usize = 3000;
 /// Limit: a document has so many parts at most.
 const PARTS_MAX: usize = 256;
+/// The control domain's alone: configurations hold passwords, and the folder may be open to guests.
+const OWN: &[&str] = &["n0"];
 /// Limit: a name.
 const NAME_BYTES_MAX: usize = 1024;
 
@@ -125,6 +127,8 @@ impl SharedFolder {
         self.store.try_ask(|store| {
             store.transaction("configuration", |store| {
                 store.remove(&dir)?;
+                store.make_directory(&dir)?;
+                store.set_permissions(&dir, OWN)?;
                 store.write(&format!("{dir}/name"), &entry.name)?;
                 for (at, part) in entry.parts.iter().enumerate() {
                     store.write(&format!("{dir}/config/{at}"), part)?;

@@ -10,6 +10,7 @@ use virt_types::{
 };
 
 use super::{AFFECT, check_flags};
+use crate::channels::VCPUS_MAX;
 use crate::core::not_control;
 use crate::seen::{Credit, Vcpu};
 use crate::{ORIGIN, XenDriver, invalid_arg, invalid_operation, unsupported};
@@ -255,6 +256,7 @@ impl DomainTuning for XenDriver {
         check_flags(flags, AFFECT, "libxlDomainGetVcpuPinInfo")?;
         let core = self.core();
         let subject = core.find(dom)?;
+        let most = usize::try_from(ncpumaps).unwrap_or(0);
         let mut vcpus = match &subject.running {
             Some(running) => core.hypervisor.vcpus(running)?,
             None => {
@@ -262,14 +264,14 @@ impl DomainTuning for XenDriver {
                 let have = usize::try_from(core.hypervisor.physical()?.cpus).unwrap_or(0);
                 let anywhere = || (0..have).collect::<Vec<usize>>();
                 let set = document.vcpu.cpuset.as_ref().map(|set| set.iter().collect());
+                // All have the same map, which is made as often as it is asked for.
                 let pins = set.unwrap_or_else(anywhere);
-                vec![
-                    Vcpu { pins, ..Vcpu::default() };
-                    usize::try_from(document.vcpu.count).unwrap_or(0)
-                ]
+                let count = document.vcpu.count.min(VCPUS_MAX);
+                let count = usize::try_from(count).unwrap_or(0).min(most);
+                vec![Vcpu { pins, ..Vcpu::default() }; count]
             }
         };
-        vcpus.truncate(usize::try_from(ncpumaps).unwrap_or(0));
+        vcpus.truncate(most);
         let num = i32::try_from(vcpus.len()).unwrap_or(0);
         Ok(DomainGetVcpuPinInfo { cpumaps: maps(&vcpus, maplen), num })
     }

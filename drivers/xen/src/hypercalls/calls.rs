@@ -17,10 +17,12 @@ const SYSCTL_AT: usize = 8;
 const DOMAINS_AT_ONCE: usize = 1024;
 /// Limit: as many as there are numbers for.
 const DOMAINS_MAX: usize = 32_752;
-/// Limit: processors in one map.
-const CPUS_MAX: usize = 4096;
+/// Limit: processors of a host, and in one map.
+const CPUS_MAX: usize = crate::channels::CPUS_MAX as usize;
 /// Limit: nodes of memory; the hypervisor's own is 64.
 const NODES_MAX: usize = 64;
+/// Limit: virtual processors of one domain; what says more is not taken for so many.
+const VCPUS_MAX: u32 = crate::channels::VCPUS_MAX;
 /// A processor's core, socket and node; a node's memory and what is free of it.
 const CPU_BYTES: usize = 12;
 const NODE_BYTES: usize = 16;
@@ -135,6 +137,17 @@ fn numbers(map: &[u8], most: usize) -> Vec<usize> {
     (0..most).filter(is_set).collect()
 }
 
+/// A count that the hypervisor gives, which sizes what it is asked to fill: one beyond the bound is an error.
+fn counted(what: &str, count: u32, most: usize) -> Result<usize> {
+    match usize::try_from(count) {
+        Ok(count) if count <= most => Ok(count),
+        _ => {
+            let detail = format!("it says that there are {count} {what}, more than {most}");
+            Err(Error::new(ErrorKind::InvalidData, detail))
+        }
+    }
+}
+
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).trim().to_owned()
@@ -241,6 +254,7 @@ impl Calls {
         let at = |offset: usize| u32_at(&head, SYSCTL_AT + offset);
         let (total, free) = self.layout.pages();
         let kib = |offset: usize| u64_at(&head, SYSCTL_AT + offset).saturating_mul(KIB_PER_PAGE);
+        counted("processors", at(8), CPUS_MAX)?;
         Ok(RawHost {
             threads: at(0),
             cores: at(4),
@@ -267,7 +281,7 @@ impl Calls {
             return Ok(None);
         }
         let count = u32_at(&self.sysctl(NUMA, |_| {})?, SYSCTL_AT);
-        let nodes = usize::try_from(count).unwrap_or(NODES_MAX).min(NODES_MAX);
+        let nodes = counted("nodes", count, NODES_MAX)?;
         let fill = |head: &mut [u8]| put(head, SYSCTL_AT, &count.to_ne_bytes());
         let mut memory = vec![0; nodes.saturating_mul(NODE_BYTES)];
         self.sysctl_with(NUMA, fill, Some((Pointer(SYSCTL_AT + 8), &mut memory)))?;
@@ -288,8 +302,7 @@ impl Calls {
             return Ok(None);
         }
         let count = u32_at(&self.sysctl(CPU_TOPOLOGY, |_| {})?, SYSCTL_AT);
-        let cpus = usize::try_from(count).unwrap_or(CPUS_MAX).min(CPUS_MAX);
-        let count = u32::try_from(cpus).map_err(Error::other)?;
+        let cpus = counted("processors", count, CPUS_MAX)?;
         let fill = |head: &mut [u8]| put(head, SYSCTL_AT, &count.to_ne_bytes());
         let mut data = vec![0; cpus.saturating_mul(CPU_BYTES)];
         self.sysctl_with(CPU_TOPOLOGY, fill, Some((Pointer(SYSCTL_AT + 8), &mut data)))?;
@@ -332,8 +345,7 @@ impl Calls {
             };
             let pointer = Pointer(SYSCTL_AT + 8);
             let head = self.sysctl_with(DOMAIN_LIST, fill, Some((pointer, &mut data)))?;
-            let count = usize::try_from(u32_at(&head, SYSCTL_AT + 16)).unwrap_or(0);
-            let count = count.min(DOMAINS_AT_ONCE);
+            let count = counted("domains", u32_at(&head, SYSCTL_AT + 16), DOMAINS_AT_ONCE)?;
             let before = found.len();
             for bytes in data.chunks_exact(size).take(count) {
                 let domain = self.read(bytes);
@@ -362,7 +374,7 @@ impl Calls {
         Ok(Some(found).filter(|found| found.id == id))
     }
 
-    fn read(&self, bytes: &[u8]) -> RawDomain {
+    pub(super) fn read(&self, bytes: &[u8]) -> RawDomain {
         let layout = &self.layout.domain;
         let kib = |at: usize| u64_at(bytes, at).saturating_mul(KIB_PER_PAGE);
         let mut uuid = [0; 16];
@@ -374,8 +386,8 @@ impl Calls {
             memory_kib: kib(8),
             max_memory_kib: kib(16),
             cpu_time_ns: u64_at(bytes, layout.cpu_time),
-            online: u32_at(bytes, layout.online),
-            max_vcpus: u32_at(bytes, layout.max_vcpu_id).saturating_add(1),
+            online: u32_at(bytes, layout.online).min(VCPUS_MAX),
+            max_vcpus: u32_at(bytes, layout.max_vcpu_id).saturating_add(1).min(VCPUS_MAX),
             uuid: Uuid(uuid),
         }
     }
@@ -418,7 +430,7 @@ impl Calls {
 
     /// Where a virtual processor may run, of so many.
     pub(crate) fn pins(&self, id: u32, number: u32, cpus: u32) -> Result<Vec<usize>> {
-        let cpus = usize::try_from(cpus).unwrap_or(0).min(CPUS_MAX);
+        let cpus = counted("processors", cpus, CPUS_MAX)?;
         let mut map = vec![0_u8; cpus.div_ceil(8)];
         self.affinity(GET_AFFINITY, id, number, &mut map)?;
         Ok(numbers(&map, cpus))

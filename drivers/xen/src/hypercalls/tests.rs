@@ -315,3 +315,56 @@ fn nonsense_is_survived() {
         }
     }
 }
+
+/// One that tells the truth but for a count: in the answer to this call of `sysctl`, at this place.
+struct Boaster {
+    fake: Fake,
+    cmd: u32,
+    at: usize,
+    count: u32,
+}
+
+impl Gate for Boaster {
+    fn version(&self, sub: u32, out: &mut [u8]) -> Result<i64> {
+        self.fake.version(sub, out)
+    }
+
+    fn control(&self, op: u32, head: &mut [u8], data: Option<(Pointer, &mut [u8])>) -> Result<i64> {
+        let done = self.fake.control(op, head, data)?;
+        if op == SYSCTL && u32::from_ne_bytes(get(head, 0)) == self.cmd {
+            put(head, self.at, &self.count.to_ne_bytes());
+        }
+        Ok(done)
+    }
+}
+
+#[test]
+fn counts_beyond_all_bounds_are_errors_and_make_no_room() {
+    const LAYOUT: Layout = LAYOUTS[4];
+    for count in [65_537, 400_000_000, u32::MAX] {
+        let calls = |cmd, at| {
+            let (fake, _) = Fake::new(LAYOUT, 3);
+            Calls::probe(Box::new(Boaster { fake, cmd, at, count }))
+        };
+        let words = |error: Error| {
+            assert!(error.to_string().contains(&count.to_string()), "{error}");
+        };
+        words(calls(3, 16).err().expect("processors of the host"));
+        words(calls(17, 8).expect("an interface").nodes().expect_err("nodes"));
+        words(calls(16, 8).expect("an interface").places().expect_err("processors"));
+        words(calls(6, 24).expect("an interface").domains().expect_err("domains"));
+        let (fake, _) = Fake::new(LAYOUT, 3);
+        let calls = Calls::probe(Box::new(fake)).expect("an interface");
+        words(calls.pins(2, 0, count).expect_err("a map of so many"));
+    }
+}
+
+#[test]
+fn a_domain_has_no_more_processors_than_any_can_have() {
+    let calls = Calls::probe(Box::new(Liar(0xff)));
+    assert!(calls.is_err(), "a host without bounds is none");
+    let (fake, _) = Fake::new(LAYOUTS[4], 3);
+    let calls = Calls::probe(Box::new(fake)).expect("an interface");
+    let found = calls.read(&[0xff; 112]);
+    assert_eq!((found.max_vcpus, found.online), (1024, 1024));
+}

@@ -9,7 +9,7 @@ use virt_types::{Name, Uuid};
 use super::HW_CAPS;
 use super::calls::{Calls, RawDomain};
 use crate::ORIGIN;
-use crate::channels::{Hypervisor, one_cell};
+use crate::channels::{Hypervisor, VCPUS_MAX, one_cell};
 use crate::seen::{Cell, Credit, Key, Life, Physical, Place, Running, Vcpu};
 use crate::store_channel::StoreChannel;
 
@@ -17,8 +17,6 @@ use crate::store_channel::StoreChannel;
 const NAMES_MAX: usize = 40_000;
 /// Limit: a name; a longer one, or one that could garble a table, is none.
 const NAME_BYTES_MAX: usize = 1024;
-/// Limit: virtual processors of one domain.
-const VCPUS_MAX: u32 = 8192;
 /// Flags of a domain.
 const DYING: u32 = 1;
 const HVM: u32 = 2;

@@ -1,5 +1,7 @@
 //! From xend's description of a guest to a domain.
 
+use std::collections::BTreeSet;
+
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::YesNo;
 use virt_model::domain::address::Pci;
@@ -174,22 +176,21 @@ fn amounts(root: &Sexpr, domain: &mut Domain) -> Result<()> {
         domain.vcpu.current = (0 < online && online < domain.vcpu.count).then_some(online);
     }
     // xend lists the CPUs of each virtual CPU; a document has room for all of them together.
-    let mut cpus = Vec::new();
-    collect_numbers(root.get("cpus"), &mut cpus);
-    let cpus = NumberSet::from_numbers(cpus);
+    let mut words = BTreeSet::new();
+    root.get("cpus").into_iter().for_each(|cpus| atoms(cpus, &mut words));
+    // Limit: a word of few letters is a range of thousands, so ranges are joined and never listed; and there
+    // are no more words than there are numbers.
+    let sets = words.into_iter().take(NumberSet::LEN_MAX).filter_map(NumberSet::parse);
+    let cpus = sets.fold(NumberSet::default(), |all, set| all.union(&set));
     domain.vcpu.cpuset = (!cpus.is_empty()).then_some(cpus);
     Ok(())
 }
 
-fn collect_numbers(tree: Option<&Sexpr>, numbers: &mut Vec<usize>) {
+/// The words of a list and of all lists in it, each once.
+fn atoms<'a>(tree: &'a Sexpr, words: &mut BTreeSet<&'a str>) {
     match tree {
-        None => {}
-        Some(Sexpr::Atom(text)) => {
-            numbers.extend(NumberSet::parse(text).iter().flat_map(NumberSet::iter));
-        }
-        Some(Sexpr::List(items)) => {
-            items.iter().for_each(|item| collect_numbers(Some(item), numbers));
-        }
+        Sexpr::Atom(text) => drop(words.insert(text)),
+        Sexpr::List(items) => items.iter().for_each(|item| atoms(item, words)),
     }
 }
 

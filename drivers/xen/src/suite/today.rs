@@ -197,3 +197,17 @@ fn what_people_wrote_is_of_the_guest_and_of_its_definition() {
     assert!(xml.is_ok_and(|xml| xml.contains("<title>later</title>")));
     assert_eq!(today.dom.uuid, Uuid::parse(UUID).expect("a UUID"));
 }
+
+#[test]
+fn a_definition_of_any_number_of_processors_takes_no_room() {
+    let today = Today::start();
+    let xml =
+        document("").replace(">1</vcpu>", ">4294967295</vcpu>").replace("<name>a<", "<name>b<");
+    let xml = xml.replace(UUID, "02000200-0200-0200-0200-0200020002ff");
+    let dom = today.connection.domain_define_xml(&xml).expect("it is kept");
+    let pins = |count| today.connection.domain_get_vcpu_pin_info(&dom, count, 1, 0);
+    let found = pins(2).expect("its first two");
+    assert_eq!((found.num, found.cpumaps), (2, vec![0b1111, 0b1111]));
+    assert_eq!(pins(i32::MAX).expect("as many as any has").num, 1024);
+    assert!(today.connection.domain_get_vcpus_flags(&dom, api::DOMAIN_AFFECT_CONFIG).is_ok());
+}

@@ -4,7 +4,7 @@ use virt_error::{Error, Origin, Result};
 use virt_types::Uuid;
 
 use super::client::{Node, Xend};
-use crate::channels::Hypervisor;
+use crate::channels::{CPUS_MAX, Hypervisor, VCPUS_MAX};
 use crate::operation_failed;
 use crate::seen::{Credit, Key, Life, Physical, Running, Vcpu};
 use crate::sexpr::tree::Sexpr;
@@ -12,8 +12,6 @@ use crate::xend::XendError;
 
 /// Limit: domains that are asked for one by one.
 const DOMAINS_MAX: usize = 10_000;
-/// Limit: processors of one domain, or of the host.
-const CPUS_MAX: usize = 4096;
 const NS_PER_S: f64 = 1e9;
 
 /// xend's failure as the public error.
@@ -72,7 +70,8 @@ pub(crate) fn running(tree: &Sexpr) -> Option<Running> {
     };
     let kib = |name: &str| number::<u64>(tree, name).map(|mib| mib.saturating_mul(1024));
     let memory_kib = kib("memory").unwrap_or(0);
-    let max_vcpus = number(tree, "vcpus").unwrap_or(1);
+    let count = |name: &str| number::<u32>(tree, name).map(|count| count.min(VCPUS_MAX));
+    let max_vcpus = count("vcpus").unwrap_or(1);
     Some(Running {
         id,
         uuid,
@@ -83,7 +82,7 @@ pub(crate) fn running(tree: &Sexpr) -> Option<Running> {
         hvm: tree.get("image").is_some_and(|image| image.get("hvm").is_some()),
         memory_kib,
         max_memory_kib: kib("maxmem").unwrap_or(memory_kib).max(memory_kib),
-        vcpus: number(tree, "online_vcpus").unwrap_or(max_vcpus),
+        vcpus: count("online_vcpus").unwrap_or(max_vcpus),
         max_vcpus,
         cpu_time_ns: seconds_ns(tree, "cpu_time"),
     })
@@ -119,6 +118,16 @@ impl XendView {
     }
 }
 
+/// How many processors the host has: lists of them are made.
+fn processors(node: &Node) -> Result<u32> {
+    if node.nr_cpus > CPUS_MAX {
+        let count = node.nr_cpus;
+        let detail = format!("xend says that there are {count} processors, more than {CPUS_MAX}");
+        return Err(Error::internal(Origin::Xend, detail));
+    }
+    Ok(node.nr_cpus.max(1))
+}
+
 fn key_of(running: &Running) -> String {
     match running.is_control() {
         true => running.name.to_string(),
@@ -130,7 +139,7 @@ fn vcpu(tree: &Sexpr) -> Option<Vcpu> {
     let flag = |name: &str| number::<u32>(tree, name) == Some(1);
     let map = tree.get("cpumap").and_then(|map| map.items().get(1));
     let pins = map.into_iter().flat_map(Sexpr::items).filter_map(Sexpr::atom);
-    let pins = pins.filter_map(|cpu| cpu.parse().ok()).filter(|cpu| *cpu < CPUS_MAX);
+    let pins = pins.filter_map(|cpu| cpu.parse().ok()).filter(|cpu| *cpu < CPUS_MAX as usize);
     Some(Vcpu {
         number: number(tree, "number")?,
         online: flag("online"),
@@ -180,7 +189,7 @@ impl Hypervisor for XendView {
     fn vcpus(&self, running: &Running) -> Result<Vec<Vcpu>> {
         let tree = self.act(&key_of(running), "vcpuinfo", &[])?;
         let vcpus = tree.iter().flat_map(|tree| tree.all("vcpu")).filter_map(vcpu);
-        Ok(vcpus.take(CPUS_MAX).collect())
+        Ok(vcpus.take(VCPUS_MAX as usize).collect())
     }
 
     fn pin(&self, running: &Running, vcpu: u32, cpus: &[usize]) -> Result<()> {
@@ -203,7 +212,7 @@ impl Hypervisor for XendView {
         let node = self.node()?;
         let kib = |mib: u64| mib.saturating_mul(1024);
         Ok(Physical {
-            cpus: node.nr_cpus.max(1),
+            cpus: processors(&node)?,
             nodes: node.nr_nodes.max(1),
             cores: node.cores_per_socket.max(1),
             threads: node.threads_per_core.max(1),
@@ -241,6 +250,17 @@ mod tests {
         for text in ["", "{}", "{'cap': x, 'weight': 1}", "{'cap': 99999999999, 'weight': 1}"] {
             assert_eq!(credit(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn counts_have_bounds() {
+        let node = |nr_cpus| Node { nr_cpus, ..Node::default() };
+        assert_eq!((processors(&node(0)), processors(&node(4096))), (Ok(1), Ok(4096)));
+        assert!(processors(&node(u32::MAX)).expect_err("too many").message().contains("4096"));
+        let text = "(domain (domid 3)(name a)(uuid 4dea22b3-1d52-4a52-a1f3-000000000001)\
+                    (vcpus 4294967295)(online_vcpus 4294967295))";
+        let found = running(&Sexpr::parse(text).expect("a tree")).expect("it runs");
+        assert_eq!((found.vcpus, found.max_vcpus), (VCPUS_MAX, VCPUS_MAX));
     }
 
     #[test]

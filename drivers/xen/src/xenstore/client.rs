@@ -113,6 +113,14 @@ impl Store {
         self.plain().make_directory(path)
     }
 
+    /// Who may do what with a node: its owner and what everybody may, then others, as `n0` or `r3`; `None`
+    /// where there is no such node.
+    pub fn permissions(&self, path: &str) -> Result<Option<Vec<String>>> {
+        let answer = found(self.plain().ask(Kind::GetPermissions, path, &[b""]))?;
+        let Some(answer) = answer else { return Ok(None) };
+        texts(&answer).map(|word| text(path, word)).collect::<Result<_>>().map(Some)
+    }
+
     /// The folder of a domain's nodes.
     pub fn domain_path(&self, domain: u32) -> Result<String> {
         let answer = self.ask(Kind::GetDomainPath, 0, &[domain.to_string().as_bytes(), b""])?;
@@ -339,6 +347,13 @@ impl Transaction<'_> {
 
     pub fn make_directory(&self, path: &str) -> Result<()> {
         self.ask(Kind::MakeDirectory, path, &[b""]).map(drop)
+    }
+
+    /// Says who may do what with a node, and with what is made below it from now on.
+    pub fn set_permissions(&self, path: &str, words: &[&str]) -> Result<()> {
+        let words: Vec<&[u8]> =
+            words.iter().map(|word| word.as_bytes()).chain([&b""[..]]).collect();
+        self.ask(Kind::SetPermissions, path, &words).map(drop)
     }
 
     pub fn remove(&self, path: &str) -> Result<()> {
