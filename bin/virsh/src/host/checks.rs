@@ -87,7 +87,7 @@ fn kvm(host: &Host) -> Vec<Finding> {
             return vec![usable_kvm(host)];
         }
         let what = format!("'{DEVICE}' is closed to '{}': guests are emulated", host.user_name());
-        return vec![Finding::fault(what, host.join("kvm"))];
+        return vec![Finding::fault(what, host.open_device(DEVICE, "kvm"))];
     }
     let flags = host.read("/proc/cpuinfo").unwrap_or_default();
     let has = |flag: &str| {
@@ -105,7 +105,11 @@ fn kvm(host: &Host) -> Vec<Finding> {
     vec![match (vendor, other_machine) {
         (Some(module), _) if host.exists(format!("/sys/module/{module}")) => Finding::fault(
             format!("module {module} is loaded, but '{DEVICE}' is not there: guests are emulated"),
-            host.as_root("udevadm trigger --name-match=kvm; in a container, give it /dev/kvm"),
+            // Its number is the kernel's for good.
+            format!(
+                "{}  # in a container: start it with this device",
+                host.as_root("mknod -m 0666 /dev/kvm c 10 232")
+            ),
         ),
         (Some(module), _) => Finding::fault(
             format!(
@@ -115,12 +119,12 @@ fn kvm(host: &Host) -> Vec<Finding> {
         ),
         (None, false) if has("hypervisor") => Finding::fault(
             "this host is a guest itself whose processor shows no vmx or svm: guests are emulated",
-            "on the host below: allow nested virtualization and give this guest \
+            "# on the host below: allow nested virtualization and give this guest \
              <cpu mode='host-passthrough'/>",
         ),
         (None, false) => Finding::fault(
             "the processor shows no vmx or svm: guests are emulated",
-            "enable virtualization (VT-x, AMD-V, SVM) in the firmware's setup",
+            "# enable virtualization (VT-x, AMD-V, SVM) in the firmware's setup",
         ),
         (None, true) => Finding::fault(
             format!("'{DEVICE}' is not there: guests are emulated"),
@@ -136,7 +140,7 @@ fn usable_kvm(host: &Host) -> Finding {
     match opened {
         Err(error) if host.is_real() => Finding::fault(
             format!("'/dev/kvm' is there but cannot be opened ({error}): guests are emulated"),
-            host.as_root("dmesg | grep -i kvm"),
+            format!("# the kernel tells why: {}", host.as_root("dmesg | grep -i kvm")),
         ),
         _ => Finding::good("'/dev/kvm' can be opened: guests are accelerated"),
     }
@@ -151,7 +155,7 @@ fn cgroups(host: &Host) -> Vec<Finding> {
         return match host.exists(format!("{ROOT}/cpu")) {
             true => vec![Finding::note(
                 "control groups are of version 1",
-                "boot with systemd.unified_cgroup_hierarchy=1",
+                "# boot with systemd.unified_cgroup_hierarchy=1",
             )],
             false => vec![Finding::fault(
                 format!("no control groups are mounted at '{ROOT}': guests have no limits"),
@@ -162,16 +166,17 @@ fn cgroups(host: &Host) -> Vec<Finding> {
     let mut found = vec![missing_controllers(
         &controllers,
         "control groups of version 2 are there",
-        &host.as_root("reboot without cgroup_disable= in the kernel's command line"),
+        "# boot without cgroup_disable= in the kernel's command line",
     )];
     if !host.is_root() {
         let uid = host.person.uid;
         let own = format!("{ROOT}/user.slice/user-{uid}.slice/user@{uid}.service");
         let delegated = host.read(format!("{own}/cgroup.controllers")).unwrap_or_default();
         let fix = host.as_root(
-            "systemctl edit user@.service, with [Service] and \
-             Delegate=cpu cpuset io memory pids",
-        );
+            "mkdir -p /etc/systemd/system/user@.service.d && sh -c 'printf \
+             \"[Service]\\nDelegate=cpu cpuset io memory pids\\n\" \
+             >/etc/systemd/system/user@.service.d/delegate.conf' && systemctl daemon-reload",
+        ) + "  # then log in again";
         let mut finding = missing_controllers(&delegated, "all are delegated to this user", &fix);
         if finding.fix.is_some() {
             finding.what = format!("{} for guests of qemu:///session", finding.what);
@@ -248,7 +253,9 @@ fn firewall(host: &Host) -> Vec<Finding> {
         ));
     }
     if host.exists("/run/firewalld") {
-        found.push(match host.exists("/usr/lib/firewalld/zones/libvirt.xml") {
+        // Where packages put it, and where the fix does.
+        let zone = ["/usr/lib/firewalld/zones/libvirt.xml", "/etc/firewalld/zones/libvirt.xml"];
+        found.push(match zone.iter().any(|path| host.exists(path)) {
             true => Finding::good("firewalld runs and has a zone for virtual networks"),
             false => Finding::note(
                 "firewalld runs, but has no zone 'libvirt': it may drop what guests send",
@@ -302,9 +309,7 @@ fn room(host: &Host, folder: &str) -> Option<Finding> {
     Some(match free_mib < ROOM_MIB_MIN {
         true => Finding::fault(
             format!("'{folder}' has {free_mib} MiB left"),
-            format!(
-                "make room, or define a pool elsewhere: virsh pool-define-as NAME dir --target {folder}"
-            ),
+            "# make room, or have a pool elsewhere: virsh pool-create-as NAME dir --target FOLDER",
         ),
         false => Finding::good(format!("'{folder}' has {} GiB left", free_mib >> 10)),
     })
@@ -333,10 +338,21 @@ fn versions(host: &Host) -> Vec<Finding> {
         }
         None => Finding::fault(
             format!("no emulator for {arch} is installed"),
-            host.install("qemu-system", "qemu-kvm"),
+            host.install(emulator_package(arch), "qemu-kvm"),
         ),
     });
     found
+}
+
+/// Debian's package with the emulator of a processor.
+fn emulator_package(arch: &str) -> &'static str {
+    match arch {
+        "x86_64" | "x86" => "qemu-system-x86",
+        "aarch64" | "arm" => "qemu-system-arm",
+        "powerpc64" => "qemu-system-ppc",
+        "s390x" => "qemu-system-s390x",
+        _ => "qemu-system-misc",
+    }
 }
 
 /// What a program of this host says of its version.

@@ -38,7 +38,8 @@ pub(crate) enum State {
     Fault,
 }
 
-/// What was found, and the command that mends it.
+/// What was found, and what mends it: a command that can be typed as it stands or, behind `#`, what no
+/// command does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) state: State,
@@ -186,9 +187,12 @@ impl Host {
         places.into_iter().find(|path| self.exists(path))
     }
 
-    /// A command for the administrator, as this person types it.
-    pub(crate) fn as_root(&self, command: &str) -> String {
-        if self.is_root() { command.to_owned() } else { format!("sudo {command}") }
+    /// Commands for the administrator, as this person types them.
+    pub(crate) fn as_root(&self, commands: &str) -> String {
+        let sudo = if self.is_root() { "" } else { "sudo " };
+        let each: Vec<String> =
+            commands.split(" && ").map(|command| format!("{sudo}{command}")).collect();
+        each.join(" && ")
     }
 
     /// The command that installs a package here.
@@ -196,7 +200,7 @@ impl Host {
         let command = match (self.program("apt-get"), self.program("dnf")) {
             (Some(_), _) => format!("apt-get install {apt}"),
             (None, Some(_)) => format!("dnf install {dnf}"),
-            (None, None) => return format!("install {apt} with this host's package manager"),
+            (None, None) => return format!("# install {apt} with this host's package manager"),
         };
         self.as_root(&command)
     }
@@ -206,15 +210,35 @@ impl Host {
         match self.membership(group) {
             Membership::NoGroup => self.as_root(&format!("groupadd --system {group}")),
             Membership::Now => String::new(),
-            Membership::NextLogin => format!("log in again, or: newgrp {group}"),
+            Membership::NextLogin => format!("newgrp {group}  # or log in again"),
             Membership::No => {
                 let user = self.user_name();
-                format!(
-                    "{}, then log in again",
-                    self.as_root(&format!("usermod -aG {group} {user}"))
-                )
+                let joined = self.as_root(&format!("usermod -aG {group} {user}"));
+                format!("{joined}  # then log in again")
             }
         }
+    }
+
+    /// The command that lets this person use a device that a group is for.
+    pub(crate) fn open_device(&self, device: &str, group: &str) -> String {
+        let for_group = self.metadata(device).is_some_and(|found| {
+            self.group_of(found.gid()).as_deref() == Some(group) && found.mode() & 0o060 == 0o060
+        });
+        let membership = self.membership(group);
+        if for_group && membership != Membership::NoGroup {
+            return self.join(group);
+        }
+        let mut steps = Vec::new();
+        if membership == Membership::NoGroup {
+            steps.push(format!("groupadd --system {group}"));
+        }
+        steps.push(format!("chgrp {group} {device}"));
+        steps.push(format!("chmod g+rw {device}"));
+        if matches!(membership, Membership::NoGroup | Membership::No) {
+            steps.push(format!("usermod -aG {group} {}", self.user_name()));
+        }
+        let steps = self.as_root(&steps.join(" && "));
+        if membership == Membership::Now { steps } else { format!("{steps}  # then log in again") }
     }
 }
 

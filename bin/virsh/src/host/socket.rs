@@ -47,23 +47,26 @@ pub(crate) fn blame(host: &Host, socket: &Path, own: bool) -> Option<Finding> {
         let shown = folder.display();
         let Some(found) = host.metadata(&folder) else {
             let what = format!("'{shown}' does not exist: no daemon has made its socket there");
-            return Some(Finding::fault(what, format!("start one: {}", start(host, own))));
+            return Some(Finding::fault(what, start(host, own)));
         };
         if !found.is_dir() {
             let what = format!("'{shown}' is no folder");
-            return Some(Finding::fault(what, "name another socket: ?socket=PATH in the URI"));
+            return Some(Finding::fault(what, "# name another socket: ?socket=PATH in the URI"));
         }
         if !host.may(&folder, Access::EXEC_OK) {
             let (user, mode) = (host.user_name(), found.mode() & 0o7777);
             let what = format!("'{shown}' (mode {mode:04o}) may not be searched by '{user}'");
-            let fix = host.as_root(&format!("setfacl -m u:{user}:x {shown}"));
-            return Some(Finding::fault(what, fix));
+            let fix = match host.program("setfacl") {
+                Some(_) => format!("setfacl -m u:{user}:x {shown}"),
+                None => format!("chmod o+x {shown}"),
+            };
+            return Some(Finding::fault(what, host.as_root(&fix)));
         }
     }
     let shown = socket.display();
     let Some(found) = host.metadata(socket) else {
         let what = format!("'{shown}' does not exist: its daemon does not run");
-        return Some(Finding::fault(what, format!("start it: {}", start(host, own))));
+        return Some(Finding::fault(what, start(host, own)));
     };
     if !host.may(socket, Access::READ_OK | Access::WRITE_OK) {
         return Some(forbidden(host, socket, found.gid(), found.mode()));
@@ -73,11 +76,11 @@ pub(crate) fn blame(host: &Host, socket: &Path, own: bool) -> Option<Finding> {
     }
     if !found.file_type().is_socket() {
         let what = format!("'{shown}' is no socket");
-        return Some(Finding::fault(what, "name another socket: ?socket=PATH in the URI"));
+        return Some(Finding::fault(what, "# name another socket: ?socket=PATH in the URI"));
     }
     UnixStream::connect(socket).err().map(|error| {
         let what = format!("'{shown}' is there, but nobody listens ({error})");
-        Finding::fault(what, format!("start its daemon: {}", start(host, own)))
+        Finding::fault(what, start(host, own))
     })
 }
 
@@ -91,7 +94,7 @@ fn forbidden(host: &Host, socket: &Path, gid: u32, mode: u32) -> Finding {
         true => Finding::fault(what, host.join(&group)),
         false => Finding::fault(
             what,
-            "use qemu:///session, or set unix_sock_group and unix_sock_rw_perms in \
+            "# use qemu:///session, or set unix_sock_group and unix_sock_rw_perms in \
              /etc/libvirt/libvirtd.conf",
         ),
     }
