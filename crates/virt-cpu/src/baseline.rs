@@ -240,15 +240,8 @@ fn power(hosts: &[Description]) -> Result<String> {
 }
 
 /// Arm's models are taken as they come.
+/// Compat: the first one's name, and nothing of features.
 fn arm(hosts: &[Description]) -> String {
-    let first = hosts.first();
-    let model = first.and_then(|host| host.model.as_deref()).unwrap_or_default();
-    let everywhere =
-        |name: &str| hosts.iter().all(|host| host.features.iter().any(|f| f.0 == name));
-    let features = first.into_iter().flat_map(|host| &host.features);
-    let common: Vec<(&str, &str)> = features
-        .filter(|(name, _)| everywhere(name))
-        .map(|(name, _)| (name.as_str(), "require"))
-        .collect();
-    document(model, false, None, &common)
+    let model = hosts.first().and_then(|host| host.model.as_deref());
+    document(model.unwrap_or_default(), false, None, &[])
 }

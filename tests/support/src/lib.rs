@@ -26,7 +26,7 @@ pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
 pub use normalise::Normaliser;
 pub use programs::{
     debian_program, gssapi_program, our_program, python_with_modules, reference_program, shared,
-    system_python,
+    system_python, virt_manager,
 };
 pub use pty::Terminal;
 pub use scratch::Scratch;

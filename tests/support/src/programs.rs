@@ -93,6 +93,16 @@ pub fn python_with_modules() -> Result<PathBuf, String> {
     Err("the readers from Python's index are not installed (cargo xtask setup)".to_owned())
 }
 
+/// virt-manager's sources, or why there are none.
+pub fn virt_manager() -> Result<PathBuf, String> {
+    let named = std::env::var_os("FERROVIRT_VIRT_MANAGER").map(PathBuf::from);
+    let sources = named.unwrap_or_else(|| target().join("virt-manager/sources"));
+    if sources.join("tests").is_dir() {
+        return Ok(sources);
+    }
+    Err("there are no sources of virt-manager (cargo xtask setup)".to_owned())
+}
+
 /// A file or folder of the shared folder with recorded behaviour, or why there is none.
 pub fn shared(path: &str) -> Result<PathBuf, String> {
     let folder = match std::env::var_os("FERROVIRT_SHARED") {

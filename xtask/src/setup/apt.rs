@@ -58,12 +58,73 @@ pub(super) fn download(meta: &str, folder: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("apt-get left no {package} in {}", folder.display()))
 }
 
+/// Downloads the source of a package as it was written, in the first of these suites that has it, into a
+/// folder, with lists of its own: what the host's apt knows is not changed, and nobody need be root.
+pub(super) fn download_source(
+    package: &str,
+    suites: &[&str],
+    folder: &Path,
+) -> Result<PathBuf, String> {
+    let release = codename().ok_or("this is no release of Debian's")?;
+    let sources = sources();
+    let mirror = sources.iter().find_map(|text| Mirror::of(text, &release));
+    let mirror = mirror.ok_or(format!("no apt source of {release} to take an address from"))?;
+    let mut problem = String::new();
+    for suite in suites.iter().chain([&release.as_str()]) {
+        let stanza = mirror.stanza("deb-src", suite);
+        match download_from(&stanza, package, folder) {
+            Ok(archive) => return Ok(archive),
+            Err(message) => problem = message,
+        }
+    }
+    Err(problem)
+}
+
+fn download_from(stanza: &str, package: &str, folder: &Path) -> Result<PathBuf, String> {
+    let own = folder.join("apt");
+    let text = |error: std::io::Error| format!("{}: {error}", own.display());
+    for part in ["lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(own.join(part)).map_err(text)?;
+    }
+    fs::write(own.join("own.sources"), stanza).map_err(text)?;
+    let own = own.display();
+    let options = [
+        format!("Dir::Etc::SourceList={own}/own.sources"),
+        "Dir::Etc::SourceParts=/dev/null".to_owned(),
+        format!("Dir::State::Lists={own}/lists"),
+        format!("Dir::Cache={own}/cache"),
+        // The folder may be one that nobody else enters.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let apt_get = |args: &[&str]| {
+        let mut command = process::command("apt-get", &["--quiet"]);
+        for option in &options {
+            command.args(["-o", option]);
+        }
+        process::output(command.args(args).current_dir(folder))
+    };
+    apt_get(&["update", "--error-on=any"])?;
+    apt_get(&["source", "--download-only", package])?;
+    let start = format!("{package}_");
+    let is_original = |name: &str| name.starts_with(&start) && name.contains(".orig.tar");
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut files = entries.flatten();
+    let found = files.find(|entry| is_original(&entry.file_name().to_string_lossy()));
+    let found = found.ok_or_else(|| format!("apt-get left no source of {package}"))?;
+    Ok(found.path())
+}
+
+/// The release of this host.
+fn codename() -> Option<String> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let line = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    line.map(str::to_owned)
+}
+
 /// The backports suite to install from, and what configures it if nothing did; `None` where none
 /// is wanted.
 fn backports() -> Result<(Option<String>, Vec<RootStep>), String> {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    if codename != Some(WITH_BACKPORTS) {
+    if codename().as_deref() != Some(WITH_BACKPORTS) {
         return Ok((None, Vec::new()));
     }
     let suite = format!("{WITH_BACKPORTS}-backports");
@@ -72,10 +133,11 @@ fn backports() -> Result<(Option<String>, Vec<RootStep>), String> {
     if sources.iter().any(|text| text.lines().any(is_named)) {
         return Ok((Some(suite), Vec::new()));
     }
-    let stanza = sources
+    let mirror = sources
         .iter()
-        .find_map(|text| backports_stanza(text, WITH_BACKPORTS))
+        .find_map(|text| Mirror::of(text, WITH_BACKPORTS))
         .ok_or("no apt source of Debian 12 to take the backports' address from")?;
+    let stanza = mirror.stanza("deb", &suite);
     let write = RootStep::write(&format!("{SOURCES}/{suite}.sources"), stanza);
     Ok((Some(suite), vec![write]))
 }
@@ -90,36 +152,50 @@ fn sources() -> Vec<String> {
     paths.iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
 }
 
-/// The source of the backports beside the source of `release` in either of apt's two formats.
-fn backports_stanza(text: &str, release: &str) -> Option<String> {
-    let deb822 = text.split("\n\n").find_map(|stanza| {
+/// Where packages of a release come from.
+struct Mirror {
+    uri: String,
+    key: Option<String>,
+}
+
+impl Mirror {
+    /// The source of `release` in either of apt's two formats.
+    fn of(text: &str, release: &str) -> Option<Self> {
+        text.split("\n\n")
+            .find_map(|stanza| Self::in_stanza(stanza, release))
+            .or_else(|| text.lines().find_map(|line| Self::in_line(line, release)))
+    }
+
+    fn in_stanza(stanza: &str, release: &str) -> Option<Self> {
         let field = |name: &str| {
             let mut lines = stanza.lines();
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
         };
         let has_release = field("Suites")?.split_whitespace().any(|suite| suite == release);
-        (has_release && field("Types")?.contains("deb"))
-            .then(|| (field("URIs").map(str::to_owned), field("Signed-By").map(str::to_owned)))
-    });
-    let (uri, key) = deb822.or_else(|| {
-        text.lines().find_map(|line| {
-            let rest = line.strip_prefix("deb ")?.trim_start();
-            // Options in brackets may stand before the address.
-            let (options, rest) = match rest.strip_prefix('[') {
-                Some(inner) => inner.split_once(']')?,
-                None => ("", rest),
-            };
-            let mut words = rest.split_whitespace();
-            let (uri, suite) = (words.next()?, words.next()?);
-            let key = options.split_whitespace().find_map(|word| word.strip_prefix("signed-by="));
-            (suite == release).then(|| (Some(uri.to_owned()), key.map(str::to_owned)))
-        })
-    })?;
-    let key = key.map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
-    Some(format!(
-        "Types: deb\nURIs: {}\nSuites: {release}-backports\nComponents: main\n{key}",
-        uri?
-    ))
+        let is_ours = has_release && field("Types")?.contains("deb");
+        let key = field("Signed-By").map(str::to_owned);
+        is_ours.then_some(Self { uri: field("URIs")?.to_owned(), key })
+    }
+
+    fn in_line(line: &str, release: &str) -> Option<Self> {
+        let rest = line.strip_prefix("deb ")?.trim_start();
+        // Options in brackets may stand before the address.
+        let (options, rest) = match rest.strip_prefix('[') {
+            Some(inner) => inner.split_once(']')?,
+            None => ("", rest),
+        };
+        let mut words = rest.split_whitespace();
+        let (uri, suite) = (words.next()?, words.next()?);
+        let key = options.split_whitespace().find_map(|word| word.strip_prefix("signed-by="));
+        (suite == release).then(|| Self { uri: uri.to_owned(), key: key.map(str::to_owned) })
+    }
+
+    /// What configures another suite of the same place.
+    fn stanza(&self, kind: &str, suite: &str) -> String {
+        let Self { uri, key } = self;
+        let key = key.as_ref().map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
+        format!("Types: {kind}\nURIs: {uri}\nSuites: {suite}\nComponents: main\n{key}")
+    }
 }
 
 /// Something that only root may do: a command, with what it reads.
@@ -193,15 +269,18 @@ mod tests {
         Components: main\nSigned-By: /k.gpg\n";
 
     #[test]
-    fn the_backports_are_taken_from_either_format() {
+    fn other_suites_are_taken_from_either_format() {
         let stanzas = "Types: deb\nURIs: http://security.example/x\nSuites: bookworm-security\n\n\
             Types: deb\n# a comment\nURIs: http://mirror.example/debian\n\
             Suites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k.gpg\n";
-        assert_eq!(backports_stanza(stanzas, "bookworm").as_deref(), Some(WANTED));
+        let backports = |text: &str, release: &str| {
+            Some(Mirror::of(text, release)?.stanza("deb", "bookworm-backports"))
+        };
+        assert_eq!(backports(stanzas, "bookworm").as_deref(), Some(WANTED));
         let lines = "# deb http://no.example/ bookworm main\n\
             deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main\n";
-        assert_eq!(backports_stanza(lines, "bookworm").as_deref(), Some(WANTED));
-        assert_eq!(backports_stanza(stanzas, "trixie"), None);
+        assert_eq!(backports(lines, "bookworm").as_deref(), Some(WANTED));
+        assert_eq!(backports(stanzas, "trixie"), None);
     }
 
     #[test]

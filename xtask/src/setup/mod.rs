@@ -108,12 +108,41 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         }
         let state = if python_modules().exists() { "there" } else { "missing" };
         println!("{:<30} {state:<8} {}", "a reader of disk images", PYTHON_MODULES.join(" "));
+        let sources = workspace::target().join("virt-manager/sources");
+        let state = if sources.exists() { "there" } else { "missing" };
+        println!("{:<30} {state:<8} its source", "virt-manager's own tests");
         return Ok(());
     }
     install(needs())?;
     install_python_modules()?;
     kernel()?;
+    virt_manager();
     xen::prepare(xen::USUAL)
+}
+
+/// Debian's release with the libvirt that we are held against, and with the virt-manager of its time.
+const REFERENCE: &str = "trixie";
+
+/// virt-manager's sources below the target folder, whose unit tests are run on our test driver. Where they
+/// cannot be had, that test says so.
+fn virt_manager() {
+    let folder = workspace::target().join("virt-manager");
+    let sources = folder.join("sources");
+    if sources.exists() {
+        return;
+    }
+    println!("fetching virt-manager's sources (about 3 MB, kept below target/)");
+    let unpacked = || {
+        let part = folder.join("part");
+        std::fs::create_dir_all(&part).map_err(|error| format!("{}: {error}", part.display()))?;
+        let archive = apt::download_source("virt-manager", &[REFERENCE], &folder)?;
+        let mut tar = process::command("tar", &["-x", "--strip-components=1", "-f"]);
+        process::run(tar.arg(&archive).arg("-C").arg(&part))?;
+        std::fs::rename(&part, &sources).map_err(|error| format!("{}: {error}", part.display()))
+    };
+    if let Err(message) = unpacked() {
+        println!("there are no sources of virt-manager: {message}");
+    }
 }
 
 /// Installs what a build with Kerberos needs.
