@@ -1,5 +1,5 @@
 //! What the tests against libvirt share: certificates, a daemon of SSH, a user with a password, sessions
-//! that are written down or made up.
+//! that are written down or made up, people at terminals.
 
 mod hosts;
 mod invent;
@@ -9,6 +9,7 @@ mod pki;
 mod sasl;
 mod side;
 mod sshd;
+mod terminal;
 mod xend;
 
 pub use hosts::Hosts;
@@ -19,4 +20,5 @@ pub use pki::Pki;
 pub use sasl::{credentials, password_line, reference_users};
 pub use side::{Compared, Difference, compare, listed, sessions_folder, text_of};
 pub use sshd::{Sshd, script};
+pub use terminal::{CTRL_C, PATIENCE, Person, SlowFile, World, same, shells, without_progress};
 pub use xend::XendHost;
