@@ -56,6 +56,7 @@ pub enum Form {
     Plain,
     List,
     Params,
+    Whole,
 }
 
 #[derive(Debug, Clone)]
@@ -302,6 +303,7 @@ fn via(text: &str) -> Result<Via, String> {
         "session" => return Ok(Via::Session),
         _ if text.starts_with("list ") => (Form::List, &text["list ".len()..]),
         _ if text.starts_with("params ") => (Form::Params, &text["params ".len()..]),
+        _ if text.starts_with("whole ") => (Form::Whole, &text["whole ".len()..]),
         _ => (Form::Plain, text),
     };
     let (family, rest) = text.split_once('.').ok_or("family.method expected")?;

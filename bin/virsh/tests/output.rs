@@ -1,13 +1,24 @@
 //! Answers for programs: every command that prints facts, against its schema in `docs/schemas`.
 //!
 //! The cases of `commands.rs` are walked again with `--output json`: a command that says something to a
-//! person must answer a program with what its schema promises, and fail as it fails without.
+//! person must answer a program with what its schema promises, and fail as it fails without. What the
+//! test driver refuses is asked of a driver made for it, in a daemon of the test's own.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answering;
+mod schemas;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use answering::Answering;
+use schemas::{check, check_answer, schemas};
+use test_support::{or_skip, reference_program};
 use virt_json::Value;
+
+/// libvirt's shell hangs now and then.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Lines whose last command has something to answer where the other cases only look at its mistakes.
 const MORE: &[(&str, &str)] = &[
@@ -32,127 +43,116 @@ const MORE: &[(&str, &str)] = &[
     ("", "doctor versions"),
 ];
 
-/// Commands that the test driver refuses or has nothing for; their answers are checked on QEMU's.
-const REFUSED: &[&str] = &[
-    "backup-dumpxml",
-    "blockjob",
-    "cpu-compare",
-    "domjobinfo",
-    "domlaunchsecinfo",
-    "domxml-from-native",
-    "domxml-to-native",
-    "get-user-sshkeys",
-    "guest-agent-timeout",
-    "guestinfo",
-    "guestvcpus",
-    "hypervisor-cpu-baseline",
-    "hypervisor-cpu-compare",
-    "managedsave-dumpxml",
-    "migrate-compcache",
-    "migrate-getmaxdowntime",
-    "migrate-getspeed",
-    "net-dhcp-leases",
-    "net-port-dumpxml",
-    "net-port-list",
+/// What the test driver refuses or has nothing of, asked of the driver that answers it.
+const ASKED: &[&str] = &[
+    "backup-dumpxml a",
+    "blockjob a vda",
+    "blockjob a vda --raw",
+    "blockjob a vda --bytes",
+    "blockjob a vdb",
+    "cpu-compare cpu.xml",
+    "domjobinfo a",
+    "domjobinfo a --rawstats",
+    "domjobinfo a --completed --anystats",
+    "domjobinfo 'a kind=0'",
+    "domjobinfo 'a kind=2'",
+    "domjobinfo 'a kind=3'",
+    "domjobinfo 'a kind=4' --anystats",
+    "domjobinfo 'a -memory_total'",
+    "domjobinfo 'a -disk_total'",
+    "domjobinfo 'a -data_total'",
+    "domjobinfo 'a memory_total=0 -operation'",
+    "domjobinfo 'a disk_total=0'",
+    "domjobinfo 'a data_total=0 time_remaining=0'",
+    "domjobinfo 'a memory_bps=0 disk_bps=0 memory_dirty_rate=0'",
+    "domjobinfo 'a -disk_bps -memory_bps -memory_page_size -memory_iteration'",
+    "domjobinfo 'a -memory_normal'",
+    "domjobinfo 'a -memory_constant'",
+    "domjobinfo 'a -compression_cache -compression_pages'",
+    "domjobinfo 'a -compression_bytes'",
+    "domjobinfo 'a downtime=0 setup_time=0 auto_converge_throttle=7'",
+    "domjobinfo 'a disk_temp_total=0 disk_temp_used=0'",
+    "domjobinfo 'a -memory_total -memory_processed -memory_remaining'",
+    "domjobinfo 'a memory_total=0 memory_processed=0 -memory_remaining'",
+    "domjobinfo 'a -disk_total -disk_processed -disk_remaining'",
+    "domjobinfo 'a -data_total -data_processed -data_remaining'",
+    "domjobinfo 'a kind=5'",
+    "domjobinfo 'a kind=9'",
+    "domjobinfo 'a operation=0'",
+    "domjobinfo 'a kind=3' --completed",
+    "domjobinfo 'a kind=3' --anystats",
+    "domjobinfo 'a kind=3' --completed --anystats",
+    "domjobinfo 'a kind=2 -operation' --completed",
+    "domjobinfo 'a compression_cache_misses=7 compression_overflow=8 memory_normal=3'",
+    "domjobinfo 'a' --rawstats",
+    "domjobinfo 'a operation=99'",
+    "domjobinfo 'a -errmsg kind=4' --completed",
+    "domjobinfo 'a -errmsg kind=5' --anystats --completed",
+    "domjobinfo 'a -time_elapsed -time_elapsed_net -time_remaining'",
+    "domjobinfo 'a -disk_temp_total -memory_page_size -memory_iteration'",
+    "domjobinfo 'a -downtime -setup_time -memory_normal_bytes -memory_dirty_rate'",
+    "domjobinfo 'a memory_page_size=0 memory_iteration=0 memory_postcopy_requests=0 memory_constant=0'",
+    "domjobinfo 'a compression_cache=0 compression_bytes=0 compression_pages=0'",
+    "domlaunchsecinfo a",
+    "domxml-from-native qemu-argv cpu.xml",
+    "domxml-to-native qemu-argv --xml domain.xml",
+    "domxml-to-native qemu-argv --domain a",
+    "get-user-sshkeys a root",
+    "guest-agent-timeout a --timeout 5",
+    "guestinfo a",
+    "guestvcpus a",
+    "hypervisor-cpu-baseline cpu.xml",
+    "hypervisor-cpu-compare cpu.xml",
+    "managedsave-dumpxml a",
+    "managedsave-dumpxml a --xpath //name",
+    "migrate-compcache a",
+    "migrate-getmaxdowntime a",
+    "migrate-getspeed a",
+    "net-dhcp-leases a",
+    "net-port-dumpxml a {UUID}",
+    "net-port-list a",
+    "net-port-list a --uuid",
     "node-memory-tune",
     "nodememstats",
     "nodesevinfo",
-    "nwfilter-binding-dumpxml",
+    "nwfilter-binding-dumpxml a",
     "nwfilter-binding-list",
-    "nwfilter-dumpxml",
+    "nwfilter-dumpxml a",
     "nwfilter-list",
     "pool-capabilities",
-    "qemu-agent-command",
-    "qemu-monitor-command",
-    "qemu-monitor-event",
-    "secret-dumpxml",
-    "secret-get-value",
+    "qemu-agent-command a {}",
+    "qemu-monitor-command a query-status",
+    "qemu-monitor-command a --hmp info status",
+    "qemu-monitor-event a --timeout 20",
+    "qemu-monitor-event a --timeout 20 --pretty --timestamp",
+    "secret-dumpxml {UUID}",
+    "secret-get-value {UUID}",
     "secret-list",
-    "ttyconsole",
+    "ttyconsole a",
 ];
 
 fn tests_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-fn virsh(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_virsh"))
+fn shell(program: &Path, uri: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
         .current_dir(tests_folder().join("fixtures"))
         .env_clear()
         .envs([("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("HOME", "/nonexistent")])
-        .args(["-q", "-c", "test:///default"])
+        .args(["-c", uri])
         .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("virsh runs")
+        .stdin(Stdio::null());
+    command
 }
 
-fn schemas() -> BTreeMap<String, Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas");
-    let files = std::fs::read_dir(folder).expect("there are schemas");
-    let schema = |path: PathBuf| {
-        let text = std::fs::read_to_string(&path).expect("a schema is text");
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        (name, virt_json::parse(&text).expect("a schema is JSON"))
-    };
-    files.map(|entry| schema(entry.expect("an entry").path())).collect()
+fn ours() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_virsh"))
 }
 
-/// What is wrong with a value, by as much of JSON Schema as ours use.
-fn check(value: &Value, schema: &Value, at: &str) -> Result<(), String> {
-    let kinds = match schema.get("type") {
-        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-        Some(kind) => kind.as_str().into_iter().collect(),
-        None => Vec::new(),
-    };
-    let (kind, is_whole) = match value {
-        Value::Null => ("null", false),
-        Value::Bool(_) => ("boolean", false),
-        Value::Number(text) => ("number", text.parse::<i128>().is_ok()),
-        Value::String(_) => ("string", false),
-        Value::Array(_) => ("array", false),
-        Value::Object(_) => ("object", false),
-    };
-    let fits = kinds.contains(&kind) || (is_whole && kinds.contains(&"integer"));
-    if !kinds.is_empty() && !fits {
-        return Err(format!("{at}: {value} is not {kinds:?}"));
-    }
-    match value {
-        Value::String(text) if schema.get("format").is_some() => {
-            let groups: Vec<usize> = text.split('-').map(str::len).collect();
-            let digits = text.bytes().all(|b| b == b'-' || matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            match digits && groups == [8, 4, 4, 4, 12] {
-                true => Ok(()),
-                false => Err(format!("{at}: '{text}' is no UUID")),
-            }
-        }
-        Value::Array(items) => match schema.get("items") {
-            Some(each) => items
-                .iter()
-                .enumerate()
-                .try_for_each(|(number, item)| check(item, each, &format!("{at}[{number}]"))),
-            None => Ok(()),
-        },
-        Value::Object(members) => check_members(members, schema, at),
-        _ => Ok(()),
-    }
-}
-
-fn check_members(members: &[(String, Value)], schema: &Value, at: &str) -> Result<(), String> {
-    let required = schema.get("required").and_then(Value::as_array).unwrap_or_default();
-    let has = |key: &Value| members.iter().any(|(name, _)| Some(name.as_str()) == key.as_str());
-    if let Some(missing) = required.iter().find(|key| !has(key)) {
-        return Err(format!("{at}: {missing} is missing"));
-    }
-    members.iter().try_for_each(|(name, value)| {
-        let at = format!("{at}.{name}");
-        let property = schema.get("properties").and_then(|properties| properties.get(name));
-        match property.or_else(|| schema.get("additionalProperties")) {
-            Some(Value::Bool(false)) => Err(format!("{at} is not in the schema")),
-            Some(schema) => check(value, schema, &at),
-            None => Ok(()),
-        }
-    })
+fn virsh(args: &[&str]) -> Output {
+    shell(ours(), "test:///default", &[&["-q"], args].concat()).output().expect("virsh runs")
 }
 
 /// Every command of every case, with the commands that come before it on its line.
@@ -178,9 +178,10 @@ fn cases() -> Vec<(String, String)> {
 const MARK: &str = "@@@";
 
 /// What follows the mark: what one command said, and whether it succeeded.
-fn said_by(before: &str, command: &str) -> (String, String, bool) {
+fn said_by(uri: &str, before: &str, command: &str) -> (String, String, bool) {
     let line = format!("{before}echo {MARK}; echo --err {MARK}; {command}");
-    let Output { stdout, stderr, status } = virsh(&[&line]);
+    let output = shell(ours(), uri, &["-q", &line]).output();
+    let Output { stdout, stderr, status } = output.expect("virsh runs");
     let after = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
         text.split_once(MARK).map(|(_, text)| text.trim_start().to_owned()).unwrap_or_default()
@@ -252,39 +253,95 @@ fn formats_and_refusals_are_clear() {
     }
 }
 
+/// What a command is and what it is asked with.
+fn split(command: &str) -> (&str, &str) {
+    command.split_once(' ').unwrap_or((command, ""))
+}
+
+/// Checks one command's answer; whether there was one.
+fn walk(uri: &str, before: &str, command: &str, schema: &Value) -> bool {
+    let (name, rest) = split(command);
+    let (text, errors, succeeded) = said_by(uri, before, command);
+    let asked = format!("{name} --output json {rest}");
+    let (answer, same_errors, same_end) = said_by(uri, before, &asked);
+    // How far a job is stands there too, for people.
+    let failures =
+        |text: &str| text.lines().filter(|line| line.contains("error:")).collect::<String>();
+    let same = (failures(&same_errors), same_end) == (failures(&errors), succeeded);
+    assert!(same, "{before}{asked}: {same_errors}, but to a person: {errors}");
+    if answer.is_empty() {
+        let changes = text.is_empty() || !succeeded || says_a_change(&text);
+        assert!(changes, "{before}{asked} says nothing, but to a person: {text}");
+        return false;
+    }
+    if let Err(fault) = check_answer(&answer, schema, name) {
+        panic!("{before}{asked}: {fault}\n{answer}");
+    }
+    true
+}
+
 #[test]
 fn every_command_that_prints_facts_answers_as_its_schema_says() {
     let schemas = schemas();
     let mut silent: BTreeSet<&str> = schemas.keys().map(String::as_str).collect();
     let mut walked = 0;
     for (before, command) in cases() {
-        let (name, rest) = command.split_once(' ').unwrap_or((&command, ""));
+        let (name, _) = split(&command);
         let Some(schema) = schemas.get(name) else { continue };
-        let (text, errors, succeeded) = said_by(&before, &command);
-        let asked = format!("{name} --output json {rest}");
-        let (answer, same_errors, same_end) = said_by(&before, &asked);
-        assert_eq!((&same_errors, same_end), (&errors, succeeded), "{before}{asked}");
-        if answer.is_empty() {
-            let changes = text.is_empty() || !succeeded || says_a_change(&text);
-            assert!(changes, "{before}{asked} says nothing, but to a person: {text}");
-            continue;
+        if walk("test:///default", &before, &command, schema) {
+            silent.remove(name);
+            walked += 1;
         }
-        let is_stream = schema.get("title").and_then(Value::as_str).unwrap_or_default();
-        let answers: Vec<&str> = match is_stream.ends_with("each line") {
-            true => answer.lines().collect(),
-            false => vec![&answer],
-        };
-        for answer in answers {
-            let value = virt_json::parse(answer).expect("the answer is JSON");
-            let checked = check(&value, schema, name);
-            assert!(checked.is_ok(), "{before}{asked}: {}\n{answer}", checked.unwrap_err());
-        }
-        silent.remove(name);
-        walked += 1;
     }
     assert!(walked > 150, "only {walked} answers were checked");
-    silent.remove("save-image-dumpxml"); // It needs a file of its own: the test below.
-    assert_eq!(silent, REFUSED.iter().copied().collect(), "commands without a checked answer");
+    silent.remove("save-image-dumpxml"); // It needs a file of its own: the test above.
+    // Each is asked of the other driver exactly where the test driver has no answer.
+    let elsewhere: BTreeSet<&str> = ASKED.iter().map(|command| split(command).0).collect();
+    assert_eq!(silent, elsewhere, "commands without a checked answer");
+    let answering = Answering::start();
+    for command in ASKED {
+        let command = command.replace("{UUID}", answering::UUID);
+        let answered = walk(answering.uri(), "", &command, &schemas[split(&command).0]);
+        assert!(answered, "{command} has no answer");
+    }
+}
+
+/// What people are told of facts that the test driver has not is what libvirt's shell tells them.
+#[test]
+fn libvirts_shell_says_the_same_of_what_the_test_driver_has_not() {
+    let theirs = or_skip!(reference_program("virsh"));
+    let answering = Answering::start();
+    let mut different = Vec::new();
+    for command in ASKED.iter().filter(|command| !command.contains("--timestamp")) {
+        for options in [&["-q"][..], &[]] {
+            let command = command.replace("{UUID}", answering::UUID);
+            let args = [options, &[&command]].concat();
+            let [want, got] = [&*theirs, ours()].map(|program| {
+                test_support::run(&mut shell(program, answering.uri(), &args), LIMIT)
+            });
+            if want != got {
+                different.push(format!("{args:?}\n{want:?}\n{got:?}"));
+            }
+        }
+    }
+    assert!(different.is_empty(), "theirs, ours:\n{}", different.join("\n"));
+}
+
+/// Whatever changes something or talks has no facts, and says so.
+#[test]
+fn every_command_without_facts_refuses_the_option() {
+    let schemas = schemas();
+    let help = String::from_utf8(virsh(&["help"]).stdout).expect("text");
+    let indented = help.lines().filter_map(|line| line.strip_prefix("    "));
+    let names = indented.filter_map(|line| line.split_whitespace().next());
+    let names: Vec<&str> = names.filter(|name| !schemas.contains_key(*name)).collect();
+    assert!(names.len() > 120, "only {} commands without facts", names.len());
+    for name in names {
+        let output = virsh(&[name, "--output", "json"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let want = format!("error: command '{name}' doesn't support option --output\n");
+        assert_eq!((said, output.status.success()), (want, false));
+    }
 }
 
 /// Whether a text tells what a command did, not what it found.

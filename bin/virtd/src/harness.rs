@@ -77,6 +77,12 @@ impl Daemon {
     /// A client's end of a new connection.
     pub fn connect(&self, entry: Entry) -> std::io::Result<UnixStream> {
         let (near, far) = UnixStream::pair()?;
+        self.welcome(near, entry)?;
+        Ok(far)
+    }
+
+    /// Takes in who came to a socket of the caller's.
+    pub fn welcome(&self, near: UnixStream, entry: Entry) -> std::io::Result<()> {
         near.set_nonblocking(true)?;
         let arrival = Arrival {
             way: Way::Unix,
@@ -86,7 +92,6 @@ impl Daemon {
             peer: None,
         };
         let gone = |_| std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        self.visitors.send((near, arrival)).map_err(gone)?;
-        Ok(far)
+        self.visitors.send((near, arrival)).map_err(gone)
     }
 }

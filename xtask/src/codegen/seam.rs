@@ -245,7 +245,7 @@ fn takes_strings(call: &Call) -> bool {
         _ => None,
     };
     let typed = matches!(params, Some(Type::List(inner, _)) if **inner == Type::TypedParam);
-    let counted = matches!(&call.via, Via::Method { form: Form::Params, .. });
+    let counted = matches!(&call.via, Via::Method { form: Form::Params | Form::Whole, .. });
     typed && counted
         || matches!(
             call.name.as_str(),
@@ -263,7 +263,7 @@ pub(super) fn facade(programs: &[Program]) -> Result<String, String> {
         let Via::Method { form, family, method, args } = &call.via else { continue };
         let dropped = |name: &str| match form {
             Form::List => name == "need_results",
-            Form::Params => name == "nparams",
+            Form::Params | Form::Whole => name == "nparams",
             Form::Plain => false,
         };
         let params: Vec<_> = call.args.iter().filter(|arg| !dropped(&arg.name)).collect();

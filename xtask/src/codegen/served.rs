@@ -60,7 +60,7 @@ fn row(out: &mut String, program: &Program, call: &Call) {
         .iter()
         .filter(|arg| match form {
             Form::List => arg.name != "need_results",
-            Form::Params => arg.name != "nparams",
+            Form::Params | Form::Whole => arg.name != "nparams",
             Form::Plain => true,
         })
         .map(|arg| lend(&arg.kind, &format!("a.{}", arg.name)))
@@ -111,7 +111,15 @@ fn answer(body: &mut String, call: &Call, form: Form) {
                  put(w, |w| {{ {list} Ok(()) }})?;\n{count}"
             );
         }
-        (Ret::Fields(fields), Form::Plain) => {
+        (Ret::Fields(fields), Form::Whole) if fields.len() > 1 => {
+            let _ = writeln!(
+                body,
+                "let count = value.len();\nput(w, |w| {{ {} Ok(()) }})?;\n{}",
+                encode(&fields[0].kind, "value"),
+                count_word(&fields[1], "count")
+            );
+        }
+        (Ret::Fields(fields), Form::Plain | Form::Whole) => {
             let _ =
                 writeln!(body, "put(w, |w| {{ {} Ok(()) }})?;", encode(&fields[0].kind, "value"));
         }
@@ -219,6 +227,7 @@ fn invocation(
     for arg in &call.args {
         let value = match (form, arg.name.as_str()) {
             (Form::List, "need_results") => "1".to_owned(),
+            (Form::Whole, "nparams") => "0".to_owned(),
             (Form::Params, "nparams") => match &call.ret {
                 Ret::Fields(fields) if fields.len() > 1 => "nparams".into(),
                 Ret::Fields(fields) => match &fields[0].kind {

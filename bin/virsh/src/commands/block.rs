@@ -392,7 +392,7 @@ fn show_job(
     shell.facts([]);
     if info.found == 0 {
         if !raw {
-            say!(shell, "No current block job for {disk}");
+            shell.print_extra(format_args!("No current block job for {disk}"));
         }
         return Ok(());
     }

@@ -8,7 +8,7 @@ use crate::files::read_document;
 use crate::lookup::domain;
 use crate::options::flags_of;
 use crate::report::record;
-use crate::shell::{Shell, sayln};
+use crate::shell::{Shell, say, sayln};
 use crate::{clock, console, keys};
 
 pub(crate) fn cmd_set_user_password(shell: &mut Shell, args: &Args) -> Done {
@@ -102,7 +102,8 @@ pub(crate) fn cmd_get_user_sshkeys(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let user = args.needed("user")?;
     let keys = shell.connection()?.domain_authorized_ssh_keys_get(&found, user, 0)?;
-    keys.iter().for_each(|key| sayln!(shell, "{}", key));
+    // Compat: one after the other, with nothing between them.
+    keys.iter().for_each(|key| say!(shell, "{}", key));
     shell.records(keys.into_iter().map(|key| record([("key", key.into())])));
     Ok(())
 }
@@ -158,7 +159,7 @@ pub(crate) fn cmd_guest_agent_timeout(shell: &mut Shell, args: &Args) -> Done {
     let timeout_s = args.number::<i32>("timeout")?.unwrap_or(otherwise);
     let connection = shell.connection()?;
     let before = connection.domain_agent_set_response_timeout(&found, timeout_s, 0)?;
-    sayln!(shell, "old agent timeout: {}", before);
+    // Compat: a person is not told what it was.
     shell.fact("old_timeout_s", before);
     Ok(())
 }

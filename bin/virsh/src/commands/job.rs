@@ -40,6 +40,8 @@ enum Shown {
     Speed,
     /// A number, and what it counts.
     Count(&'static str),
+    /// A number. Compat: one column wider.
+    Wide,
     Operation,
     Text,
 }
@@ -66,7 +68,7 @@ impl Shown {
 
 fn operation(value: &TypedValue) -> &'static str {
     let at = number(value).and_then(|at| i32::try_from(at).ok());
-    super::info::word(OPERATIONS, at.unwrap_or(i32::MAX), "Unknown")
+    super::info::word(OPERATIONS, at.unwrap_or(i32::MAX), "unknown")
 }
 
 /// What is shown of a job, in order.
@@ -98,13 +100,12 @@ const ROWS: &[(&str, &str, Shown)] = &[
     (api::DOMAIN_JOB_SETUP_TIME, "Setup time:", Shown::Time),
     (api::DOMAIN_JOB_COMPRESSION_CACHE, "Compression cache:", Shown::Bytes),
     (api::DOMAIN_JOB_COMPRESSION_BYTES, "Compressed data:", Shown::Bytes),
-    (api::DOMAIN_JOB_COMPRESSION_PAGES, "Compressed pages:", Shown::Count("")),
-    (api::DOMAIN_JOB_COMPRESSION_CACHE_MISSES, "Compression cache misses:", Shown::Count("")),
-    (api::DOMAIN_JOB_COMPRESSION_OVERFLOW, "Compression overflows:", Shown::Count("")),
-    (api::DOMAIN_JOB_AUTO_CONVERGE_THROTTLE, "Auto converge throttle:", Shown::Count("%")),
+    (api::DOMAIN_JOB_COMPRESSION_PAGES, "Compressed pages:", Shown::Wide),
+    (api::DOMAIN_JOB_COMPRESSION_CACHE_MISSES, "Compression cache misses:", Shown::Wide),
+    (api::DOMAIN_JOB_COMPRESSION_OVERFLOW, "Compression overflows:", Shown::Wide),
+    (api::DOMAIN_JOB_AUTO_CONVERGE_THROTTLE, "Auto converge throttle:", Shown::Wide),
     (api::DOMAIN_JOB_DISK_TEMP_USED, "Temporary disk space use:", Shown::Bytes),
     (api::DOMAIN_JOB_DISK_TEMP_TOTAL, "Temporary disk space total:", Shown::Bytes),
-    (api::DOMAIN_JOB_VFIO_DATA_TRANSFERRED, "VFIO data transferred:", Shown::Bytes),
     (api::DOMAIN_JOB_ERRMSG, "Error message:", Shown::Text),
 ];
 
@@ -131,33 +132,73 @@ pub(crate) fn cmd_domjobinfo(shell: &mut Shell, args: &Args) -> Done {
     let kind = super::info::word(KINDS, job.kind, "unknown");
     shell.fact("type", kind);
     sayln!(shell, "{:<17} {:<12}", "Job type:", kind);
-    let told = [api::DOMAIN_JOB_BOUNDED, api::DOMAIN_JOB_UNBOUNDED, api::DOMAIN_JOB_COMPLETED];
-    if job.kind == api::DOMAIN_JOB_NONE || !(args.flag("anystats") || told.contains(&job.kind)) {
+    if job.kind == api::DOMAIN_JOB_NONE {
         return Ok(());
     }
-    for (field, label, shown) in ROWS {
+    // Compat: of a job that has ended its operation alone is told, unless that was asked for.
+    let told = match job.kind {
+        api::DOMAIN_JOB_BOUNDED | api::DOMAIN_JOB_UNBOUNDED => true,
+        api::DOMAIN_JOB_COMPLETED => args.flag("completed"),
+        _ => false,
+    };
+    let rows = if told || args.flag("anystats") { ROWS } else { &ROWS[..1] };
+    for (field, label, shown) in rows {
         let found = job.params.iter().find(|param| param.field == *field);
-        if let Some(param) = found.filter(|param| worth_showing(&job, &param.field)) {
+        let value = found.map(|param| param.value.clone()).or_else(|| absent(&job, field));
+        if let Some(value) = value.filter(|_| worth_showing(&job, field)) {
             let over = *field == api::DOMAIN_JOB_DOWNTIME && job.kind == api::DOMAIN_JOB_COMPLETED;
-            show(shell, if over { "Total downtime:" } else { label }, *shown, &param.value);
-            shell.fact(&shown.key(field), shown.value(&param.value));
+            show(shell, if over { "Total downtime:" } else { label }, *shown, &value);
+            shell.fact(&shown.key(field), shown.value(&value));
         }
     }
     Ok(())
 }
 
-/// Amounts are shown where there is something to do at all, the rest of the time while it is known.
-fn worth_showing(job: &DomainGetJobStats, field: &str) -> bool {
-    let total = |name: &str| {
-        let found = job.params.iter().find(|param| param.field == name);
-        found.and_then(|param| number(&param.value)).is_some_and(|total| total != 0)
+/// A job's kind of amounts of work: what there is altogether, done, and left.
+const AMOUNTS: [&str; 3] = ["total", "processed", "remaining"];
+
+fn amount(job: &DomainGetJobStats, field: &str) -> u64 {
+    let found = job.params.iter().find(|param| param.field == field);
+    found.and_then(|param| number(&param.value)).unwrap_or_default()
+}
+
+/// Whether there is anything to do of a kind: `data`, `memory`, `disk`.
+fn is_at_work(job: &DomainGetJobStats, kind: &str) -> bool {
+    AMOUNTS.iter().any(|part| amount(job, &format!("{kind}_{part}")) != 0)
+}
+
+/// What stands for a statistic that the driver does not give; most are left out.
+fn absent(job: &DomainGetJobStats, field: &str) -> Option<TypedValue> {
+    let known = match field.split_once('_') {
+        Some((kind @ ("data" | "memory" | "disk"), part)) => {
+            AMOUNTS.contains(&part) && is_at_work(job, kind)
+        }
+        _ => [
+            api::DOMAIN_JOB_OPERATION,
+            api::DOMAIN_JOB_TIME_ELAPSED,
+            api::DOMAIN_JOB_TIME_REMAINING,
+        ]
+        .contains(&field),
     };
+    known.then_some(TypedValue::Ullong(0))
+}
+
+/// Facts of a kind of work that is shown with its amounts, and not without.
+const WITHIN: &[&str] = &[
+    api::DOMAIN_JOB_MEMORY_DIRTY_RATE,
+    api::DOMAIN_JOB_MEMORY_PAGE_SIZE,
+    api::DOMAIN_JOB_MEMORY_ITERATION,
+    api::DOMAIN_JOB_MEMORY_POSTCOPY_REQS,
+];
+
+fn worth_showing(job: &DomainGetJobStats, field: &str) -> bool {
     match field.split_once('_') {
-        Some((part @ ("data" | "memory" | "disk"), "processed" | "remaining" | "total")) => {
-            total(&format!("{part}_total"))
+        Some((kind @ ("data" | "memory" | "disk"), part)) => {
+            let within = AMOUNTS.contains(&part) || WITHIN.contains(&field);
+            let speed = part == "bps";
+            !(within || speed) || is_at_work(job, kind) && (!speed || amount(job, field) != 0)
         }
         Some(("time", "remaining")) => job.kind == api::DOMAIN_JOB_BOUNDED,
-        Some((_, "bps")) => total(field),
         _ => true,
     }
 }
@@ -177,6 +218,7 @@ fn show(shell: &mut Shell, label: &str, shown: Shown, value: &TypedValue) {
     say!(shell, "{label:<17} ");
     match shown {
         Shown::Time => sayln!(shell, "{:<12} ms", amount),
+        Shown::Wide => sayln!(shell, "{:<13}", amount),
         Shown::Count("") => sayln!(shell, "{:<12}", amount),
         Shown::Count(what) => sayln!(shell, "{:<12} {}", amount, what),
         Shown::Bytes | Shown::Speed => {

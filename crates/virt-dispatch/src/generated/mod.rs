@@ -3612,10 +3612,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NodeGetSevInfoArgs::decode(r))?;
             let value = c.node_get_sev_info(a.flags)?;
-            let mut value = value;
             let count = value.len();
-            value.truncate(usize::try_from(a.nparams).unwrap_or(0));
-            let count = if value.is_empty() { count } else { value.len() };
             put(w, |w| {
                 w.count(value.len(), limits::NODE_SEV_INFO_MAX)?;
                 for item in &value {
@@ -3771,10 +3768,7 @@ pub(crate) static REMOTE: &[Row] = &[
         run: |c, r, w| {
             let a = read(virt_wire::remote::NetworkPortGetParametersArgs::decode(r))?;
             let value = c.network_port_get_parameters(&a.port, a.flags)?;
-            let mut value = value;
             let count = value.len();
-            value.truncate(usize::try_from(a.nparams).unwrap_or(0));
-            let count = if value.is_empty() { count } else { value.len() };
             put(w, |w| {
                 w.count(value.len(), limits::NETWORK_PORT_PARAMETERS_MAX)?;
                 for item in &value {

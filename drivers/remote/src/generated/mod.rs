@@ -359,23 +359,13 @@ impl virt_driver::Host for RemoteDriver {
     }
 
     fn node_get_sev_info(&self, call: &Call<'_>, flags: u32) -> Result<Vec<TypedParam>> {
-        {
-            let nparams = 0;
-            let nparams = self.call(
-                call,
-                remote::PROGRAM,
-                remote::NODE_GET_SEV_INFO,
-                &remote::NodeGetSevInfoArgs { nparams, flags },
-                |r| remote::NodeGetSevInfoRet::decode(r).map(|ret| ret.nparams),
-            )?;
-            self.call(
-                call,
-                remote::PROGRAM,
-                remote::NODE_GET_SEV_INFO,
-                &remote::NodeGetSevInfoArgs { nparams, flags },
-                |r| r.list(limits::NODE_SEV_INFO_MAX, TypedParam::decode),
-            )
-        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::NODE_GET_SEV_INFO,
+            &remote::NodeGetSevInfoArgs { nparams: 0, flags },
+            |r| r.list(limits::NODE_SEV_INFO_MAX, TypedParam::decode),
+        )
     }
 }
 
@@ -4800,23 +4790,13 @@ impl virt_driver::Ports for RemoteDriver {
         port: &NetworkPortRef,
         flags: u32,
     ) -> Result<Vec<TypedParam>> {
-        {
-            let nparams = 0;
-            let nparams = self.call(
-                call,
-                remote::PROGRAM,
-                remote::NETWORK_PORT_GET_PARAMETERS,
-                &remote::NetworkPortGetParametersArgs { port: port.clone(), nparams, flags },
-                |r| remote::NetworkPortGetParametersRet::decode(r).map(|ret| ret.nparams),
-            )?;
-            self.call(
-                call,
-                remote::PROGRAM,
-                remote::NETWORK_PORT_GET_PARAMETERS,
-                &remote::NetworkPortGetParametersArgs { port: port.clone(), nparams, flags },
-                |r| r.list(limits::NETWORK_PORT_PARAMETERS_MAX, TypedParam::decode),
-            )
-        }
+        self.call(
+            call,
+            remote::PROGRAM,
+            remote::NETWORK_PORT_GET_PARAMETERS,
+            &remote::NetworkPortGetParametersArgs { port: port.clone(), nparams: 0, flags },
+            |r| r.list(limits::NETWORK_PORT_PARAMETERS_MAX, TypedParam::decode),
+        )
     }
 
     fn set_parameters(
