@@ -17,9 +17,11 @@ pub(crate) enum Served {
     Same(&'static str),
     /// By virsh, in words of its own, which are said.
     Otherwise(&'static str),
+    /// By virsh, in words of its own, which are made of those of `xm migrate`.
+    Moves(&'static str),
 }
 
-use Served::{Here, Otherwise, Same};
+use Served::{Here, Moves, Otherwise, Same};
 
 /// A verb, its words, and how it is served.
 pub(crate) const VERBS: &[(&str, &str, Served)] = &[
@@ -39,7 +41,7 @@ pub(crate) const VERBS: &[(&str, &str, Served)] = &[
     ("dump-core", "DOMAIN FILE", Same("dump")),
     ("mem-max", "DOMAIN MIB", Otherwise("setmaxmem DOMAIN MIBM")),
     ("mem-set", "DOMAIN MIB", Otherwise("setmem DOMAIN MIBM")),
-    ("migrate", "-l DOMAIN HOST", Otherwise("migrate DOMAIN --live xen:// xenmigr://HOST")),
+    ("migrate", "[-l] [-p PORT] DOMAIN HOST", Moves("migrate DOMAIN --live xen:// xenmigr://HOST")),
     ("pause", "DOMAIN", Same("suspend")),
     ("unpause", "DOMAIN", Same("resume")),
     ("reboot", "DOMAIN", Same("reboot")),
@@ -71,7 +73,7 @@ pub(crate) fn help() -> String {
         let by = match served {
             Here => String::new(),
             Same(other) => format!("virsh {other}"),
-            Otherwise(other) => format!("virsh {other}"),
+            Otherwise(other) | Moves(other) => format!("virsh {other}"),
         };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", format!("  {line:<48}{by}").trim_end());
@@ -85,6 +87,34 @@ fn shell() -> PathBuf {
     beside.filter(|path| path.is_file()).unwrap_or_else(|| "virsh".into())
 }
 
+/// What is left where the shell cannot be started.
+fn become_shell(options: &Options, words: &[String]) -> Failure {
+    let mut command = Command::new(shell());
+    command.args(["--connect", &options.uri]).args(words);
+    Failure::Usage(format!("{}: {}", shell().display(), command.exec()))
+}
+
+/// `xm migrate` as virsh has it: the guide's `xen://` is the daemon that is asked.
+fn moves(options: &Options) -> Result<Vec<String>, Failure> {
+    let port = options.number("-p", "--port")?;
+    let mut words = options.rest.iter().map(String::as_str);
+    let mut named = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "-p" | "--port" => drop(words.next()),
+            _ if word.starts_with('-') => {}
+            _ => named.push(word),
+        }
+    }
+    let [domain, host] = named[..] else {
+        return Err(Failure::Usage("migrate: a domain and a host are needed".to_owned()));
+    };
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let live = options.has("-l", "--live").then(|| "--live".to_owned());
+    let to = [options.uri.clone(), format!("xenmigr://{host}{port}")];
+    Ok(["migrate".to_owned(), domain.to_owned()].into_iter().chain(live).chain(to).collect())
+}
+
 /// Becomes the shell, where it takes the same words; says which do it, where it does not.
 pub(crate) fn pass_on(verb: &str, options: &Options) -> Result<(), Failure> {
     let found = VERBS.iter().find(|(name, _, _)| *name == verb);
@@ -93,10 +123,11 @@ pub(crate) fn pass_on(verb: &str, options: &Options) -> Result<(), Failure> {
     })?;
     match served {
         Same(other) => {
-            let mut command = Command::new(shell());
-            command.args(["--connect", &options.uri, other]).args(&options.rest);
-            Err(Failure::Usage(format!("{}: {}", shell().display(), command.exec())))
+            let words: Vec<String> =
+                [(*other).to_owned()].into_iter().chain(options.rest.clone()).collect();
+            Err(become_shell(options, &words))
         }
+        Moves(_) => Err(become_shell(options, &moves(options)?)),
         Otherwise(other) => Err(Failure::Usage(format!("'{verb}' is virsh's: virsh {other}"))),
         Here => Ok(()),
     }

@@ -4,7 +4,7 @@
 //! none. [`Toolstack`] does what takes more than the hypervisor: xend does it, or `xl`.
 //! [`Definitions`] keeps what does not run: xend itself, the folder of XM files, or files of ours.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use virt_error::Result;
 use virt_model::domain::{Device, Domain as Document};
@@ -49,6 +49,12 @@ pub(crate) trait Hypervisor: Send + Sync {
     /// The nodes that a domain's memory comes from: all of them, where nobody says.
     fn domain_nodes(&self, _running: &Running) -> Result<Vec<usize>> {
         Ok(self.cells()?.iter().map(|cell| cell.id).collect())
+    }
+
+    /// Gives a domain another UUID; the tool stack of xend's time does so by itself.
+    fn set_uuid(&self, running: &Running, uuid: Uuid) -> Result<()> {
+        let detail = format!("domain '{}' cannot be given the UUID {uuid} here", running.name);
+        Err(crate::unsupported(detail))
     }
 
     /// What this channel is called in the log.
@@ -182,7 +188,7 @@ pub(crate) trait Definitions: Send + Sync {
     fn set_autostart(&self, kept: &Kept, on: bool) -> Result<()>;
 
     /// The folder that people change by hand, where there is one.
-    fn folder(&self) -> Option<&Path> {
+    fn folder(&self) -> Option<PathBuf> {
         None
     }
 

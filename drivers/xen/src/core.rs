@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use virt_driver::{Call, Cell, Job};
@@ -16,6 +16,7 @@ use crate::channels::{Definitions, Hypervisor, Kept, Subject, Toolstack};
 use crate::formats::Toolstack as Flavour;
 use crate::glances::Glances;
 use crate::notes::Notes;
+use crate::open::Found;
 use crate::seen::{Key, Running};
 use crate::store_channel::StoreChannel;
 use crate::watch::Watch;
@@ -57,26 +58,23 @@ pub(crate) struct Impact {
 pub(crate) struct Channels {
     pub(crate) hypervisor: Arc<dyn Hypervisor>,
     pub(crate) toolstack: Arc<dyn Toolstack>,
-    pub(crate) definitions: Box<dyn Definitions>,
+    pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) store: Arc<StoreChannel>,
     /// Where displays listen that name no address.
     pub(crate) vnc_listen: Option<String>,
+    /// How they were found; `None` where they stay what they are.
+    pub(crate) found: Option<Found>,
 }
 
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     /// Tells this driver from others.
     pub(crate) instance: Uuid,
-    pub(crate) hypervisor: Arc<dyn Hypervisor>,
-    pub(crate) toolstack: Arc<dyn Toolstack>,
-    pub(crate) definitions: Box<dyn Definitions>,
-    pub(crate) store: Arc<StoreChannel>,
+    /// Others take their place when tool stacks come and go; a call goes on with those it began with.
+    channels: RwLock<Arc<Channels>>,
     pub(crate) consoles: Consoles,
     pub(crate) watch: Watch,
     pub(crate) glances: Glances,
-    /// Of domains whose tool stack does not keep whole documents.
-    pub(crate) notes: Option<Notes>,
-    vnc_listen: Option<String>,
     turns: Mutex<HashMap<Uuid, Arc<Cell<()>>>>,
     me: Weak<Self>,
 }
@@ -89,24 +87,48 @@ impl std::fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(settings: Settings, channels: Channels) -> Arc<Self> {
-        let Channels { hypervisor, toolstack, definitions, store, vnc_listen } = channels;
-        let whole = toolstack.host().toolstack == Flavour::Libxl;
-        let notes = (!whole).then(|| Notes { dir: settings.dirs.config.join("notes") });
         Arc::new_cyclic(|me| Self {
             settings,
             instance: Uuid::random(),
-            hypervisor,
-            toolstack,
-            definitions,
-            store,
+            channels: RwLock::new(Arc::new(channels)),
             consoles: Consoles::default(),
             watch: Watch::default(),
             glances: Glances::default(),
-            notes,
-            vnc_listen,
             turns: Mutex::default(),
             me: Weak::clone(me),
         })
+    }
+
+    pub(crate) fn channels(&self) -> Arc<Channels> {
+        Arc::clone(&self.channels.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes other channels from now on.
+    pub(crate) fn change_channels(&self, channels: Channels) {
+        *self.channels.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(channels);
+        self.glances.forget();
+    }
+
+    pub(crate) fn hypervisor(&self) -> Arc<dyn Hypervisor> {
+        Arc::clone(&self.channels().hypervisor)
+    }
+
+    pub(crate) fn toolstack(&self) -> Arc<dyn Toolstack> {
+        Arc::clone(&self.channels().toolstack)
+    }
+
+    pub(crate) fn definitions(&self) -> Arc<dyn Definitions> {
+        Arc::clone(&self.channels().definitions)
+    }
+
+    pub(crate) fn store(&self) -> Arc<StoreChannel> {
+        Arc::clone(&self.channels().store)
+    }
+
+    /// Of domains whose tool stack does not keep whole documents.
+    pub(crate) fn notes(&self) -> Option<Notes> {
+        let whole = self.toolstack().host().toolstack == Flavour::Libxl;
+        (!whole).then(|| Notes { dir: self.settings.dirs.config.join("notes") })
     }
 
     pub(crate) fn weak(&self) -> Weak<Self> {
@@ -115,8 +137,8 @@ impl Core {
 
     /// All domains: those that run by number, then the others by name.
     pub(crate) fn all(&self) -> Result<Vec<Subject>> {
-        let mut kept = self.definitions.list()?;
-        let mut running = self.hypervisor.running()?;
+        let mut kept = self.definitions().list()?;
+        let mut running = self.hypervisor().running()?;
         running.sort_by_key(|running| running.id);
         let mut all = Vec::with_capacity(running.len().saturating_add(kept.len()));
         for running in running {
@@ -137,12 +159,12 @@ impl Core {
 
     /// A domain by UUID, where there is one.
     pub(crate) fn with_uuid(&self, uuid: &Uuid) -> Result<Option<Subject>> {
-        let running = self.hypervisor.look(Key::Uuid(*uuid))?;
+        let running = self.hypervisor().look(Key::Uuid(*uuid))?;
         if let Some(running) = running {
-            let kept = running.is_control() || self.definitions.find(uuid)?.is_some();
+            let kept = running.is_control() || self.definitions().find(uuid)?.is_some();
             return Ok(Some(subject(running, kept)));
         }
-        let kept = self.definitions.find(uuid)?;
+        let kept = self.definitions().find(uuid)?;
         let Kept { uuid, name } = match kept {
             Some(kept) => kept,
             None => return Ok(None),
@@ -151,10 +173,10 @@ impl Core {
     }
 
     pub(crate) fn with_name(&self, name: &str) -> Result<Option<Subject>> {
-        if let Some(running) = self.hypervisor.look(Key::Name(name))? {
+        if let Some(running) = self.hypervisor().look(Key::Name(name))? {
             return self.with_uuid(&running.uuid.clone());
         }
-        let kept = self.definitions.list()?.into_iter().find(|kept| *kept.name == *name);
+        let kept = self.definitions().list()?.into_iter().find(|kept| *kept.name == *name);
         Ok(kept.map(|Kept { uuid, name }| Subject { uuid, name, running: None, kept: true }))
     }
 
@@ -185,19 +207,19 @@ impl Core {
     /// The document in force: of the running guest, else the kept one.
     pub(crate) fn document(&self, subject: &Subject) -> Result<Document> {
         match &subject.running {
-            Some(running) => self.toolstack.document(running).map(|found| self.noted(found)),
+            Some(running) => self.toolstack().document(running).map(|found| self.noted(found)),
             None => self.kept_document(subject),
         }
     }
 
     pub(crate) fn kept_document(&self, subject: &Subject) -> Result<Document> {
         let kept = Kept { uuid: subject.uuid, name: subject.name.clone() };
-        self.definitions.document(&kept).map(|found| self.noted(found))
+        self.definitions().document(&kept).map(|found| self.noted(found))
     }
 
     /// A document with what its tool stack has no place for.
     fn noted(&self, mut document: Document) -> Document {
-        if let Some(notes) = &self.notes {
+        if let Some(notes) = self.notes() {
             notes.complete(&mut document);
         }
         document
@@ -205,7 +227,7 @@ impl Core {
 
     /// Notes what the tool stack has no place for.
     pub(crate) fn note(&self, document: &Document) -> Result<()> {
-        self.notes.as_ref().map_or(Ok(()), |notes| notes.put(document))
+        self.notes().as_ref().map_or(Ok(()), |notes| notes.put(document))
     }
 
     /// Resolves "current", and refuses what is not there.
@@ -225,7 +247,7 @@ impl Core {
         if impact.config && !subject.kept {
             return Err(invalid_operation("transient domains do not have any persistent config"));
         }
-        if self.toolstack.keeps_changes() && active && subject.kept {
+        if self.toolstack().keeps_changes() && active && subject.kept {
             if !impact.live {
                 // Compat: what libvirt's driver of xend's time said.
                 let detail = "Xend only supports modifying both live and persistent config";
@@ -245,7 +267,7 @@ impl Core {
         edit: impl FnOnce(&mut Document) -> Result<()>,
     ) -> Result<()> {
         let impact = self.impact(subject, flags)?;
-        if self.toolstack.keeps_changes() {
+        if self.toolstack().keeps_changes() {
             return act(subject);
         }
         // Order: what is kept first, because that can be put back.
@@ -253,7 +275,7 @@ impl Core {
         if let Some(before) = &before {
             let mut document = before.clone();
             edit(&mut document)?;
-            self.definitions.keep(&document)?;
+            self.definitions().keep(&document)?;
         }
         if !impact.live {
             return Ok(());
@@ -261,7 +283,7 @@ impl Core {
         act(subject).inspect_err(|_| {
             if let Some(before) = &before {
                 // The first failure is the one to tell of.
-                let _ = self.definitions.keep(before);
+                let _ = self.definitions().keep(before);
             }
         })
     }
@@ -294,10 +316,10 @@ impl Core {
 
     /// Does what is to be done with guests that have ended by themselves, where nobody else does.
     pub(crate) fn tend(&self) {
-        if !self.toolstack.wants_tending() {
+        if !self.toolstack().wants_tending() {
             return;
         }
-        for running in self.hypervisor.running().unwrap_or_default() {
+        for running in self.hypervisor().running().unwrap_or_default() {
             if running.ended.is_none() {
                 continue;
             }
@@ -307,17 +329,17 @@ impl Core {
                 continue;
             };
             // It may be gone since, or another one.
-            if let Ok(Some(again)) = self.hypervisor.look(Key::Id(running.id))
+            if let Ok(Some(again)) = self.hypervisor().look(Key::Id(running.id))
                 && again.uuid == running.uuid
             {
-                self.toolstack.tend(&again);
+                self.toolstack().tend(&again);
             }
         }
     }
 
     /// Has displays that name no address listen where the configuration says.
     pub(crate) fn place_displays(&self, document: &mut Document) {
-        let Some(address) = &self.vnc_listen else { return };
+        let Some(address) = &self.channels().vnc_listen else { return };
         let displays = document.devices.graphics.iter_mut();
         for graphics in displays.filter(|graphics| graphics.kind == GraphicsType::Vnc) {
             let named = graphics.listens.iter().any(|listen| listen.address.is_some());

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -61,17 +61,19 @@ impl Folder {
 pub(crate) fn watch(core: Weak<Core>, path: PathBuf) {
     let thread = std::thread::Builder::new().name("xen-folder".to_owned());
     let started = thread.spawn(move || {
+        // Another one is watched by another thread.
+        let is_ours = |core: &Arc<Core>| core.definitions().folder().as_ref() == Some(&path);
         loop {
             let folder = Folder::open(&path);
             while let Ok(changed) =
                 folder.as_ref().map_err(|error| *error).and_then(|f| f.wait(WAIT))
             {
-                let Some(core) = core.upgrade() else { return };
+                let Some(core) = core.upgrade().filter(is_ours) else { return };
                 if changed {
                     core.watch.look(&core);
                 }
             }
-            if core.strong_count() == 0 {
+            if core.upgrade().filter(is_ours).is_none() {
                 return;
             }
             std::thread::sleep(WAIT);

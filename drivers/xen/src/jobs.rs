@@ -36,11 +36,11 @@ fn save_to(core: &Core, dom: &DomainRef, path: &Path) -> Result<()> {
         return Err(not_running());
     }
     writable(path)?;
-    let document = core.toolstack.document(&running)?;
+    let document = core.toolstack().document(&running)?;
     core.watch.expect(running.uuid, Why::Saved);
-    let saved = core.toolstack.save(&running, &document, path);
+    let saved = core.toolstack().save(&running, &document, path);
     saved.inspect_err(|_| {
-        let now = core.hypervisor.look(Key::Id(running.id)).ok().flatten();
+        let now = core.hypervisor().look(Key::Id(running.id)).ok().flatten();
         // What is half written is of no use to anybody; of a guest that does not run any more it may
         // be all there is.
         if now.is_some_and(|now| now.uuid == running.uuid && now.life.is_up()) {
@@ -85,7 +85,7 @@ pub(crate) fn restore(
     xml: Option<&str>,
     paused: bool,
 ) -> Result<()> {
-    let saved = call.waiting(|| core.toolstack.saved(path))?;
+    let saved = call.waiting(|| core.toolstack().saved(path))?;
     let uuid = saved.uuid.unwrap_or_default();
     core.work(call, uuid, Job::Modify, || {
         let known = core.with_uuid(&uuid)?;
@@ -94,8 +94,8 @@ pub(crate) fn restore(
             return Err(invalid_operation(detail));
         }
         core.watch.expect(uuid, Why::Restored);
-        core.toolstack.restore(path, xml, paused)?;
-        if let Some(made) = core.hypervisor.look(Key::Uuid(uuid))? {
+        core.toolstack().restore(path, xml, paused)?;
+        if let Some(made) = core.hypervisor().look(Key::Uuid(uuid))? {
             let reason =
                 if paused { api::DOMAIN_PAUSED_USER } else { api::DOMAIN_RUNNING_RESTORED };
             core.watch.note(&made, paused, reason);
@@ -114,6 +114,6 @@ pub(crate) fn dump(
     core.work(call, dom.uuid, Job::Modify, || {
         let (_, running) = core.guest(dom)?;
         writable(path)?;
-        core.toolstack.dump(&running, path, how)
+        core.toolstack().dump(&running, path, how)
     })
 }

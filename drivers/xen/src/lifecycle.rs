@@ -21,7 +21,7 @@ pub(crate) fn read(core: &Core, xml: &str, validate: bool) -> Result<(Document, 
         return Err(operation_failed("document is too long"));
     }
     let flags = ParseFlags { inactive: true, validate, ..ParseFlags::default() };
-    let document = Document::load(xml, flags, &core.toolstack.host().rules())?;
+    let document = Document::load(xml, flags, &core.toolstack().host().rules())?;
     let uuid = document.uuid;
     let uuid = uuid.ok_or_else(|| Error::new(Code::XmlError, ORIGIN, "domain without a UUID"))?;
     Ok((document, uuid))
@@ -59,12 +59,12 @@ fn not_control_document(uuid: &Uuid) -> Result<()> {
 pub(crate) fn define(core: &Core, call: &Call<'_>, xml: &str, validate: bool) -> Result<DomainRef> {
     let (mut document, uuid) = read(core, xml, validate)?;
     not_control_document(&uuid)?;
-    if core.toolstack.keeps_changes() {
+    if core.toolstack().keeps_changes() {
         core.place_displays(&mut document);
     }
     core.work(call, uuid, Job::Modify, || {
         let known = known_by(core, &document, uuid)?;
-        core.definitions.keep(&document)?;
+        core.definitions().keep(&document)?;
         core.note(&document)?;
         let id = known.and_then(|known| known.running).map_or(-1, |running| running.public_id());
         Ok(DomainRef { name: document.name.as_str().into(), uuid, id })
@@ -78,7 +78,7 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef, flags: u32
             return Err(invalid_operation("cannot undefine transient domain"));
         }
         not_control_document(&subject.uuid)?;
-        if subject.running.is_some() && core.toolstack.keeps_changes() {
+        if subject.running.is_some() && core.toolstack().keeps_changes() {
             let detail = format!(
                 "domain '{}' is active: xend forgets domains that do not run; shut it down first",
                 subject.name
@@ -92,9 +92,9 @@ pub(crate) fn undefine(core: &Core, call: &Call<'_>, dom: &DomainRef, flags: u32
             }
             jobs::forget_save(core, &subject)?;
         }
-        core.definitions.forget(&Kept { uuid: subject.uuid, name: subject.name.clone() })?;
+        core.definitions().forget(&Kept { uuid: subject.uuid, name: subject.name.clone() })?;
         if subject.running.is_none() {
-            core.notes.iter().for_each(|notes| notes.remove(&subject.uuid));
+            core.notes().iter().for_each(|notes| notes.remove(&subject.uuid));
         }
         Ok(())
     })
@@ -111,7 +111,7 @@ pub(crate) fn create(core: &Core, call: &Call<'_>, xml: &str, flags: u32) -> Res
             let detail = format!("domain is already active as '{}'", document.name);
             return Err(invalid_operation(detail));
         }
-        core.toolstack.create(&document)?;
+        core.toolstack().create(&document)?;
         core.note(&document)?;
         let_run(core, uuid, flags & api::DOMAIN_START_PAUSED != 0, true, api::DOMAIN_RUNNING_BOOTED)
     })
@@ -125,16 +125,16 @@ fn let_run(
     is_paused: bool,
     reason: i32,
 ) -> Result<DomainRef> {
-    let made = core.hypervisor.look(Key::Uuid(uuid))?;
+    let made = core.hypervisor().look(Key::Uuid(uuid))?;
     let made = made.ok_or_else(|| operation_failed("the guest has ended while it was started"))?;
     if paused != is_paused {
         let done = match paused {
-            true => core.hypervisor.pause(&made),
-            false => core.hypervisor.unpause(&made),
+            true => core.hypervisor().pause(&made),
+            false => core.hypervisor().unpause(&made),
         };
         if let Err(error) = done {
             // One that cannot run is not left to hold memory.
-            let _ = core.toolstack.destroy(&made);
+            let _ = core.toolstack().destroy(&made);
             return Err(error);
         }
     }
@@ -163,17 +163,17 @@ fn start_subject(core: &Core, subject: &Subject, flags: u32) -> Result<DomainRef
     if saved.exists() {
         if flags & api::DOMAIN_START_FORCE_BOOT == 0 {
             core.watch.expect(subject.uuid, Why::Restored);
-            core.toolstack.restore(&saved, None, paused)?;
+            core.toolstack().restore(&saved, None, paused)?;
             jobs::forget_save(core, subject)?;
             let reason = api::DOMAIN_RUNNING_RESTORED;
             return let_run(core, subject.uuid, paused, paused, reason);
         }
         jobs::forget_save(core, subject)?;
     }
-    core.definitions.adopt(&Kept { uuid: subject.uuid, name: subject.name.clone() })?;
+    core.definitions().adopt(&Kept { uuid: subject.uuid, name: subject.name.clone() })?;
     let mut document = core.kept_document(subject)?;
     core.place_displays(&mut document);
-    let is_paused = core.toolstack.start(subject, &document)?;
+    let is_paused = core.toolstack().start(subject, &document)?;
     let_run(core, subject.uuid, paused, is_paused, api::DOMAIN_RUNNING_BOOTED)
 }
 
@@ -186,7 +186,7 @@ pub(crate) fn ask(core: &Core, call: &Call<'_>, dom: &DomainRef, how: Goodbye) -
         if !running.life.is_up() {
             return Err(not_running());
         }
-        core.toolstack.ask(&running, how)
+        core.toolstack().ask(&running, how)
     })
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn destroy(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<(
     core.work(call, dom.uuid, Job::Destroy, || {
         let (_, running) = core.guest(dom)?;
         core.watch.expect(running.uuid, Why::Destroyed);
-        core.toolstack.destroy(&running)
+        core.toolstack().destroy(&running)
     })
 }
 
@@ -212,11 +212,11 @@ pub(crate) fn set_paused(
         }
         let reason = match (running.life == Life::Paused, paused) {
             (false, true) => {
-                core.hypervisor.pause(&running)?;
+                core.hypervisor().pause(&running)?;
                 api::DOMAIN_PAUSED_USER
             }
             (true, false) => {
-                core.hypervisor.unpause(&running)?;
+                core.hypervisor().unpause(&running)?;
                 api::DOMAIN_RUNNING_UNPAUSED
             }
             _ => return Ok(()),
@@ -245,24 +245,24 @@ pub(crate) fn rename(core: &Core, call: &Call<'_>, dom: &DomainRef, name: &str) 
                 "cannot rename domain while it has a managed save image",
             ));
         }
-        if core.toolstack.keeps_changes() {
-            return core.toolstack.rename(&subject, name);
+        if core.toolstack().keeps_changes() {
+            return core.toolstack().rename(&subject, name);
         }
         let mut document = core.kept_document(&subject)?;
         name.clone_into(&mut document.name);
-        core.definitions.keep(&document)
+        core.definitions().keep(&document)
     })
 }
 
 /// Starts what is marked to start with the host. Compat: xend does so itself for what it keeps.
 pub(crate) fn autostart(core: &Core) {
-    if core.toolstack.keeps_changes() {
+    if core.toolstack().keeps_changes() {
         return;
     }
     let Ok(all) = core.all() else { return };
     for subject in all.iter().filter(|subject| subject.running.is_none()) {
         let kept = Kept { uuid: subject.uuid, name: subject.name.clone() };
-        if !core.definitions.autostarts(&kept).unwrap_or(false) {
+        if !core.definitions().autostarts(&kept).unwrap_or(false) {
             continue;
         }
         if let Err(error) = start_subject(core, subject, 0) {

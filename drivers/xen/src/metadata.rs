@@ -32,7 +32,7 @@ pub(crate) fn change(
             crate::core::not_control(running)?;
         }
         let Impact { live, config } = core.impact(&subject, flags)?;
-        if core.notes.is_some() {
+        if core.notes().is_some() {
             // One note is of the guest and of its definition.
             let mut document = core.document(&subject)?;
             put(&mut document, which, text)?;
@@ -41,12 +41,12 @@ pub(crate) fn change(
             if config {
                 let mut document = core.kept_document(&subject)?;
                 put(&mut document, which, text)?;
-                core.definitions.keep(&document)?;
+                core.definitions().keep(&document)?;
             }
             if live {
                 let mut document = core.document(&subject)?;
                 put(&mut document, which, text)?;
-                core.toolstack.annotate(&subject, &|known| {
+                core.toolstack().annotate(&subject, &|known| {
                     known.title.clone_from(&document.title);
                     known.description.clone_from(&document.description);
                     known.metadata.clone_from(&document.metadata);

@@ -25,7 +25,7 @@ impl Host for XenDriver {
     }
 
     fn get_version(&self, _: &Call<'_>) -> Result<u64> {
-        let (major, minor, micro) = self.core().hypervisor.physical()?.version;
+        let (major, minor, micro) = self.core().hypervisor().physical()?.version;
         let part = |number: u32| u64::from(number.min(999));
         Ok(part(major) * 1_000_000 + part(minor) * 1_000 + part(micro))
     }
@@ -46,7 +46,7 @@ impl Host for XenDriver {
     }
 
     fn node_get_info(&self, _: &Call<'_>) -> Result<NodeInfo> {
-        let physical = self.core().hypervisor.physical()?;
+        let physical = self.core().hypervisor().physical()?;
         let each = physical.nodes.saturating_mul(physical.cores).saturating_mul(physical.threads);
         Ok(NodeInfo {
             model: virt_host::architecture(),
@@ -61,7 +61,7 @@ impl Host for XenDriver {
     }
 
     fn node_get_free_memory(&self, _: &Call<'_>) -> Result<u64> {
-        let physical = self.core().hypervisor.physical()?;
+        let physical = self.core().hypervisor().physical()?;
         Ok(physical.free_kib.saturating_mul(1024))
     }
 
@@ -71,7 +71,7 @@ impl Host for XenDriver {
         start_cell: i32,
         maxcells: i32,
     ) -> Result<Vec<u64>> {
-        let cells = self.core().hypervisor.cells()?;
+        let cells = self.core().hypervisor().cells()?;
         let last = cells.last().map_or(0, |cell| cell.id);
         let first = usize::try_from(start_cell).ok().filter(|first| *first <= last);
         let (Some(first), Ok(most @ 1..)) = (first, usize::try_from(maxcells)) else {
@@ -91,7 +91,7 @@ impl Host for XenDriver {
         flags: u32,
     ) -> Result<NodeGetCpuMap> {
         check_flags(flags, 0, "libxlNodeGetCPUMap")?;
-        let count = self.core().hypervisor.physical()?.cpus;
+        let count = self.core().hypervisor().physical()?.cpus;
         let all: Vec<usize> = (0..usize::try_from(count.min(CPUS_MAX)).unwrap_or(0)).collect();
         let bytes = i32::try_from(all.len().div_ceil(8)).unwrap_or(0);
         Ok(NodeGetCpuMap {
@@ -107,11 +107,11 @@ impl Host for XenDriver {
 
     fn get_capabilities(&self, _: &Call<'_>) -> Result<String> {
         let (core, arch) = (self.core(), virt_host::architecture());
-        let host = core.toolstack.host();
+        let host = core.toolstack().host();
         if host.toolstack == Toolstack::Libxl {
-            return today::capabilities(&*core.hypervisor, &arch, &host.firmware_dir);
+            return today::capabilities(&*core.hypervisor(), &arch, &host.firmware_dir);
         }
-        let physical = core.hypervisor.physical()?;
+        let physical = core.hypervisor().physical()?;
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Ok(Capabilities::read(&arch, &physical.caps, &cpuinfo).to_xml())
     }
@@ -139,7 +139,7 @@ impl Host for XenDriver {
         if let Some(other) = arch.filter(|arch| *arch != own) {
             return Err(invalid_arg(format!("unknown architecture: {other}")));
         }
-        let host = self.core().toolstack.host();
+        let host = self.core().toolstack().host();
         today::domain_capabilities(emulatorbin, &own, machine, virttype, &host.firmware_dir)
     }
 }

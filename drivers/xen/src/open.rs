@@ -55,25 +55,85 @@ fn is_control_domain() -> bool {
     std::fs::read_to_string(CAPABILITIES).is_ok_and(|text| text.contains("control_d"))
 }
 
+/// How the hypervisor is reached, where it is: a test has one of its own.
+pub(crate) type Gateway = fn(&Config) -> Option<Calls>;
+
+/// What is to be seen of a host without asking it anything: when that changes, channels come or go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Signs {
+    xend: bool,
+    xl: bool,
+    privcmd: bool,
+}
+
+impl Signs {
+    fn of(config: &Config) -> Self {
+        Self {
+            xend: xend_place(config).is_listening(),
+            xl: Xl::find(config.xl.as_deref()).is_some(),
+            privcmd: config.privcmd.exists(),
+        }
+    }
+}
+
+/// How channels were found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    signs: Signs,
+    gateway: Gateway,
+}
+
 /// Brings the driver up on whatever this host offers.
 pub(crate) fn start(settings: Settings) -> Result<XenDriver> {
+    start_through(settings, hypercalls)
+}
+
+/// The same with another way to the hypervisor.
+pub(crate) fn start_through(settings: Settings, gateway: Gateway) -> Result<XenDriver> {
     let config = Config::read(&settings.config)?;
     let dirs = &settings.dirs;
     for dir in [&dirs.config, &dirs.run, &dirs.lib, &dirs.lib.join("save"), &dirs.log] {
         virt_store::make_dir(dir, 0o755).map_err(|error| store_error(&error))?;
     }
-    let channels = beside_xenstore(&config, find(&config, &settings)?);
-    virt_log::info!("xen", "domains are known from {}", channels.hypervisor.name());
+    if let Some(address) = config.xend_address {
+        virt_log::warning!(
+            "xen",
+            "xend over TCP asks nobody who they are: whoever reaches {address} is root on this host"
+        );
+    }
+    let found = Found { signs: Signs::of(&config), gateway };
+    let channels = find(&config, &settings, found)?;
     let core = Core::new(settings, channels);
-    if let (Some(notes), Ok(all)) = (&core.notes, core.all()) {
-        notes.retain(&all.iter().map(|subject| subject.uuid).collect());
-    }
+    settle(&core);
     core.watch.begin(&core);
-    if let Some(path) = core.definitions.folder() {
-        crate::folder::watch(core.weak(), path.to_owned());
-    }
     crate::lifecycle::autostart(&core);
     Ok(XenDriver(core))
+}
+
+/// What is to be done with channels that were just found.
+fn settle(core: &Core) {
+    virt_log::info!("xen", "domains are known from {}", core.hypervisor().name());
+    if let (Some(notes), Ok(all)) = (&core.notes(), core.all()) {
+        notes.retain(&all.iter().map(|subject| subject.uuid).collect());
+    }
+    if let Some(path) = core.definitions().folder() {
+        crate::folder::watch(core.weak(), path);
+    }
+}
+
+/// Looks whether tool stacks have come or gone since the channels were found, and takes what is there now.
+/// Where nothing is, the channels stay: who uses them is told what is missing.
+pub(crate) fn refresh(core: &Core) {
+    let Some(before) = core.channels().found else { return };
+    let Ok(config) = Config::read(&core.settings.config) else { return };
+    let now = Found { signs: Signs::of(&config), ..before };
+    if now.signs == before.signs {
+        return;
+    }
+    if let Ok(channels) = find(&config, &core.settings, now) {
+        core.change_channels(channels);
+        settle(core);
+    }
 }
 
 /// Where xend is to be asked.
@@ -85,22 +145,18 @@ pub(crate) fn xend_place(config: &Config) -> Place {
 }
 
 /// The channels of this host: of xend's time where xend answers, else of today.
-fn find(config: &Config, settings: &Settings) -> Result<Channels> {
+fn find(config: &Config, settings: &Settings, found: Found) -> Result<Channels> {
     let store = Arc::new(StoreChannel::new(config.xenstored_socket.clone()));
-    if let Some(address) = config.xend_address {
-        virt_log::warning!(
-            "xen",
-            "xend over TCP asks nobody who they are: whoever reaches {address} is root on this host"
-        );
-    }
+    let calls = || (found.gateway)(config);
+    let whole = |channels| beside_xenstore(config, Channels { found: Some(found), ..channels });
     let xend = Xend::new(xend_place(config));
     let error = match xend.node() {
-        Ok(node) => return Ok(old(config, xend, &node, store)),
+        Ok(node) => return Ok(whole(old(config, xend, &node, calls(), store))),
         Err(error) => error,
     };
     let xl = Xl::find(config.xl.as_deref());
-    if let (Some(xl), Some(calls)) = (xl.clone(), hypercalls(config)) {
-        return Ok(new(config, settings, xl, calls, store));
+    if let (Some(xl), Some(calls)) = (xl.clone(), calls()) {
+        return Ok(whole(new(config, settings, xl, calls, store)));
     }
     let today = match (xl.is_some(), is_control_domain()) {
         (_, false) => "this is no control domain of Xen",
@@ -112,7 +168,13 @@ fn find(config: &Config, settings: &Settings) -> Result<Channels> {
 }
 
 /// xend, with the hypervisor itself where that can be asked.
-fn old(config: &Config, xend: Xend, node: &Node, store: Arc<StoreChannel>) -> Channels {
+fn old(
+    config: &Config,
+    xend: Xend,
+    node: &Node,
+    calls: Option<Calls>,
+    store: Arc<StoreChannel>,
+) -> Channels {
     let host =
         Host { toolstack: Flavour::Xend { config_format: node.config_format }, ..Host::default() };
     let managed = node.has_managed_domains();
@@ -125,16 +187,16 @@ fn old(config: &Config, xend: Xend, node: &Node, store: Arc<StoreChannel>) -> Ch
         config_format: node.config_format,
         xen: (node.xen_major, node.xen_minor),
     });
-    let definitions: Box<dyn Definitions> = match managed {
-        true => Box::new(Managed { stack: Arc::clone(&stack), dir: config.xend_domains.clone() }),
-        false => Box::new(XmFolder::new(config.xm_dir.clone(), host)),
+    let definitions: Arc<dyn Definitions> = match managed {
+        true => Arc::new(Managed { stack: Arc::clone(&stack), dir: config.xend_domains.clone() }),
+        false => Arc::new(XmFolder::new(config.xm_dir.clone(), host)),
     };
-    let hypervisor: Arc<dyn Hypervisor> = match hypercalls(config) {
+    let hypervisor: Arc<dyn Hypervisor> = match calls {
         Some(calls) => Arc::new(HyperView::new(calls, Arc::clone(&store))),
         None => Arc::new(view),
     };
     let vnc_listen = config.vnc_listen.clone();
-    Channels { hypervisor, toolstack: stack, definitions, store, vnc_listen }
+    Channels { hypervisor, toolstack: stack, definitions, store, vnc_listen, found: None }
 }
 
 /// Hypercalls and `xl`.
@@ -154,9 +216,10 @@ fn new(
         host.clone(),
         dirs.run.clone(),
     );
-    let definitions = Box::new(Files { dir: dirs.config.clone(), host });
+    let definitions = Arc::new(Files { dir: dirs.config.clone(), host });
     let vnc_listen = config.vnc_listen.clone();
-    Channels { hypervisor, toolstack: Arc::new(stack), definitions, store, vnc_listen }
+    let toolstack = Arc::new(stack);
+    Channels { hypervisor, toolstack, definitions, store, vnc_listen, found: None }
 }
 
 /// The same, with configurations in xenstore too where a folder for them is named.
@@ -168,7 +231,7 @@ fn beside_xenstore(config: &Config, channels: Channels) -> Channels {
     if let Err(error) = merged.publish() {
         virt_log::warning!("xen", "configurations are not in xenstore: {error}");
     }
-    Channels { definitions: Box::new(merged), ..channels }
+    Channels { definitions: Arc::new(merged), ..channels }
 }
 
 /// The hypervisor itself, where its device is there and its interface is known.
@@ -188,7 +251,9 @@ impl Opener for XenOpener {
             let detail = format!("unexpected Xen URI path '{path}', try xen:///system");
             return Err(Error::internal(ORIGIN, detail));
         }
-        Ok(Some(vec![Arc::new(self.up()?)]))
+        let driver = self.up()?;
+        refresh(driver.core());
+        Ok(Some(vec![Arc::new(driver)]))
     }
 
     fn probe(&self) -> Option<String> {

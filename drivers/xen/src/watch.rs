@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use virt_driver::{EventBus, EventFilter, EventSink, EventSource, SubscriptionId};
 use virt_error::Result;
@@ -23,6 +23,8 @@ use crate::xenstore;
 /// How often the domains are looked at where xenstore says when that is needed, and where it does not.
 const WATCHED: Duration = Duration::from_secs(5);
 const UNWATCHED: Duration = Duration::from_secs(1);
+/// How often it is seen whether tool stacks have come or gone.
+const PROBED: Duration = Duration::from_secs(3);
 /// How long who wants to hear of events waits until the domains have been looked at.
 const FIRST_LOOK_MAX: Duration = Duration::from_secs(2);
 /// How long words of xenstore's are gathered before the domains are looked at, and how many.
@@ -316,10 +318,11 @@ fn running_changes(
 /// The thread: waits for xenstore's word or for some time, until nobody has the driver any more.
 fn listen(weak: &Weak<Core>) {
     let mut watcher = None;
+    let mut probed = Instant::now();
     loop {
         if watcher.is_none() {
             let Some(core) = weak.upgrade() else { return };
-            watcher = core.store.watching().ok().and_then(|(store, watcher)| {
+            watcher = core.store().watching().ok().and_then(|(store, watcher)| {
                 let all = SPECIAL.iter().all(|path| store.watch(path, path).is_ok());
                 all.then_some((store, watcher))
             });
@@ -348,6 +351,10 @@ fn listen(weak: &Weak<Core>) {
         }
         // Order: the driver is let go before the next wait.
         let Some(core) = weak.upgrade() else { return };
+        if probed.elapsed() >= PROBED {
+            crate::open::refresh(&core);
+            probed = Instant::now();
+        }
         core.tend();
         core.watch.look(&core);
     }

@@ -217,6 +217,19 @@ fn verbs_with_the_same_words_are_passed_on() {
 }
 
 #[test]
+fn a_guest_moves_by_the_old_word() {
+    let (here, there) = (started("3.3"), XendHost::start("3.3"));
+    let said = ask(&here, "migrate -l sxc18");
+    assert!(said.code == Some(1) && said.stderr.contains("a domain and a host"), "{said:?}");
+    let (host, port) = there.relocation().rsplit_once(':').expect("an address with a port");
+    ask(&here, &format!("migrate -l -p {port} sxc18 {host}")).ok();
+    let runs = |host: &XendHost| ask(host, "list").ok().contains("sxc18  ");
+    assert!(wait_until(LIMIT, || runs(&there)), "it has not arrived");
+    let state = run(here.virsh(&our_program("virsh")).args(["domstate", "sxc18"]), LIMIT).ok();
+    assert_eq!(state.trim(), "shut off", "it is on both");
+}
+
+#[test]
 fn configurations_in_xenstore_are_everybodys() {
     let more = "xenstore_path = \"/tools/domains\"\nvnc_listen = \"0.0.0.0\"\n";
     let host = XendHost::configured("3.0.3", more);

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout)] // a transcript, for who reads of a failure
 
+mod console;
 mod xenstored;
 
 use std::fs;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use test_support::{Outcome, Scratch, debian_program, free_port, our_program, run, virsh};
 
+pub use console::Console;
 pub use xenstored::{Guest, Xenstored};
 
 /// How long anything may take on a busy machine; Xen's own scripts wait 40 seconds.
@@ -88,6 +90,13 @@ fn copy_program(program: &Path, share: &Path) {
 impl Xen {
     /// Boots a release, and waits for the daemon; or says why that cannot be tried here.
     pub fn start(release: &str) -> Result<Self, String> {
+        // A processor that has it all makes guests without drivers possible from 4.20 on.
+        let cpu = if release == "4.20" { "max,-rdtscp" } else { "Nehalem,+rdrand" };
+        Self::start_on(release, cpu)
+    }
+
+    /// The same on a processor that is named.
+    pub fn start_on(release: &str, cpu: &str) -> Result<Self, String> {
         let emulator = debian_program("qemu-system-x86_64")?;
         let dir = prepare(release)?;
         let began = Instant::now();
@@ -97,8 +106,6 @@ impl Xen {
         fs::copy(script, share.join("dom0")).expect("the script is copied");
         let ports = [free_port(), free_port()];
         let forward = |at: usize| format!("hostfwd=tcp:127.0.0.1:{}-:{}", ports[at], PORTS[at]);
-        // A processor that has it all makes guests without drivers possible from 4.20 on.
-        let cpu = if release == "4.20" { "max,-rdtscp" } else { "Nehalem,+rdrand" };
         // It ends with the test, also when that is killed and cannot clear up.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig=TERM", "timeout", "--kill-after=5", LIFE_S]).arg(emulator);

@@ -3,11 +3,8 @@
 use std::fs;
 use std::process::{Child, Stdio};
 
-use real_xen::{Daemon, LONG, Xen, release, until};
-use test_support::{Terminal, or_skip};
-
-/// Ctrl-], with which a person leaves a console.
-const LEAVE: &str = "\u{1d}";
+use real_xen::{Console, Daemon, Xen, release, until};
+use test_support::or_skip;
 
 const GUEST: &str = "<domain type='xen'><name>a</name>\
     <uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4d</uuid>\
@@ -66,29 +63,6 @@ fn reborn(xen: &Xen, before: &str) -> String {
     id
 }
 
-/// The guest's console, at which something is typed.
-struct Console(Terminal);
-
-impl Console {
-    fn open(xen: &Xen) -> Self {
-        let terminal = Terminal::start(&mut xen.shell(Daemon::Ours, "console a --force"));
-        let terminal = terminal.expect("a terminal");
-        until("the shell takes each key", || terminal.is_raw());
-        Self(terminal)
-    }
-
-    /// Types a line, and waits for words that are not in it.
-    fn ask(&mut self, line: &str, words: &str) {
-        self.0.send(&format!("{line}\r")).expect("the shell reads");
-        self.0.wait_for(words, LONG).unwrap_or_else(|error| panic!("{line}: {error}"));
-    }
-
-    fn leave(mut self) {
-        self.0.send(LEAVE).expect("the shell reads");
-        assert_eq!(self.0.end(LONG), Some(0));
-    }
-}
-
 /// Waits for the guest's own word, for the `times`th time.
 fn is_up(xen: &Xen, times: usize) {
     let said = || xen.sh("cat /var/log/xen/console/guest-a.log").0;
@@ -120,7 +94,7 @@ fn it_starts_and_talks(xen: &Xen, ears: &Ears) {
     xen.must("start a");
     ears.until("Started Booted");
     is_up(xen, 1);
-    let mut console = Console::open(xen);
+    let mut console = Console::open(xen, "a");
     console.ask("echo hello-$((6*7))", "hello-42");
     assert!(xen.must("ttyconsole a").starts_with("/dev/pts/"));
     assert!(xen.must("dominfo a").contains("OS Type:        linux"));
@@ -146,7 +120,7 @@ fn it_is_tuned(xen: &Xen) {
         xen.inside("xenstore-read /local/domain/$(xl domid a)/cpu/1/availability"),
         "online"
     );
-    let mut console = Console::open(xen);
+    let mut console = Console::open(xen, "a");
     console.ask("echo 1 >/sys/devices/system/cpu/cpu1/online; echo woken-$((1+1))", "woken-2");
     console.leave();
     until("two processors", || xen.must("vcpuinfo a").matches("VCPU:").count() == 2);
@@ -170,7 +144,7 @@ fn devices_come_and_go(xen: &Xen) {
     xen.must("attach-disk a /dev/loop1 xvdb --sourcetype block --driver phy --live --config");
     assert!(xen.must("domblklist a").contains("xvdb"));
     assert!(xen.must("dumpxml a --inactive").contains("/dev/loop1"));
-    let mut console = Console::open(xen);
+    let mut console = Console::open(xen, "a");
     console.ask("dd if=/dev/xvdb bs=9 count=1 2>/dev/null; echo", "mark of b");
     console.leave();
     xen.refused("attach-disk a /dev/loop1 xvdb --sourcetype block --driver phy", "already exists");
@@ -199,14 +173,14 @@ fn it_is_kept_and_comes_back(xen: &Xen, ears: &Ears) {
     assert!(xen.must("save-image-dumpxml /share/a.save").contains("<name>a</name>"));
     xen.must("restore /share/a.save");
     let restored = reborn(xen, &id);
-    let mut console = Console::open(xen);
+    let mut console = Console::open(xen, "a");
     console.ask("echo here-$((1+1))", "here-2");
     console.leave();
     assert_ne!(restored, id);
     xen.must("destroy a");
     ears.until("Stopped Destroyed");
     // Scripts that plug devices take most of the time of what follows, and have been seen.
-    let file = xen.home().write("plain.xml", plain("restart"));
+    let file = xen.home().write("plain.xml", plain("rename-restart"));
     xen.must(&format!("define {}", file.display()));
     xen.must("start a");
     is_up(xen, 2);
@@ -234,11 +208,17 @@ fn its_ends_are_tended(xen: &mut Xen) {
     xen.must("reboot a");
     let id = reborn(xen, &id);
     is_up(xen, 3);
-    let mut console = Console::open(xen);
-    console.0.send("echo c >/proc/sysrq-trigger\r").expect("the shell reads");
+    let mut console = Console::open(xen, "a");
+    console.send("echo c >/proc/sysrq-trigger\r");
+    let crashed = format!("a-{id}");
     let id = reborn(xen, &id);
     is_up(xen, 4);
     drop(console);
+    // What has crashed is kept under another name, and is somebody else to everybody.
+    assert_eq!(xen.must(&format!("domstate {crashed}")), "crashed");
+    assert_ne!(xen.must(&format!("domuuid {crashed}")), xen.must("domuuid a"));
+    xen.must(&format!("destroy {crashed}"));
+    assert!(!xen.must("list --all").contains(&crashed));
     xen.kill_daemon();
     xen.inside(&format!("xenstore-write /local/domain/{id}/control/shutdown reboot"));
     xen.restart_daemon();
@@ -258,8 +238,8 @@ fn its_ends_are_tended(xen: &mut Xen) {
     state_in(xen, &["running", "idle"]);
     is_up(xen, 6);
     xen.must("autostart a --disable");
-    let mut console = Console::open(xen);
-    console.0.send("echo c >/proc/sysrq-trigger\r").expect("the shell reads");
+    let mut console = Console::open(xen, "a");
+    console.send("echo c >/proc/sysrq-trigger\r");
     state(xen, "crashed");
     drop(console);
     xen.must("destroy a");

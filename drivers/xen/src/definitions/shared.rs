@@ -5,7 +5,7 @@
 //! all when the host starts; what is kept elsewhere is then put there anew.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use virt_error::{Code, Error, Result};
@@ -146,7 +146,7 @@ impl SharedFolder {
 
 /// Where definitions are kept, with the folder of xenstore beside it.
 pub(crate) struct Merged {
-    pub(crate) kept: Box<dyn Definitions>,
+    pub(crate) kept: Arc<dyn Definitions>,
     pub(crate) shared: SharedFolder,
 }
 
@@ -174,7 +174,7 @@ impl Definitions for Merged {
         Ok(all)
     }
 
-    fn folder(&self) -> Option<&Path> {
+    fn folder(&self) -> Option<PathBuf> {
         self.kept.folder()
     }
 

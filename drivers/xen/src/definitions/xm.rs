@@ -157,8 +157,8 @@ impl Definitions for XmFolder {
         self.need(kept).map(|(_, document)| (*document).clone())
     }
 
-    fn folder(&self) -> Option<&Path> {
-        Some(&self.dir)
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.dir.clone())
     }
 
     /// In the file that it has, or one of its name.

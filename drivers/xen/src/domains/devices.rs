@@ -49,7 +49,7 @@ impl XenDriver {
                 return Err(invalid_operation("Domain-0 is the host's own: it has no devices"));
             }
             let document = core.document(&subject)?;
-            let rules = core.toolstack.host();
+            let rules = core.toolstack().host();
             let flags = ParseFlags::default();
             let device = Device::parse(xml, document.virt_type, flags, &rules.rules())?;
             known_kind(&device)?;
@@ -68,7 +68,7 @@ impl XenDriver {
         core.change(
             subject,
             flags,
-            |subject| core.toolstack.insert(subject, document, device),
+            |subject| core.toolstack().insert(subject, document, device),
             |kept| {
                 remove(kept, device);
                 kept.devices.add(device.clone());
@@ -94,7 +94,7 @@ impl DomainDevices for XenDriver {
             core.change(
                 subject,
                 flags,
-                |subject| core.toolstack.attach(subject, document, device),
+                |subject| core.toolstack().attach(subject, document, device),
                 |kept| {
                     kept.devices.add(device.clone());
                     Ok(())
@@ -113,7 +113,7 @@ impl DomainDevices for XenDriver {
             core.change(
                 subject,
                 flags,
-                |subject| core.toolstack.detach(subject, document, device),
+                |subject| core.toolstack().detach(subject, document, device),
                 |kept| {
                     remove(kept, device);
                     Ok(())

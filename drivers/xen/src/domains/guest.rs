@@ -25,9 +25,9 @@ impl DomainGuest for XenDriver {
             let detail = "console device aliases are not supported by Xen";
             return Err(crate::unsupported(detail));
         }
-        let terminal = console::terminal(&core.store, &running).or_else(|| {
+        let terminal = console::terminal(&core.store(), &running).or_else(|| {
             // Without xenstore xend may know it.
-            let document = core.toolstack.document(&running).ok()?;
+            let document = core.toolstack().document(&running).ok()?;
             let source = &document.devices.consoles.first()?.source;
             source.path.clone().filter(|path| path.starts_with("/dev/"))
         });

@@ -62,13 +62,13 @@ impl DomainJobs for XenDriver {
             return Err(invalid_operation("domain does not have managed save image"));
         }
         let flags = PrintFlags { inactive: true, ..PrintFlags::default() };
-        Ok(core.toolstack.saved(&path)?.to_xml(flags))
+        Ok(core.toolstack().saved(&path)?.to_xml(flags))
     }
 
     fn save_image_get_xml_desc(&self, call: &Call<'_>, file: &str, flags: u32) -> Result<String> {
         check_flags(flags, api::DOMAIN_SAVE_IMAGE_XML_SECURE, "libxlDomainSaveImageGetXMLDesc")?;
         let flags = PrintFlags { inactive: true, ..PrintFlags::default() };
-        let saved = call.waiting(|| self.core().toolstack.saved(Path::new(file)))?;
+        let saved = call.waiting(|| self.core().toolstack().saved(Path::new(file)))?;
         Ok(saved.to_xml(flags))
     }
 

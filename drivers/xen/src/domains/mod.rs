@@ -48,7 +48,7 @@ impl XenDriver {
             persistent: subject.kept,
             state: lifecycle::state(core, subject).0,
             managed_save: core.save_path(&subject.name).exists(),
-            autostart: asked && core.definitions.autostarts(&kept(subject)).unwrap_or(false),
+            autostart: asked && core.definitions().autostarts(&kept(subject)).unwrap_or(false),
             ..DomainFacts::default()
         }
     }
@@ -72,7 +72,7 @@ impl Domains for XenDriver {
         let only = api::CONNECT_LIST_DOMAINS_ACTIVE;
         if flags == only {
             // The usual question, which needs nothing that is kept.
-            let mut running = self.core().hypervisor.running()?;
+            let mut running = self.core().hypervisor().running()?;
             running.sort_by_key(|running| running.id);
             let states = running
                 .iter()
@@ -92,7 +92,7 @@ impl Domains for XenDriver {
 
     fn lookup_by_id(&self, _: &Call<'_>, id: i32) -> Result<DomainRef> {
         let found = match u32::try_from(id) {
-            Ok(id) => self.core().hypervisor.look(Key::Id(id))?,
+            Ok(id) => self.core().hypervisor().look(Key::Id(id))?,
             Err(_) => None,
         };
         let found = found.map(|running| running.to_ref());
@@ -196,7 +196,7 @@ impl Domains for XenDriver {
         flags: u32,
     ) -> Result<String> {
         check_flags(flags, 0, "libxlConnectDomainXMLFromNative")?;
-        self.core().toolstack.host().from_native(native_format, native_config)
+        self.core().toolstack().host().from_native(native_format, native_config)
     }
 
     fn xml_to_native(
@@ -207,7 +207,7 @@ impl Domains for XenDriver {
         flags: u32,
     ) -> Result<String> {
         check_flags(flags, 0, "libxlConnectDomainXMLToNative")?;
-        self.core().toolstack.host().to_native(native_format, domain_xml)
+        self.core().toolstack().host().to_native(native_format, domain_xml)
     }
 
     fn set_metadata(
@@ -297,7 +297,7 @@ impl Domains for XenDriver {
         let core = self.core();
         let subject = core.find(dom)?;
         match subject.kept && !subject.uuid.is_nil() {
-            true => core.definitions.autostarts(&kept(&subject)),
+            true => core.definitions().autostarts(&kept(&subject)),
             false => Ok(false),
         }
     }
@@ -305,7 +305,7 @@ impl Domains for XenDriver {
     fn set_autostart(&self, call: &Call<'_>, dom: &DomainRef, autostart: i32) -> Result<()> {
         let core = self.core();
         core.work(call, dom.uuid, Job::Modify, || {
-            core.definitions.set_autostart(&self.kept_of(dom)?, autostart != 0)
+            core.definitions().set_autostart(&self.kept_of(dom)?, autostart != 0)
         })
     }
 }

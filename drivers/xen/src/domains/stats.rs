@@ -88,7 +88,7 @@ impl XenDriver {
         out.push(TypedParam::new("vcpu.current", running.map_or(most, |running| running.vcpus)));
         out.push(TypedParam::new("vcpu.maximum", most));
         let Some(running) = running else { return };
-        for vcpu in self.core().hypervisor.vcpus(running).unwrap_or_default() {
+        for vcpu in self.core().hypervisor().vcpus(running).unwrap_or_default() {
             let at = vcpu.number;
             if vcpu.online {
                 out.push(TypedParam::new(format!("vcpu.{at}.state"), vcpu.state()));
@@ -100,7 +100,7 @@ impl XenDriver {
     /// The disk that a path or a name means.
     fn disk(&self, dom: &DomainRef, path: &str) -> Result<(Running, String)> {
         let (_, running) = self.core().active(dom)?;
-        let document = self.core().toolstack.document(&running)?;
+        let document = self.core().toolstack().document(&running)?;
         let mut disks = document.devices.disks.iter();
         let found = disks.find(|disk| disk.target.dev == path || disk.path() == Some(path));
         let found = found.ok_or_else(|| invalid_operation(format!("invalid path: {path}")))?;
@@ -205,7 +205,7 @@ impl DomainStats for XenDriver {
         device: &str,
     ) -> Result<DomainInterfaceStats> {
         let (_, running) = self.core().active(dom)?;
-        let document = self.core().toolstack.document(&running)?;
+        let document = self.core().toolstack().document(&running)?;
         let mut own = document.devices.interfaces.iter().enumerate();
         let mac = |interface: &virt_model::domain::Interface| {
             interface.mac.as_ref().map(|mac| mac.address.to_string())
@@ -239,7 +239,7 @@ impl DomainStats for XenDriver {
             let params = if nparams == 0 { Vec::new() } else { params };
             return Ok(DomainGetCpuStats { params, nparams: 1 });
         }
-        let vcpus = self.core().hypervisor.vcpus(&running)?;
+        let vcpus = self.core().hypervisor().vcpus(&running)?;
         if nparams == 0 {
             let nparams = if ncpus == 0 { i32::try_from(vcpus.len()).unwrap_or(0) } else { 1 };
             return Ok(DomainGetCpuStats { params: Vec::new(), nparams });

@@ -73,15 +73,15 @@ impl XenDriver {
         let core = self.core();
         let subject = core.find(dom)?;
         if let Some(running) = &subject.running {
-            return core.hypervisor.credit(running);
+            return core.hypervisor().credit(running);
         }
-        core.toolstack
+        core.toolstack()
             .kept_credit(&subject, None)?
             .ok_or_else(|| invalid_operation("domain is not running"))
     }
 
     fn scheduler(&self) -> Result<String> {
-        let scheduler = self.core().hypervisor.physical()?.scheduler;
+        let scheduler = self.core().hypervisor().physical()?.scheduler;
         match scheduler.as_str() {
             // Compat: the first releases do not say which they have, and cannot be told through xend.
             "" => Err(unsupported("this release does not say which scheduler it has")),
@@ -119,8 +119,8 @@ impl DomainTuning for XenDriver {
                 return Err(invalid_arg("cannot set memory higher than max memory"));
             }
             let act = |subject: &crate::channels::Subject| match most {
-                true => core.toolstack.set_max_memory(subject, memory),
-                false => core.toolstack.set_memory(subject, memory),
+                true => core.toolstack().set_max_memory(subject, memory),
+                false => core.toolstack().set_memory(subject, memory),
             };
             core.change(&subject, flags, act, |document| {
                 match most {
@@ -158,7 +158,7 @@ impl DomainTuning for XenDriver {
             core.change(
                 &subject,
                 flags,
-                |subject| core.toolstack.set_vcpus(subject, nvcpus),
+                |subject| core.toolstack().set_vcpus(subject, nvcpus),
                 |document| {
                     let count = &mut document.vcpu.count;
                     match most {
@@ -208,7 +208,7 @@ impl DomainTuning for XenDriver {
         maplen: i32,
     ) -> Result<DomainVcpus> {
         let (_, running) = self.core().active(dom)?;
-        let mut vcpus = self.core().hypervisor.vcpus(&running)?;
+        let mut vcpus = self.core().hypervisor().vcpus(&running)?;
         vcpus.retain(|vcpu| vcpu.online);
         vcpus.truncate(usize::try_from(maxinfo).unwrap_or(0));
         let info = vcpus.iter().map(|vcpu| VcpuInfo {
@@ -232,7 +232,7 @@ impl DomainTuning for XenDriver {
         let core = self.core();
         core.work(call, dom.uuid, Job::Modify, || {
             let (_, running) = core.active(dom)?;
-            let have = usize::try_from(core.hypervisor.physical()?.cpus).unwrap_or(usize::MAX);
+            let have = usize::try_from(core.hypervisor().physical()?.cpus).unwrap_or(usize::MAX);
             let mut cpus = cpus_of(cpumap);
             cpus.retain(|cpu| *cpu < have);
             if cpus.is_empty() {
@@ -241,7 +241,7 @@ impl DomainTuning for XenDriver {
             if vcpu >= running.max_vcpus {
                 return Err(invalid_arg(format!("vcpu '{vcpu}' is not active")));
             }
-            core.hypervisor.pin(&running, vcpu, &cpus)
+            core.hypervisor().pin(&running, vcpu, &cpus)
         })
     }
 
@@ -258,10 +258,10 @@ impl DomainTuning for XenDriver {
         let subject = core.find(dom)?;
         let most = usize::try_from(ncpumaps).unwrap_or(0);
         let mut vcpus = match &subject.running {
-            Some(running) => core.hypervisor.vcpus(running)?,
+            Some(running) => core.hypervisor().vcpus(running)?,
             None => {
                 let document = core.kept_document(&subject)?;
-                let have = usize::try_from(core.hypervisor.physical()?.cpus).unwrap_or(0);
+                let have = usize::try_from(core.hypervisor().physical()?.cpus).unwrap_or(0);
                 let anywhere = || (0..have).collect::<Vec<usize>>();
                 let set = document.vcpu.cpuset.as_ref().map(|set| set.iter().collect());
                 // All have the same map, which is made as often as it is asked for.
@@ -285,7 +285,7 @@ impl DomainTuning for XenDriver {
     ) -> Result<Vec<TypedParam>> {
         check_flags(flags, AFFECT | api::TYPED_PARAM_STRING_OKAY, "libxlDomainGetNumaParameters")?;
         let (_, running) = self.core().active(dom)?;
-        let nodes = NumberSet::from_numbers(self.core().hypervisor.domain_nodes(&running)?);
+        let nodes = NumberSet::from_numbers(self.core().hypervisor().domain_nodes(&running)?);
         Ok(vec![
             TypedParam::new(api::DOMAIN_NUMA_MODE, api::DOMAIN_NUMATUNE_MEM_INTERLEAVE),
             TypedParam::new(api::DOMAIN_NUMA_NODESET, nodes.print().into_owned()),
@@ -332,7 +332,7 @@ impl DomainTuning for XenDriver {
             let subject = core.find(dom)?;
             let now = self.credit(dom).unwrap_or(Credit { weight: WEIGHT, cap: 0 });
             let credit = credit_of(params, now)?;
-            let physical = core.hypervisor.physical()?;
+            let physical = core.hypervisor().physical()?;
             let most = physical.cpus.saturating_mul(100);
             if credit.cap > most {
                 let detail = format!("cap {} is not within 0 and {most}", credit.cap);
@@ -340,15 +340,15 @@ impl DomainTuning for XenDriver {
             }
             match &subject.running {
                 Some(running) => {
-                    if core.toolstack.keeps_changes() && !running.is_control() && subject.kept {
-                        return core.toolstack.kept_credit(&subject, Some(credit)).map(drop);
+                    if core.toolstack().keeps_changes() && !running.is_control() && subject.kept {
+                        return core.toolstack().kept_credit(&subject, Some(credit)).map(drop);
                     }
-                    if core.toolstack.keeps_changes() {
+                    if core.toolstack().keeps_changes() {
                         not_control(running)?;
                     }
-                    core.hypervisor.set_credit(running, credit)
+                    core.hypervisor().set_credit(running, credit)
                 }
-                None => match core.toolstack.kept_credit(&subject, Some(credit))? {
+                None => match core.toolstack().kept_credit(&subject, Some(credit))? {
                     Some(_) => Ok(()),
                     None => Err(crate::core::not_running()),
                 },

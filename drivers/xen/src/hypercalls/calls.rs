@@ -45,6 +45,7 @@ const DOMAIN: u32 = 5;
 const SET_AFFINITY: u32 = 9;
 const VCPU: u32 = 14;
 const SCHEDULER: u32 = 16;
+const SET_HANDLE: u32 = 17;
 const GET_AFFINITY: u32 = 25;
 const NODE_AFFINITY: u32 = 69;
 /// An affinity that is insisted on.
@@ -398,6 +399,10 @@ impl Calls {
 
     pub(crate) fn unpause(&self, id: u32) -> Result<()> {
         self.domctl(UNPAUSE, id, |_| {}, None).map(drop)
+    }
+
+    pub(crate) fn set_uuid(&self, id: u32, uuid: Uuid) -> Result<()> {
+        self.domctl(SET_HANDLE, id, |head| put(head, DOMCTL_AT, &uuid.0), None).map(drop)
     }
 
     pub(crate) fn vcpu(&self, id: u32, number: u32) -> Result<Vcpu> {

@@ -23,6 +23,21 @@ pub(crate) struct Domain {
     pins: Vec<u8>,
     weight: u16,
     cap: u16,
+    /// Until it is given another, its number says it.
+    uuid: Option<[u8; 16]>,
+}
+
+/// A new domain of that number and UUID, paused.
+pub(crate) fn appear(guests: &Guests, id: u16, uuid: Uuid) {
+    let mut guests = guests.lock().expect("guests");
+    let like = guests.values().next().expect("one is there").clone();
+    guests.insert(id, Domain { flags: 8, uuid: Some(uuid.0), ..like });
+}
+
+/// A domain crashes, and stays.
+pub(crate) fn crash(guests: &Guests, id: u16) {
+    let mut guests = guests.lock().expect("guests");
+    guests.get_mut(&id).expect("it is there").flags = 4 | 3 << 16;
 }
 
 /// Who runs, by number: a test may have them go.
@@ -46,8 +61,14 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 impl Fake {
     pub(crate) fn new(layout: Layout, count: u16) -> (Self, Arc<AtomicUsize>) {
         let calls = Arc::new(AtomicUsize::new(0));
-        let domain =
-            |flags| Domain { flags, pages: 16_384, pins: vec![0b1111], weight: 256, cap: 0 };
+        let domain = |flags| Domain {
+            flags,
+            pages: 16_384,
+            pins: vec![0b1111],
+            weight: 256,
+            cap: 0,
+            uuid: None,
+        };
         // Every other number, as after some have ended.
         let guests = (0..count).map(|at| (at * 2, domain(if at % 2 == 0 { 32 } else { 2 | 8 })));
         let domains = Arc::new(Mutex::new(guests.collect()));
@@ -67,7 +88,8 @@ impl Fake {
         put(out, at.cpu_time, &(u64::from(id) * 1_000_000_000).to_ne_bytes());
         put(out, at.online, &1_u32.to_ne_bytes());
         put(out, at.max_vcpu_id, &1_u32.to_ne_bytes());
-        put(out, at.uuid, &id.to_ne_bytes().repeat(8));
+        let own = || id.to_ne_bytes().repeat(8);
+        put(out, at.uuid, &domain.uuid.map_or_else(own, |uuid| uuid.to_vec()));
     }
 
     fn sysctl(&self, head: &mut [u8], data: Option<(Pointer, &mut [u8])>) -> Result<i64> {
@@ -169,6 +191,7 @@ impl Fake {
                     }
                 }
             }
+            17 => domain.uuid = Some(get(head, 16)),
             69 => {
                 let (pointer, map) = data.expect("a map");
                 assert_eq!((pointer, get(head, 24)), (Pointer(16), 64_u32.to_ne_bytes()));
@@ -253,6 +276,11 @@ fn every_release_is_understood() {
         let vcpus = view.vcpus(second).expect("processors");
         assert_eq!(vcpus.len(), 2);
         assert_eq!((&*vcpus[1].pins, vcpus[1].cpu, vcpus[1].cpu_time_ns), (&[0, 2][..], 3, 7));
+        view.set_uuid(&all[2], Uuid([9; 16])).expect("another UUID");
+        assert_eq!(
+            view.look(Key::Uuid(Uuid([9; 16]))).map(|found| found.map(|f| f.id)),
+            Ok(Some(4))
+        );
         let credit = Credit { weight: 500, cap: 50 };
         view.set_credit(second, credit).expect("another share");
         assert_eq!(view.credit(second), Ok(credit));

@@ -237,6 +237,11 @@ impl Hypervisor for HyperView {
             .map_or(all.clone(), |known| known.into_iter().filter(|id| all.contains(id)).collect()))
     }
 
+    fn set_uuid(&self, running: &Running, uuid: Uuid) -> Result<()> {
+        let set = self.calls.set_uuid(running.id, uuid);
+        set.map_err(|error| failed("giving a domain another UUID", &error))
+    }
+
     fn name(&self) -> &'static str {
         "hypercalls"
     }

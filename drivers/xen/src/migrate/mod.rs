@@ -102,11 +102,11 @@ fn go(core: &Core, dom: &DomainRef, destination: &Destination, live: bool) -> Re
     if !running.life.is_up() {
         return Err(not_running());
     }
-    if core.toolstack.takes_guests_in() {
+    if core.toolstack().takes_guests_in() {
         destination.reach()?;
     }
     core.watch.expect(running.uuid, Why::MigratedAway);
-    core.toolstack.migrate(&running, &destination.host, destination.port, live)
+    core.toolstack().migrate(&running, &destination.host, destination.port, live)
 }
 
 /// The text of a parameter.
@@ -127,7 +127,7 @@ fn check_params(core: &Core, params: &[TypedParam], flags: u32) -> Result<()> {
     ];
     let other = params.iter().find(|param| !known.contains(&param.field.as_str()));
     let Some(other) = other else { return Ok(()) };
-    let what = core.hypervisor.name();
+    let what = core.hypervisor().name();
     Err(invalid_arg(format!("parameter '{}' means nothing to Xen ({what})", other.field)))
 }
 
@@ -217,7 +217,7 @@ impl Migration for XenDriver {
             return Err(renamed());
         }
         let document = core.document(&subject)?;
-        let (major, minor, _) = core.hypervisor.physical()?.version;
+        let (major, minor, _) = core.hypervisor().physical()?.version;
         let cookie = Cookie {
             instance: Some(core.instance),
             xen: Some((major, minor)),
@@ -248,8 +248,8 @@ impl Migration for XenDriver {
         if !own {
             let xml = text(params, api::MIGRATE_PARAM_DEST_XML).unwrap_or_default();
             let flags = ParseFlags { inactive: true, ..ParseFlags::default() };
-            let document = Document::load(xml, flags, &core.toolstack.host().rules())?;
-            let mut found = checks::obstacles(&document, &from, &core.hypervisor.physical()?);
+            let document = Document::load(xml, flags, &core.toolstack().host().rules())?;
+            let mut found = checks::obstacles(&document, &from, &core.hypervisor().physical()?);
             let known = document.uuid.map(|uuid| core.with_uuid(&uuid)).transpose()?.flatten();
             let named = core.with_name(&document.name)?;
             if known.iter().chain(&named).any(|subject| subject.running.is_some()) {
@@ -305,7 +305,7 @@ impl Migration for XenDriver {
         }
         let subject = call.waiting(|| arrived(core, from.domain, name))?;
         if flags & api::MIGRATE_PERSIST_DEST != 0 && !subject.kept {
-            core.definitions.keep(&core.document(&subject)?)?;
+            core.definitions().keep(&core.document(&subject)?)?;
         }
         Ok(DomainMigrateFinish3Params { dom: subject.to_ref(), cookie_out: Vec::new() })
     }

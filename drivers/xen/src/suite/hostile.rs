@@ -92,7 +92,7 @@ fn today(count: u16, says: Says) -> Today {
     let xl = Xl::find(Some("/bin/true".as_ref())).expect("a program that does nothing");
     let (host, run) = (Host::default(), dirs.run.clone());
     let toolstack = XlStack::new(xl, hypervisor.clone(), Arc::clone(&store), host.clone(), run);
-    let definitions = Box::new(Files { dir: dirs.config.clone(), host });
+    let definitions = Arc::new(Files { dir: dirs.config.clone(), host });
     let settings = Settings { dirs, config: dir.join("xen.conf") };
     let channels = Channels {
         hypervisor,
@@ -100,6 +100,7 @@ fn today(count: u16, says: Says) -> Today {
         definitions,
         store,
         vnc_listen: None,
+        found: None,
     };
     let driver = XenDriver(Core::new(settings, channels));
     let connection = Connection::new(vec![Arc::new(driver)], "xen:///system", false);

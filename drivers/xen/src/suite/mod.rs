@@ -1,5 +1,6 @@
 //! The driver against the simulator, release by release.
 
+mod changes;
 mod faults;
 mod hostile;
 mod life;

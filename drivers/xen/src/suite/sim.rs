@@ -104,7 +104,7 @@ impl Sim {
         self.dir.join("xm")
     }
 
-    fn settings(&self, way: Way) -> Settings {
+    pub(super) fn settings(&self, way: Way) -> Settings {
         let path = |name: &str| self.dir.join(name).display().to_string();
         std::fs::create_dir_all(self.xm_dir()).expect("a folder");
         let mut conf = format!("xm_dir = \"{}\"\nprivcmd = \"\"\nxl = \"/nowhere\"\n", path("xm"));

@@ -15,7 +15,7 @@ use crate::core::{Channels, Core, Dirs, Settings};
 use crate::definitions::Files;
 use crate::formats::Host;
 use crate::hypercalls::layout::LAYOUTS;
-use crate::hypercalls::tests::{Fake, Guests};
+use crate::hypercalls::tests::{Fake, Guests, appear, crash};
 use crate::hypercalls::{Calls, HyperView};
 use crate::store_channel::StoreChannel;
 use crate::xenstore::Store;
@@ -30,6 +30,7 @@ const XL: &str = "#!/bin/sh\nhere=$(dirname \"$0\")\necho \"$*\" >>\"$here/told\
 
 struct Today {
     sim: Sim,
+    driver: XenDriver,
     connection: Connection,
     stack: Arc<XlStack>,
     guests: Guests,
@@ -66,14 +67,15 @@ impl Today {
         let xl = Xl::find(Some(&program)).expect("the program");
         let stack =
             Arc::new(XlStack::new(xl, hypervisor.clone(), Arc::clone(&store), host.clone(), run));
-        let definitions = Box::new(Files { dir: dirs.config.clone(), host });
+        let definitions = Arc::new(Files { dir: dirs.config.clone(), host });
         let settings = Settings { dirs, config: sim.dir.join("xen.conf") };
         let toolstack = Arc::clone(&stack);
-        let channels = Channels { hypervisor, toolstack, definitions, store, vnc_listen: None };
+        let channels =
+            Channels { hypervisor, toolstack, definitions, store, vnc_listen: None, found: None };
         let driver = XenDriver(Core::new(settings, channels));
-        let connection = Connection::new(vec![Arc::new(driver)], "xen:///system", false);
+        let connection = Connection::new(vec![Arc::new(driver.clone())], "xen:///system", false);
         let dom = connection.domain_lookup_by_name("a").expect("it runs");
-        Self { sim, connection, stack, guests, dom }
+        Self { sim, driver, connection, stack, guests, dom }
     }
 
     fn write(&self, path: &str, value: &str) {
@@ -210,4 +212,52 @@ fn a_definition_of_any_number_of_processors_takes_no_room() {
     assert_eq!((found.num, found.cpumaps), (2, vec![0b1111, 0b1111]));
     assert_eq!(pins(i32::MAX).expect("as many as any has").num, 1024);
     assert!(today.connection.domain_get_vcpus_flags(&dom, api::DOMAIN_AFFECT_CONFIG).is_ok());
+}
+
+#[test]
+fn what_crashes_is_set_aside_and_begins_anew() {
+    let today = Today::start();
+    today.create(&document("<on_crash>rename-restart</on_crash>"));
+    crash(&today.guests, 2);
+    let (guests, told) = (Arc::clone(&today.guests), today.sim.dir.join("told"));
+    let socket = today.sim.dir.join("xenstore");
+    // What the tool stack does shows in xenstore and in the hypervisor's list.
+    let acts = std::thread::spawn(move || {
+        let said = |words: &str| {
+            let text = || std::fs::read_to_string(&told).unwrap_or_default();
+            assert!(
+                test_support::wait_until(super::sim::LONG, || text().contains(words)),
+                "{words}"
+            );
+        };
+        let (store, _watcher) = Store::connect(&socket).expect("xenstore");
+        said("rename 2 a-2");
+        store.write("/local/domain/2/name", "a-2").expect("its new name");
+        store.write("/local/domain/6/name", "a").expect("the new guest's");
+        let count = || std::fs::read_to_string(&told).unwrap_or_default().matches("create").count();
+        assert!(test_support::wait_until(super::sim::LONG, || count() == 2));
+        appear(&guests, 6, Uuid::parse(UUID).expect("a UUID"));
+    });
+    today.driver.core().tend();
+    acts.join().expect("it is done");
+    let state = |name: &str| {
+        let dom = today.connection.domain_lookup_by_name(name).expect(name);
+        let state = today.connection.domain_get_state(&dom, 0).expect("its state").state;
+        (dom.id, dom.uuid == today.dom.uuid, state)
+    };
+    assert_eq!(state("a-2"), (2, false, api::DOMAIN_CRASHED));
+    assert_eq!(state("a"), (6, true, api::DOMAIN_RUNNING));
+    // It stays until somebody has seen it.
+    today.driver.core().tend();
+    assert_eq!(state("a-2").0, 2);
+}
+
+#[test]
+fn what_a_full_guests_screen_takes_is_memory_of_its_own() {
+    let today = Today::start();
+    today.create(&document(""));
+    today.write("/local/domain/2/memory/target", "57344");
+    today.write("/local/domain/2/memory/videoram", "8192");
+    let xml = today.connection.domain_get_xml_desc(&today.dom, 0).expect("its document");
+    assert!(xml.contains("<currentMemory unit='KiB'>65536</currentMemory>"), "{xml}");
 }

@@ -16,6 +16,8 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const BODY_BYTES_MAX: usize = crate::sexpr::tree::BYTES_MAX;
 /// Limit: xend's own, of what is posted, percent signs counted.
 pub const FORM_BYTES_MAX: usize = 10_000;
+/// How long it may take to see whether anybody listens.
+const LISTENING_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a peer may take to accept.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -24,6 +26,16 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 pub enum Place {
     Unix(PathBuf),
     Tcp(SocketAddr),
+}
+
+impl Place {
+    /// Whether anybody listens there; nothing is asked.
+    pub(crate) fn is_listening(&self) -> bool {
+        match self {
+            Self::Unix(path) => UnixStream::connect(path).is_ok(),
+            Self::Tcp(address) => TcpStream::connect_timeout(address, LISTENING_WAIT_MAX).is_ok(),
+        }
+    }
 }
 
 impl std::fmt::Display for Place {

@@ -11,6 +11,7 @@ use virt_model::domain::disk::DiskDevice;
 use virt_model::domain::hostdev::Hostdev;
 use virt_model::domain::{Device, Domain as Document, LifecycleAction};
 use virt_model::{ParseFlags, PrintFlags};
+use virt_types::Uuid;
 
 use super::runner::{LONG_WAIT, Said, USUAL_WAIT, Xl, finish};
 use super::status::Status;
@@ -186,7 +187,7 @@ impl XlStack {
 
     /// A guest that has ended by itself: `on_poweroff` and the like are the daemon's to carry out.
     fn ended(&self, running: &Running, document: &Document) -> Result<()> {
-        use LifecycleAction::{CoredumpDestroy, CoredumpRestart, Preserve, Restart};
+        use LifecycleAction::{CoredumpDestroy, CoredumpRestart, Preserve, RenameRestart, Restart};
         let action = match (running.life, running.ended) {
             (Life::Crashed, _) => document.on_crash,
             (_, Some(SUSPEND)) => return Ok(()),
@@ -200,16 +201,52 @@ impl XlStack {
         }
         match action {
             Some(Preserve) => Ok(()),
-            Some(Restart | CoredumpRestart | LifecycleAction::RenameRestart) => {
+            Some(Restart | CoredumpRestart) => {
                 self.destroy(running)?;
-                self.create(document)?;
-                match self.is_there(document)? {
-                    Some(made) => self.hypervisor.unpause(&made),
-                    None => Ok(()),
-                }
+                self.begin_again(document)
+            }
+            Some(RenameRestart) => {
+                self.set_aside(running, document)?;
+                self.begin_again(document)
             }
             _ => self.destroy(running),
         }
+    }
+
+    fn begin_again(&self, document: &Document) -> Result<()> {
+        self.create(document)?;
+        match self.is_there(document)? {
+            Some(made) => self.hypervisor.unpause(&made),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps what has ended for who looks into it, under a name and a UUID of its own; its disks are given back,
+    /// for they are the next one's.
+    ///
+    /// Compat: so do xend and `xl` with "rename-restart": the new guest has the name.
+    fn set_aside(&self, running: &Running, document: &Document) -> Result<()> {
+        let (id, uuid) = (running.id.to_string(), Uuid::random());
+        let name = format!("{}-{id}", document.name);
+        let mut aside = document.clone();
+        (aside.name, aside.uuid) = (name.clone(), Some(uuid));
+        let kept = Some(LifecycleAction::Preserve);
+        (aside.on_poweroff, aside.on_reboot, aside.on_crash) = (kept, kept, kept);
+        for disk in std::mem::take(&mut aside.devices.disks) {
+            // One that is not given back is told of when the next guest wants it.
+            let _ = self.xl.run(&["block-detach", &id, &disk.target.dev], USUAL_WAIT);
+        }
+        // Order: what is known of it, before it is found under its new name.
+        self.status.put(&aside)?;
+        let path = format!("/local/domain/{id}/name");
+        let is_renamed = || {
+            let found = self.store.try_ask(|store| store.read(&path))?;
+            Ok(found.as_deref() == Some(name.as_str()))
+        };
+        let renamed = self.run("rename", &["rename", &id, &name], USUAL_WAIT, is_renamed);
+        renamed
+            .and_then(|()| self.hypervisor.set_uuid(running, uuid))
+            .inspect_err(|_| self.status.remove(&uuid))
     }
 }
 
@@ -245,9 +282,14 @@ impl Toolstack for XlStack {
         let mut document =
             known.unwrap_or_else(|| outside::document(&self.store, running, &self.host));
         document.vcpu.current = (running.vcpus < document.vcpu.count).then_some(running.vcpus);
-        let path = format!("/local/domain/{}/memory/target", running.id);
-        let target = self.store.ask(|store| store.read(&path)).flatten();
-        let target_kib = target.and_then(|text| text.trim().parse::<u64>().ok());
+        let kib = |name: &str| {
+            let path = format!("/local/domain/{}/memory/{name}", running.id);
+            let text = self.store.ask(|store| store.read(&path)).flatten()?;
+            text.trim().parse::<u64>().ok()
+        };
+        // A full guest's target is without what its screen takes, of which its memory is to be had.
+        let screen_kib = kib("videoram").filter(|_| running.hvm).unwrap_or(0);
+        let target_kib = kib("target").map(|target| target.saturating_add(screen_kib));
         console::complete(&self.store, running, &mut document);
         document.current_memory_kib = target_kib.or(document.current_memory_kib);
         Ok(document)
