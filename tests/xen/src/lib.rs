@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout)] // a transcript, for who reads of a failure
 
 mod console;
+pub mod full;
 mod xenstored;
 
 use std::fs;
@@ -24,8 +25,10 @@ pub const LONG: Duration = Duration::from_secs(240);
 const PREPARE_MAX: Duration = Duration::from_secs(500);
 /// How often it is looked whether something has happened: each look costs the guest time.
 const STEP: Duration = Duration::from_millis(200);
-/// Of our daemon, and of libvirt's beside it, as the control domain sees them.
-const PORTS: [u16; 2] = [16_509, 16_510];
+/// Where guests of another machine come in, as the control domain sees it.
+pub const MOVES: u16 = 8100;
+/// Of our daemon, and of libvirt's beside it, and where guests come in.
+const PORTS: [u16; 3] = [16_509, 16_510, MOVES];
 /// Limit: a release that hangs is ended by this.
 const LIFE_S: &str = "1500";
 
@@ -34,7 +37,7 @@ pub struct Xen {
     share: Scratch,
     home: Scratch,
     qemu: Child,
-    ports: [u16; 2],
+    ports: [u16; 3],
     began: Instant,
 }
 
@@ -104,7 +107,7 @@ impl Xen {
         copy_program(&our_program("virtd"), share.path());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dom0");
         fs::copy(script, share.join("dom0")).expect("the script is copied");
-        let ports = [free_port(), free_port()];
+        let ports = [free_port(), free_port(), free_port()];
         let forward = |at: usize| format!("hostfwd=tcp:127.0.0.1:{}-:{}", ports[at], PORTS[at]);
         // It ends with the test, also when that is killed and cannot clear up.
         let mut command = Command::new("setpriv");
@@ -132,7 +135,12 @@ impl Xen {
             command.arg("-fsdev").arg(local);
             command.arg("-device").arg(format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"));
         }
-        command.arg("-netdev").arg(format!("user,id=n,{},{}", forward(0), forward(1)));
+        command.arg("-netdev").arg(format!(
+            "user,id=n,{},{},{}",
+            forward(0),
+            forward(1),
+            forward(2)
+        ));
         command.args(["-device", "virtio-net-pci,netdev=n,romfile="]);
         let qemu = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let qemu = qemu.map_err(|error| format!("{command:?}: {error}"))?;
@@ -174,6 +182,12 @@ impl Xen {
     /// Where a daemon is to be reached from outside.
     pub fn port(&self, daemon: Daemon) -> u16 {
         self.ports[usize::from(daemon == Daemon::Libvirts)]
+    }
+
+    /// Where guests that come in are to be sent to, from outside and from another machine.
+    pub fn moves_port(&self) -> u16 {
+        let [_, _, moves] = self.ports;
+        moves
     }
 
     pub fn shell_of(&self, program: &Path, daemon: Daemon, line: &str) -> Command {
