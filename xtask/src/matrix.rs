@@ -1,4 +1,5 @@
-//! `matrix`: which driver answers which call of the seam, read from source.
+//! `matrix`: which driver answers which call of the seam, read from source; `matrix commands`: which
+//! serves which of the shell's commands, from the table that a test of each driver holds true.
 //!
 //! A method of a family's trait that a driver overrides is answered; one it leaves at the trait's
 //! refusal is not. It says what is written, not what works: docs/features.tsv says that.
@@ -28,12 +29,59 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     }
     let answers = answers(&files, &families);
     let only = args.first();
+    if only.is_some_and(|name| name == "commands") {
+        return print_commands(&text_of(COMMANDS)?);
+    }
     if let Some(name) = only.filter(|name| families.iter().all(|family| family.name != **name)) {
         return Err(format!("there is no family '{name}'"));
     }
     for family in families.iter().filter(|family| only.is_none_or(|name| *name == family.name)) {
         print_family(family, &answers, only.is_some());
     }
+    if only.is_none() {
+        println!("{}", counts(&text_of(COMMANDS)?));
+    }
+    Ok(())
+}
+
+/// Which driver serves which command; the first line has the drivers' names.
+const COMMANDS: &str = "docs/served.tsv";
+
+fn text_of(path: &str) -> Result<String, String> {
+    let path = workspace::root().join(path);
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// How many commands each driver serves.
+fn counts(table: &str) -> String {
+    let mut rows = table.lines().map(|row| row.split('\t').collect::<Vec<_>>());
+    let drivers = rows.next().unwrap_or_default();
+    let rows: Vec<Vec<&str>> = rows.collect();
+    let each = drivers.iter().enumerate().skip(1).map(|(at, driver)| {
+        let served = rows.iter().filter(|row| row.get(at) == Some(&"yes")).count();
+        format!("{driver} {served}")
+    });
+    format!(
+        "{:<16} {:>3} of virsh: {}",
+        "commands",
+        rows.len(),
+        each.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn print_commands(table: &str) -> Result<(), String> {
+    let mut rows = table.lines().map(|row| row.split('\t').collect::<Vec<_>>());
+    let drivers = rows.next().filter(|row| row.len() > 1).ok_or("the table has no drivers")?;
+    println!("{:<32}{}", "", drivers[1..].join("  "));
+    for row in rows {
+        let marks = drivers.iter().zip(&row).skip(1).map(|(driver, word)| {
+            let mark = if *word == "yes" { "✓" } else { "" };
+            format!("{mark:<width$}", width = driver.len())
+        });
+        let marks: Vec<String> = marks.collect();
+        println!("{:<32}{}", row.first().unwrap_or(&""), marks.join("  ").trim_end());
+    }
+    println!("{}", counts(table));
     Ok(())
 }
 
@@ -110,6 +158,12 @@ fn blocks(text: &str, start: &str) -> Vec<(String, Vec<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_counted_per_driver() {
+        let table = "command\ttest\tqemu\nlist\tyes\tyes\nnet-list\tyes\tno\n";
+        assert!(counts(table).ends_with("  2 of virsh: test 2, qemu 1"), "{}", counts(table));
+    }
 
     #[test]
     fn overridden_methods_are_found_per_driver() {

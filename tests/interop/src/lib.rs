@@ -4,6 +4,7 @@
 mod hosts;
 mod invent;
 mod kerberos;
+mod ldoms;
 mod own;
 mod pki;
 mod sasl;
@@ -15,6 +16,7 @@ mod xend;
 pub use hosts::Hosts;
 pub use invent::{Entry, invented, table};
 pub use kerberos::Realm;
+pub use ldoms::LdomsHost;
 pub use own::Own;
 pub use pki::Pki;
 pub use sasl::{credentials, password_line, reference_users};

@@ -1,32 +1,17 @@
 //! Debian's virsh on Logical Domains: the founding document's commands, through our daemon.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use interop::LdomsHost;
 use test_support::{
-    Daemon as _, Normaliser, Scratch, Signal, Terminal, Virtd, long_run, or_skip, our_program,
-    reference_program, run, signal, virsh, wait_until,
+    Normaliser, Scratch, Terminal, long_run, or_skip, our_program, reference_program, run, virsh,
+    wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Ctrl-], with which a person leaves a console.
 const LEAVE: &str = "\u{1d}";
-
-const DOCUMENT: &str = "<domain type='ldoms'>
-  <name>web1</name>
-  <uuid>0b6d7c1e-4a52-41f3-9c0d-7e1f5a2b3c4d</uuid>
-  <memory unit='GiB'>2</memory>
-  <vcpu>4</vcpu>
-  <os><type arch='sparc64' machine='sun4v'>ldom</type><boot dev='hd'/></os>
-  <devices>
-    <disk type='file'><source file='/ldoms/web1.img'/><target dev='vd0' bus='vdisk'/></disk>
-    <interface type='bridge'>
-      <mac address='00:14:4f:fc:00:01'/><source bridge='primary-vsw0'/>
-    </interface>
-  </devices>
-</domain>
-";
 
 /// The document's commands, and what stands beside them; each line is one session.
 const SESSIONS: &[&str] = &[
@@ -64,68 +49,6 @@ const SESSIONS: &[&str] = &[
     "undefine primary",
 ];
 
-/// The simulated manager, with a daemon beside it.
-struct Host {
-    manager: Child,
-    virtd: Virtd,
-    port: String,
-    /// Where other machines reach it.
-    remote: Option<String>,
-    home: Scratch,
-}
-
-impl Host {
-    fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    fn start_with(further: &[&str]) -> Self {
-        let home = Scratch::new("ldoms");
-        home.write("web1.xml", DOCUMENT);
-        let ready = home.join("ready");
-        let manager = Command::new(our_program("ldmd-sim"))
-            .args(["--profile", "3.6", "--listen", "127.0.0.1:0", "--console-ports", "0"])
-            .args(further)
-            .arg("--ready-file")
-            .arg(&ready)
-            .arg("--request-log")
-            .arg(home.join("requests"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the simulator starts");
-        assert!(wait_until(LIMIT, || ready.exists()), "the simulator is not ready");
-        let text = std::fs::read_to_string(&ready).expect("its address");
-        let listen = text.lines().find_map(|line| line.strip_prefix("listen=127.0.0.1:"));
-        let port = listen.expect("a port").to_owned();
-        let remote = text.lines().find_map(|line| line.strip_prefix("remote-listen="));
-        let remote = remote.map(str::to_owned);
-        Self { manager, virtd: Virtd::start(), port, remote, home }
-    }
-
-    fn uri(&self) -> String {
-        format!("{}&port={}", self.virtd.uri("ldoms", "default"), self.port)
-    }
-
-    fn virsh(&self, program: &Path) -> Command {
-        virsh(program, &self.uri(), self.home.path())
-    }
-
-    /// What the manager has been asked so far, but for being told of events.
-    fn requests(&self) -> Vec<String> {
-        let all = std::fs::read_to_string(self.home.join("requests")).unwrap_or_default();
-        all.lines().filter(|line| !line.starts_with("reg-")).map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        signal(self.manager.id().cast_signed(), Signal::TERM);
-        let ended = wait_until(LIMIT, || matches!(self.manager.try_wait(), Ok(Some(_))));
-        assert!(ended, "the simulator does not end");
-    }
-}
-
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ldoms.golden")
 }
@@ -133,13 +56,13 @@ fn golden() -> PathBuf {
 #[test]
 fn the_documents_commands_say_what_they_said() {
     let shell = or_skip!(reference_program("virsh"));
-    let host = Host::start();
+    let host = LdomsHost::start();
     let mut said = String::new();
     for session in SESSIONS {
         let directory = host.home.path().to_string_lossy().into_owned();
         let line = session.replace("{DIR}", &directory);
         let outcome = run(host.virsh(&shell).arg(line), LIMIT);
-        let normaliser = Normaliser::new(DOCUMENT).replacing(directory, "{DIR}");
+        let normaliser = Normaliser::new(LdomsHost::DOCUMENT).replacing(directory, "{DIR}");
         let mut outcome = normaliser.outcome(&outcome);
         if *session == "hostname" {
             let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -179,7 +102,7 @@ const COMMANDS: &str = "help console create start destroy define domid domuuid d
 #[test]
 fn both_shells_offer_every_command_of_the_document() {
     let theirs = or_skip!(reference_program("virsh"));
-    let host = Host::start();
+    let host = LdomsHost::start();
     for shell in [&theirs, &our_program("virsh")] {
         let help = run(host.virsh(shell).arg("help"), LIMIT).ok();
         let offered: Vec<&str> =
@@ -195,7 +118,7 @@ fn both_shells_offer_every_command_of_the_document() {
 #[test]
 fn a_console_opens_for_debians_shell_and_can_be_left() {
     let shell = or_skip!(reference_program("virsh"));
-    let host = Host::start();
+    let host = LdomsHost::start();
     let create = format!("create {}/web1.xml", host.home.path().display());
     run(host.virsh(&shell).arg(create), LIMIT).ok();
     let mut command = host.virsh(&shell);
@@ -213,7 +136,7 @@ fn a_console_opens_for_debians_shell_and_can_be_left() {
 
 /// A shell that has hundreds of domains live and die, a process each phase.
 struct Crowd<'a> {
-    host: &'a Host,
+    host: &'a LdomsHost,
     shell: PathBuf,
     uri: String,
     count: usize,
@@ -246,7 +169,7 @@ impl Crowd<'_> {
             return format!("d{number}");
         }
         let name = format!("d{number}");
-        let xml = DOCUMENT.replace("web1", &name);
+        let xml = LdomsHost::DOCUMENT.replace("web1", &name);
         let keep = |line: &&str| !line.contains("<uuid>");
         let xml: String = xml.lines().filter(keep).map(|line| format!("{line}\n")).collect();
         let xml = xml.replace("<memory unit='GiB'>2<", "<memory unit='MiB'>64<");
@@ -309,7 +232,7 @@ impl Crowd<'_> {
 fn hundreds_of_domains_live_and_die_and_a_list_is_one_request_or_none() {
     let count = if long_run() { 500 } else { 16 };
     let theirs = or_skip!(reference_program("virsh"));
-    let mut host = Host::start_with(&["--strands", "1024", "--memory", "1T"]);
+    let mut host = LdomsHost::start_with(&["--strands", "1024", "--memory", "1T"]);
     let alone = format!("ldoms:///default?port={}", host.port);
     Crowd { host: &host, shell: our_program("virsh"), uri: alone, count, daemon: false }.live();
     for shell in [our_program("virsh"), theirs] {
@@ -330,16 +253,19 @@ fn a_domain_moves_to_another_machine() {
     let auth =
         "[credentials-c]\nusername=root\npassword=secret\n[auth-ldoms-other]\ncredentials=c\n";
     let auth = home.write("auth", auth).display().to_string();
-    let there = Host::start_with(&["--remote-listen", "127.0.0.1:0", "--users-file", &users]);
+    let there = LdomsHost::start_with(&["--remote-listen", "127.0.0.1:0", "--users-file", &users]);
     let peer = format!("other={}", there.remote.as_deref().expect("it listens"));
-    let here = Host::start_with(&["--peer", &peer, "--users-file", &users]);
-    let shell = |host: &Host, words: &[&str]| {
+    let here = LdomsHost::start_with(&["--peer", &peer, "--users-file", &users]);
+    let shell = |host: &LdomsHost, words: &[&str]| {
         let uri = format!("ldoms:///default?port={}&authfile={auth}", host.port);
         run(virsh(&our_program("virsh"), &uri, host.home.path()).args(words), LIMIT)
     };
     // One without disks: volumes are to be on both machines before.
-    let xml: String =
-        DOCUMENT.lines().filter(|line| !line.contains("<disk")).map(|l| format!("{l}\n")).collect();
+    let xml: String = LdomsHost::DOCUMENT
+        .lines()
+        .filter(|line| !line.contains("<disk"))
+        .map(|l| format!("{l}\n"))
+        .collect();
     let file = here.home.write("bare.xml", xml).display().to_string();
     shell(&here, &["create", &file]).ok();
     let target = "ldoms://root@other/";
