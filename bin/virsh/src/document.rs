@@ -1,12 +1,31 @@
 //! Printing documents, whole or the part that `--xpath` selects.
 
+use std::io::Write as _;
+
 use virt_cli::Args;
 use virt_xml::dump_foreign;
 
-use crate::failure::{Done, Failure};
+use crate::failure::{Done, Failure, fail};
 use crate::shell::{Shell, say, sayln};
 use crate::xml;
-use crate::xpath::{Selected, select};
+use crate::xpath::{Refused, Selected, select};
+
+/// Refuses an empty path before a document is asked for. Compat: without a word.
+pub(crate) fn check_path(args: &Args) -> Done {
+    match args.knows("xpath") && args.text("xpath").is_err() {
+        true => Err(Failure::silent()),
+        false => Ok(()),
+    }
+}
+
+/// Compat: the words are those of libvirt's XML library; and it is no failure.
+fn unreadable(path: &str, at: usize) {
+    let mut text = "XPath error : Invalid expression\n".to_owned();
+    if at < path.len() {
+        text += &format!("{path}\n{}^\n", " ".repeat(at));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
 
 /// Prints a document as the options `--xpath` and `--wrap` ask for it.
 pub(crate) fn print_document(shell: &mut Shell, args: &Args, text: &str) -> Done {
@@ -17,8 +36,14 @@ pub(crate) fn print_document(shell: &mut Shell, args: &Args, text: &str) -> Done
         return Ok(());
     };
     let root = xml::parse(text)?;
-    let found = select(&root, path)
-        .ok_or_else(|| Failure::new(format!("internal error: Incorrect xpath '{path}'")))?;
+    let found = match select(&root, path) {
+        Ok(found) => found,
+        Err(Refused::NoNodes) => return fail(format!("internal error: Incorrect xpath '{path}'")),
+        Err(Refused::Unreadable { at }) => {
+            unreadable(path, at);
+            return Ok(());
+        }
+    };
     let wrap = args.flag("wrap");
     let depth = usize::from(wrap);
     let shown = found.iter().map(|node| match node {

@@ -165,6 +165,10 @@ pub(crate) fn volume_in(
     };
     named(shell, args, option)?;
     if let Some(pool) = &pool {
+        if !connection.storage_pool_is_active(pool).unwrap_or(true) {
+            let name = args.needed(pool_option)?;
+            return fail(format!("pool '{name}' is not active"));
+        }
         trying(shell, args, option, "trying as vol name");
         if let Ok(found) = connection.storage_vol_lookup_by_name(pool, text) {
             return Ok(found);

@@ -51,21 +51,49 @@ enum Predicate {
 /// Limit: a path is typed by a person; nothing sensible is longer.
 const PATH_BYTES_MAX: usize = 4096;
 
-/// Selects from a document; `None` when the text is not a path that is understood here.
-pub(crate) fn select<'e>(root: &'e Element<'e>, path: &str) -> Option<Vec<Selected<'e>>> {
-    if path.len() > PATH_BYTES_MAX {
-        return None;
+/// Why nothing can be selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is understood, but gives no nodes.
+    NoNodes,
+    /// It cannot be read from this place on.
+    Unreadable { at: usize },
+}
+
+/// Functions and literals give texts and numbers.
+fn gives_a_value(path: &str) -> bool {
+    let word = path.trim_end_matches(|c| c != ')');
+    let name = path.split('(').next().unwrap_or_default();
+    let is_call = !word.is_empty() && !name.is_empty() && name.len() < path.len();
+    let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let is_text =
+        path.len() > 1 && ['\'', '"'].iter().any(|q| path.starts_with(*q) && path.ends_with(*q));
+    let compares = split_outside(path, '=').len() > 1;
+    compares
+        || path.parse::<f64>().is_ok()
+        || is_text
+        || (is_call && is_word && name != "text" && name != "node")
+}
+
+/// Selects from a document.
+pub(crate) fn select<'e>(root: &'e Element<'e>, path: &str) -> Result<Vec<Selected<'e>>, Refused> {
+    if path.len() > PATH_BYTES_MAX || gives_a_value(path) {
+        return Err(Refused::NoNodes);
     }
     let mut found: Vec<Selected<'e>> = Vec::new();
+    let mut before = 0;
     for part in split_outside(path, '|') {
-        let steps = Parser { rest: part.trim() }.whole()?;
+        let steps = Parser { rest: part.trim() }.whole();
+        let end = before + part.trim_end().len();
+        let steps = steps.map_err(|left| Refused::Unreadable { at: end.saturating_sub(left) })?;
+        before += part.len() + 1;
         for node in walk_from_top(root, &steps) {
             if !found.iter().any(|seen| seen.is(&node)) {
                 found.push(node);
             }
         }
     }
-    Some(found)
+    Ok(found)
 }
 
 /// Splits at a character that is neither quoted nor in brackets.
@@ -89,9 +117,10 @@ struct Parser<'t> {
 }
 
 impl<'t> Parser<'t> {
-    fn whole(mut self) -> Option<Vec<Step>> {
-        let steps = self.path()?;
-        self.rest.is_empty().then_some(steps)
+    /// Or how much is left that cannot be read.
+    fn whole(mut self) -> Result<Vec<Step>, usize> {
+        let steps = self.path().filter(|_| self.rest.is_empty());
+        steps.ok_or(self.rest.len())
     }
 
     fn eat(&mut self, text: &str) -> bool {
@@ -317,20 +346,34 @@ fn string_of(node: Selected<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Selected, select, string_of};
+    use super::{Refused, Selected, select, string_of};
 
     const DOCUMENT: &str = "<domain type='test'><name>vm</name><devices><disk type='file'>\
         <target dev='vda'/></disk><disk type='block'><target dev='vdb'/></disk></devices></domain>";
 
     fn read(path: &str) -> String {
         let root = virt_xml::parse(DOCUMENT).unwrap();
-        let Some(found) = select(&root, path) else { return "!".to_owned() };
+        let Ok(found) = select(&root, path) else { return "!".to_owned() };
         let shown = found.iter().map(|node| match node {
             Selected::Element(element) => format!("<{}>{}", element.name, string_of(*node)),
             Selected::Attr(name, value) => format!("@{name}={value}"),
             Selected::Text(text) => format!("'{text}'"),
         });
         shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_shown_from_where() {
+        let root = virt_xml::parse(DOCUMENT).unwrap();
+        let refused = |path: &str| select(&root, path).err();
+        for (path, at) in
+            [("//[", 2), ("//a]", 3), ("//a b", 4), ("//a[", 4), ("@", 1), ("a|//[", 4)]
+        {
+            assert_eq!(refused(path), Some(Refused::Unreadable { at }), "{path}");
+        }
+        for path in ["1", "'a'", "count(//a)", "string(//name)"] {
+            assert_eq!(refused(path), Some(Refused::NoNodes), "{path}");
+        }
     }
 
     #[test]

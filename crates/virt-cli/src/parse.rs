@@ -144,7 +144,9 @@ impl Line {
             return self.take_common(typed, value, words);
         };
         let option = self.args.option(at);
-        let misplaced = || format!("invalid '=' after option --{typed}");
+        // An option that stands for a value of another keeps its own name.
+        let named = if preset.is_some() { typed } else { option.name };
+        let misplaced = || format!("invalid '=' after option --{named}");
         if value.is_some() && preset.is_some() {
             return Err(misplaced().into());
         }

@@ -391,11 +391,16 @@ impl Pools for TestDriver {
         flags: u32,
     ) -> Result<String> {
         check_flags(flags, 0, "testConnectFindStoragePoolSources")?;
-        match PoolType::from_word(kind) {
+        let known = PoolType::from_word(kind);
+        // Compat: the first of the types is taken for none.
+        if known == Some(PoolType::Dir) {
+            return Err(internal(format!("unknown storage pool type {kind}")));
+        }
+        let spec = source::read(known, src_spec)?;
+        match known {
             Some(PoolType::Logical) => Ok(source::volume_groups()),
-            Some(PoolType::Netfs) => source::shares(src_spec),
-            Some(kind) => Err(internal(format!("unknown storage pool type {kind}"))),
-            None => {
+            Some(PoolType::Netfs) => source::shares(spec.as_ref()),
+            _ => {
                 let detail = format!("pool type '{kind}' does not support source discovery");
                 Err(Error::new(Code::NoSupport, Origin::Test, detail))
             }

@@ -8,7 +8,7 @@ use test_support::{long_run, or_skip, our_program, reference_program, shared};
 
 const SESSIONS: usize = 60;
 const SESSIONS_LONG: usize = 200;
-const SEEDS_LONG: std::ops::RangeInclusive<u64> = 1..=4;
+const SEEDS_LONG: std::ops::RangeInclusive<u64> = 1..=10;
 
 /// Texts in sessions that may differ, and why.
 fn known() -> Vec<(String, String)> {

@@ -288,8 +288,8 @@ fn with_media(
 pub(crate) fn cmd_change_media(shell: &mut Shell, args: &Args) -> Done {
     let media = media_change(args)?;
     let (mut flags, _) = crate::options::impact(args)?;
+    let (source, path) = (args.text("source")?, args.needed("path")?);
     let found = domain(shell, args)?;
-    let (path, source) = (args.needed("path")?, args.text("source")?);
     let connection = shell.connection()?;
     let inactive = flags & api::DOMAIN_AFFECT_CONFIG != 0 && flags & api::DOMAIN_AFFECT_LIVE == 0;
     let which = if inactive { api::DOMAIN_XML_INACTIVE } else { 0 };

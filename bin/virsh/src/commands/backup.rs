@@ -3,7 +3,7 @@
 use virt_cli::Args;
 use virt_types::api;
 
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::Done;
 use crate::files::read_document;
 use crate::lookup::domain;
@@ -27,6 +27,7 @@ pub(crate) fn cmd_backup_begin(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_backup_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.domain_backup_get_xml_desc(&found, 0)?;
     print_document(shell, args, &text)
 }

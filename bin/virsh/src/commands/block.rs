@@ -62,10 +62,6 @@ impl Waiting {
     ) -> Result<Self, Failure> {
         let implied = implying.iter().any(|option| args.flag(option));
         let mut wait = args.flag("wait") || implied;
-        if implying.is_empty() {
-            args.requires("verbose", "wait")?;
-            args.requires("async", "wait")?;
-        }
         let timeout = super::event::timeout_of(args)?;
         wait |= timeout.is_some();
         let asynchronous = args.flag("async");
@@ -149,9 +145,10 @@ fn share(cur: u64, end: u64) -> f64 {
 pub(crate) fn cmd_blockcommit(shell: &mut Shell, args: &Args) -> Done {
     let (pivot, keep) = (args.flag("pivot"), args.flag("keep-overlay"));
     args.exclusive("pivot", "keep-overlay")?;
+    args.needed("path")?;
+    let (base, top) = (args.text("base")?, args.text("top")?);
     let waiting = Waiting::of(args, "Block commit", "Commit aborted", &["pivot", "keep-overlay"])?;
     let disk = args.needed("path")?;
-    let (base, top) = (args.text("base")?, args.text("top")?);
     let limit = bandwidth(args)?;
     let active = args.flag("active") || pivot || keep;
     let mut flags = flags_of(
@@ -199,9 +196,11 @@ fn end_with_pivot(connection: &Connection, found: &DomainRef, disk: &str) -> Don
 }
 
 pub(crate) fn cmd_blockpull(shell: &mut Shell, args: &Args) -> Done {
-    let waiting = Waiting::of(args, "Block Pull", "Pull aborted", &[])?;
+    args.requires("verbose", "wait")?;
+    args.requires("async", "wait")?;
     let disk = args.needed("path")?;
     let base = args.text("base")?;
+    let waiting = Waiting::of(args, "Block Pull", "Pull aborted", &[])?;
     let limit = bandwidth(args)?;
     let relative = args.flag("keep-relative");
     let found = domain(shell, args)?;
@@ -235,8 +234,8 @@ pub(crate) fn cmd_blockcopy(shell: &mut Shell, args: &Args) -> Done {
         args.exclusive(one, other)?;
     }
     let disk = args.needed("path")?;
-    let limit = bandwidth(args)?;
     let (given, dest, format) = (args.text("xml")?, args.text("dest")?, args.text("format")?);
+    let limit = bandwidth(args)?;
     let (granularity, in_flight) =
         (args.number::<u32>("granularity")?, args.number::<u64>("buf-size")?);
     // Compat: a number that is none is said before what is missing.
@@ -359,8 +358,8 @@ pub(crate) fn cmd_blockjob(shell: &mut Shell, args: &Args) -> Done {
     ] {
         args.exclusive(one, other)?;
     }
-    let disk = args.needed("path")?;
     let found = domain(shell, args)?;
+    let disk = args.needed("path")?;
     let connection = shell.connection()?;
     if args.flag("bandwidth") {
         let limit = bandwidth(args)?;

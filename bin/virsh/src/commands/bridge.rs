@@ -13,7 +13,7 @@ use crate::xml;
 const OWN: &[&str] = &["mac", "bond", "vlan"];
 
 pub(crate) fn cmd_iface_bridge(shell: &mut Shell, args: &Args) -> Done {
-    let found = interface(shell, args, By::ANY)?;
+    let found = interface(shell, args, By::NAME)?;
     let name = args.needed("bridge")?;
     let connection = shell.connection()?;
     let Err(missing) = connection.interface_lookup_by_name(name) else {

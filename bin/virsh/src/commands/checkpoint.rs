@@ -6,7 +6,7 @@ use virt_error::{Code, Result as Answer};
 use virt_types::{DomainCheckpointRef, DomainRef, api};
 
 use super::moment::{self, Facts, Moment, check_list, checkpoint_disk, facts};
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, Failure};
 use crate::lookup::domain;
 use crate::options::flags_of;
@@ -84,6 +84,7 @@ pub(crate) fn cmd_checkpoint_dumpxml(shell: &mut Shell, args: &Args) -> Done {
             ("size", api::DOMAIN_CHECKPOINT_XML_SIZE),
         ],
     );
+    check_path(args)?;
     let (_, found) = checkpoint(shell, args)?;
     let text = shell.connection()?.domain_checkpoint_get_xml_desc(&found, flags)?;
     print_document(shell, args, &text)

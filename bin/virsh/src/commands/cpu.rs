@@ -114,10 +114,10 @@ pub(crate) fn cmd_cpu_compare(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_hypervisor_cpu_compare(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, COMPARE_FLAGS);
     let file = args.needed("file")?;
-    let cpus = read_cpus(file)?;
-    let first = cpus.first().map(String::as_str).unwrap_or_default();
     let (virttype, emulator) = (args.text("virttype")?, args.text("emulator")?);
     let (arch, machine) = (args.text("arch")?, args.text("machine")?);
+    let cpus = read_cpus(file)?;
+    let first = cpus.first().map(String::as_str).unwrap_or_default();
     let result = shell
         .connection()?
         .connect_compare_hypervisor_cpu(emulator, arch, machine, virttype, first, flags)
@@ -126,6 +126,7 @@ pub(crate) fn cmd_hypervisor_cpu_compare(shell: &mut Shell, args: &Args) -> Done
 }
 
 pub(crate) fn cmd_hypervisor_cpu_baseline(shell: &mut Shell, args: &Args) -> Done {
+    args.text("file")?;
     args.exclusive("file", "model")?;
     let flags = flags_of(args, BASELINE_FLAGS);
     let (virttype, emulator) = (args.text("virttype")?, args.text("emulator")?);

@@ -7,7 +7,7 @@ use virt_types::{DomainRef, api};
 use virt_xml::Element;
 
 use crate::commands::edit::{edit_metadata, edit_text};
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::domain;
 use crate::options::{flags_of, impact};
@@ -26,6 +26,7 @@ pub(crate) fn cmd_dumpxml(shell: &mut Shell, args: &Args) -> Done {
         ],
     );
     let found = domain(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.domain_get_xml_desc(&found, flags)?;
     print_document(shell, args, &text)
 }
@@ -85,14 +86,20 @@ pub(crate) enum MetadataChange<'a> {
     Edit { key: &'a str },
 }
 
-pub(crate) fn metadata_change(args: &Args) -> Result<MetadataChange<'_>, Failure> {
+/// Which of them exclude each other: that is said before anything is looked up.
+pub(crate) fn check_metadata_change(args: &Args) -> Done {
     args.exclusive("edit", "set")?;
     args.exclusive("remove", "set")?;
     args.exclusive("remove", "edit")?;
+    Ok(())
+}
+
+pub(crate) fn metadata_change(args: &Args) -> Result<MetadataChange<'_>, Failure> {
     if args.flag("remove") {
         return Ok(MetadataChange::Remove);
     }
-    match (args.text("set")?, args.text("key")?) {
+    let (key, text) = (args.text("key")?, args.text("set")?);
+    match (text, key) {
         (None, Some(key)) if args.flag("edit") => Ok(MetadataChange::Edit { key }),
         (None, None) if args.flag("edit") => {
             fail("namespace key is required when modifying metadata")
@@ -105,9 +112,10 @@ pub(crate) fn metadata_change(args: &Args) -> Result<MetadataChange<'_>, Failure
 
 pub(crate) fn cmd_metadata(shell: &mut Shell, args: &Args) -> Done {
     let (flags, _) = impact(args)?;
+    check_metadata_change(args)?;
+    let found = domain(shell, args)?;
     let uri = Some(args.needed("uri")?);
     let change = metadata_change(args)?;
-    let found = domain(shell, args)?;
     let connection = shell.connection()?;
     let kind = api::DOMAIN_METADATA_ELEMENT;
     match change {
@@ -188,6 +196,7 @@ pub(crate) fn cmd_ttyconsole(shell: &mut Shell, args: &Args) -> Done {
 const SCHEMES: &[&str] = &["vnc", "spice", "rdp", "dbus"];
 
 pub(crate) fn cmd_domdisplay(shell: &mut Shell, args: &Args) -> Done {
+    args.exclusive("all", "type")?;
     let found = domain(shell, args)?;
     let secret = args.flag("include-password");
     let flags = if secret { api::DOMAIN_XML_SECURE } else { 0 };
@@ -305,8 +314,8 @@ pub(crate) fn cmd_domiflist(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_domif_getlink(shell: &mut Shell, args: &Args) -> Done {
-    let found = domain(shell, args)?;
     let wanted = args.needed("interface")?;
+    let found = domain(shell, args)?;
     let text = document(&shell.connection()?, &found, args.flag("config"))
         .during(|| "Failed to get domain description xml")?;
     let root = xml::parse(&text)?;

@@ -23,9 +23,9 @@ pub(crate) fn cmd_set_user_password(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_domblkthreshold(shell: &mut Shell, args: &Args) -> Done {
-    let found = domain(shell, args)?;
     let disk = args.needed("dev")?;
     let threshold = args.scaled("threshold", 1, u64::MAX)?.unwrap_or_default();
+    let found = domain(shell, args)?;
     Ok(shell.connection()?.domain_set_block_threshold(&found, disk, threshold, 0)?)
 }
 
@@ -79,9 +79,9 @@ fn screenshot_name(domain: &str, kind: Option<&str>) -> String {
 }
 
 pub(crate) fn cmd_screenshot(shell: &mut Shell, args: &Args) -> Done {
-    let found = domain(shell, args)?;
-    let screen = args.number::<u32>("screen")?.unwrap_or_default();
     let file = args.text("file")?;
+    let screen = args.number::<u32>("screen")?.unwrap_or_default();
+    let found = domain(shell, args)?;
     let connection = shell.connection()?;
     let shot = connection.domain_screenshot(&found, screen, 0);
     let (kind, stream) =

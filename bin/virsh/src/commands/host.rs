@@ -6,7 +6,7 @@ use virt_json::Value;
 use virt_types::api;
 
 use crate::commands::lifecycle::suspend_target;
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::options::flags_of;
 use crate::report::{print_names, record};
@@ -92,6 +92,7 @@ pub(crate) fn cmd_domcapabilities(shell: &mut Shell, args: &Args) -> Done {
             api::CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES,
         )],
     );
+    check_path(args)?;
     let text = shell
         .connection()?
         .connect_get_domain_capabilities(emulator, arch, machine, virttype, flags)
@@ -257,17 +258,18 @@ fn page_sizes(shell: &mut Shell) -> Result<Vec<u32>, Failure> {
 
 pub(crate) fn cmd_allocpages(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("all", "cellno")?;
+    let cell = args.number::<i32>("cellno")?;
     let size = args.scaled("pagesize", 1024, u64::from(u32::MAX) * 1024)?.unwrap_or_default();
     let count = args.number::<u64>("pagecount")?.unwrap_or_default();
     let flags = flags_of(args, &[("add", api::NODE_ALLOC_PAGES_ADD)]);
     let kib = u32::try_from(size / 1024).unwrap_or(u32::MAX);
     let connection = shell.connection()?;
-    let (start, cells) = match (args.flag("all"), args.number::<i32>("cellno")?) {
-        (true, _) => {
+    let (start, cells) = match args.flag("all") {
+        true => {
             let cells = connection.node_get_info()?.nodes;
             (0, u32::try_from(cells).unwrap_or_default())
         }
-        (false, cell) => (cell.unwrap_or(-1), 1),
+        false => (cell.unwrap_or(-1), 1),
     };
     connection.node_alloc_pages(&[kib], &[count], start, cells, flags)?;
     Ok(())

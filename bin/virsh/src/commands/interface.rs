@@ -6,7 +6,7 @@ use virt_error::{Code, Error, Origin};
 use virt_types::{InterfaceRef, api};
 
 use crate::commands::network::active_word;
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure};
 use crate::files::read_document;
 use crate::lookup::{By, interface};
@@ -64,6 +64,7 @@ pub(crate) fn cmd_iface_mac(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_iface_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, &[("inactive", api::INTERFACE_XML_INACTIVE)]);
     let found = interface(shell, args, By::ANY)?;
+    check_path(args)?;
     let text = shell.connection()?.interface_get_xml_desc(&found, flags)?;
     print_document(shell, args, &text)
 }

@@ -269,15 +269,16 @@ const ACTIONS: &[&str] =
 
 pub(crate) fn cmd_set_lifecycle_action(shell: &mut Shell, args: &Args) -> Done {
     let (flags, _) = impact(args)?;
-    let number = |names: &[&str], option: &str, what: &str| {
-        let text = args.needed(option)?;
-        match names.iter().position(|name| *name == text) {
-            Some(at) => Ok(u32::try_from(at).unwrap_or_default()),
-            None => fail(format!("Invalid lifecycle {what} '{text}'.")),
-        }
+    let (occasion, action) = (args.needed("type")?, args.needed("action")?);
+    let number = |names: &[&str], text: &str, what: &str| match names
+        .iter()
+        .position(|name| *name == text)
+    {
+        Some(at) => Ok(u32::try_from(at).unwrap_or_default()),
+        None => fail(format!("Invalid lifecycle {what} '{text}'.")),
     };
-    let occasion = number(OCCASIONS, "type", "type")?;
-    let action = number(ACTIONS, "action", "action")?;
+    let occasion = number(OCCASIONS, occasion, "type")?;
+    let action = number(ACTIONS, action, "action")?;
     let found = domain(shell, args)?;
     let change = shell.connection()?.domain_set_lifecycle_action(&found, occasion, action, flags);
     change.during(|| "Unable to change lifecycle action.")

@@ -283,7 +283,6 @@ fn all_block_info(shell: &mut Shell, found: &DomainRef, human: bool) -> Done {
 }
 
 pub(crate) fn cmd_domifaddr(shell: &mut Shell, args: &Args) -> Done {
-    let found = domain(shell, args)?;
     let wanted = args.text("interface")?;
     let source = match args.text("source")? {
         None | Some("lease") => api::DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
@@ -291,6 +290,7 @@ pub(crate) fn cmd_domifaddr(shell: &mut Shell, args: &Args) -> Done {
         Some("arp") => api::DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
         Some(other) => return fail(format!("Unknown data source '{other}'")),
     };
+    let found = domain(shell, args)?;
     let source = u32::try_from(source).unwrap_or_default();
     let interfaces = shell
         .connection()?
@@ -368,10 +368,11 @@ pub(crate) fn cmd_cpu_stats(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let connection = shell.connection()?;
     let failed = || format!("Failed to retrieve CPU statistics for domain '{}'", found.name);
-    let (start, count) = (args.number::<i32>("start")?, args.number::<i32>("count")?);
+    let start = args.number::<i32>("start")?;
     if start.is_some_and(|start| start < 0) {
         return fail("Invalid value for start CPU");
     }
+    let count = args.number::<i32>("count")?;
     if count.is_some_and(|count| count < 0) {
         return fail("Invalid value for number of CPUs to show");
     }

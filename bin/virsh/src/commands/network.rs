@@ -6,9 +6,11 @@ use virt_error::Code;
 use virt_types::{NetworkRef, Uuid, api};
 
 use crate::clock;
-use crate::commands::documents::{MetadataChange, metadata_change, new_text};
+use crate::commands::documents::{
+    MetadataChange, check_metadata_change, metadata_change, new_text,
+};
 use crate::commands::edit::edit_metadata;
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{By, network, network_by};
@@ -102,6 +104,7 @@ pub(crate) fn cmd_net_info(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_net_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let found = network(shell, args)?;
     let flags = flags_of(args, &[("inactive", api::NETWORK_XML_INACTIVE)]);
+    check_path(args)?;
     let text = shell.connection()?.network_get_xml_desc(&found, flags)?;
     print_document(shell, args, &text)
 }
@@ -217,9 +220,10 @@ pub(crate) fn cmd_net_desc(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_net_metadata(shell: &mut Shell, args: &Args) -> Done {
     let (flags, _) = impact(args)?;
-    let change = metadata_change(args)?;
+    check_metadata_change(args)?;
     let found = network(shell, args)?;
     let uri = Some(args.needed("uri")?);
+    let change = metadata_change(args)?;
     let connection = shell.connection()?;
     let kind = api::NETWORK_METADATA_ELEMENT;
     match change {
@@ -303,14 +307,11 @@ pub(crate) fn cmd_net_update(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_net_dhcp_leases(shell: &mut Shell, args: &Args) -> Done {
+    let mac = args.text("mac")?;
     let found = network(shell, args)?;
-    let leases =
-        shell.connection()?.network_get_dhcp_leases(&found, args.text("mac")?, 0).during(|| {
-            format!(
-                "Failed to get leases info for {}",
-                args.raw_text("network").unwrap_or_default()
-            )
-        })?;
+    let leases = shell.connection()?.network_get_dhcp_leases(&found, mac, 0).during(|| {
+        format!("Failed to get leases info for {}", args.raw_text("network").unwrap_or_default())
+    })?;
     let mut list = shell.listing(&[
         ("Expiry Time", "expires_s"),
         ("MAC address", "mac"),
@@ -370,6 +371,7 @@ pub(crate) fn cmd_net_port_dumpxml(shell: &mut Shell, args: &Args) -> Done {
             return Ok(());
         }
     };
+    check_path(args)?;
     let text = shell.connection()?.network_port_get_xml_desc(&found, 0)?;
     print_document(shell, args, &text)
 }

@@ -3,7 +3,7 @@
 use virt_cli::{Args, Cell};
 use virt_types::{NodeDeviceRef, api};
 
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{device, device_by_name};
@@ -70,6 +70,9 @@ fn list_flags(args: &Args) -> Result<u32, Failure> {
 }
 
 pub(crate) fn cmd_nodedev_list(shell: &mut Shell, args: &Args) -> Done {
+    if args.flag("inactive") && args.flag("all") {
+        return fail("Option --all is incompatible with --inactive");
+    }
     if args.flag("tree") {
         let others = ["cap", "inactive", "persistent", "transient"];
         if others.iter().any(|option| args.flag(option)) {
@@ -78,9 +81,6 @@ pub(crate) fn cmd_nodedev_list(shell: &mut Shell, args: &Args) -> Done {
                  --transient",
             );
         }
-    }
-    if args.flag("inactive") && args.flag("all") {
-        return fail("Option --all is incompatible with --inactive");
     }
     if args.flag("transient") && (args.flag("persistent") || args.flag("inactive")) {
         return fail("Option --transient is incompatible with --persistent and --inactive");
@@ -114,6 +114,7 @@ pub(crate) fn cmd_nodedev_list(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_nodedev_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, &[("inactive", api::NODE_DEVICE_XML_INACTIVE)]);
     let found = device(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.node_device_get_xml_desc(&found.name, flags)?;
     print_document(shell, args, &text)
 }

@@ -13,13 +13,16 @@ use crate::units::{parse_cpus, ranges};
 
 /// Reads a list of CPUs into a map for a host of so many.
 fn cpu_map(text: &str, cpus: usize) -> Result<Vec<u8>, Failure> {
-    let listed = match text {
+    let listed: std::collections::BTreeSet<usize> = match text {
         "r" => (0..cpus).collect(),
         _ => parse_cpus(text).ok_or_else(|| {
             Failure::new(format!("invalid argument: Failed to parse bitmap '{text}'"))
                 .during(format!("Invalid cpulist '{text}'"))
         })?,
     };
+    if listed.is_empty() {
+        return fail(format!("Invalid cpulist '{text}'"));
+    }
     let mut map = vec![0_u8; cpus.div_ceil(8)];
     for cpu in listed {
         match map.get_mut(cpu / 8) {

@@ -90,7 +90,28 @@ fn check_disk(args: &Args) -> Done {
     }
 }
 
+/// Compat: that a text is missing is said before what is wrong with another.
+const DISK_TEXTS: &[&str] = &[
+    "source",
+    "target",
+    "driver",
+    "subdriver",
+    "type",
+    "mode",
+    "iothread",
+    "cache",
+    "io",
+    "serial",
+    "wwn",
+    "address",
+    "targetbus",
+    "alias",
+];
+
 fn disk(args: &Args) -> Result<Element<'static>, Failure> {
+    for option in DISK_TEXTS {
+        args.text(option)?;
+    }
     check_disk(args)?;
     let mode = args.text("mode")?;
     if let Some(mode) = mode.filter(|mode| !matches!(*mode, "readonly" | "shareable")) {
@@ -194,20 +215,28 @@ fn nic_source(args: &Args, kind: &str) -> Result<Element<'static>, Failure> {
     })
 }
 
+/// Options that are an element with one attribute each.
+const NIC_TEXTS: [(&str, &str, &str); 5] = [
+    ("target", "target", "dev"),
+    ("mac", "mac", "address"),
+    ("script", "script", "path"),
+    ("model", "model", "type"),
+    ("alias", "alias", "name"),
+];
+
 fn nic(args: &Args) -> Result<Element<'static>, Failure> {
     let kind = args.needed("type")?;
+    // Compat: as with disks.
+    args.needed("source")?;
+    for (option, ..) in NIC_TEXTS {
+        args.text(option)?;
+    }
     let mut nic = with_attr("interface", "type", kind);
     if args.flag("managed") {
         nic.set_attr("managed", "yes");
     }
     nic = nic.with_child(nic_source(args, kind)?);
-    for (option, name, attr) in [
-        ("target", "target", "dev"),
-        ("mac", "mac", "address"),
-        ("script", "script", "path"),
-        ("model", "model", "type"),
-        ("alias", "alias", "name"),
-    ] {
+    for (option, name, attr) in NIC_TEXTS {
         if let Some(value) = args.text(option)? {
             nic = nic.with_child(with_attr(name, attr, value));
         }

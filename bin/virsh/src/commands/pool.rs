@@ -7,7 +7,7 @@ use virt_xml::{Element, to_string};
 
 use crate::commands::info::word;
 use crate::commands::network::active_word;
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{By, pool, pool_by};
@@ -161,6 +161,7 @@ pub(crate) fn cmd_pool_info(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_pool_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, &[("inactive", api::STORAGE_XML_INACTIVE)]);
     let found = pool(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.storage_pool_get_xml_desc(&found, flags)?;
     print_document(shell, args, &text)
 }
@@ -228,6 +229,8 @@ fn change(
 }
 
 pub(crate) fn cmd_pool_start(shell: &mut Shell, args: &Args) -> Done {
+    // Compat: that there is no such pool is said first.
+    pool(shell, args)?;
     let flags = build_flags(args)?;
     change(shell, args, "start", "started", |connection, pool| {
         connection.storage_pool_create(pool, flags)

@@ -128,6 +128,7 @@ pub(crate) fn cmd_domxml_from_native(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_domxml_to_native(shell: &mut Shell, args: &Args) -> Done {
+    args.text("xml")?;
     args.exclusive("domain", "xml")?;
     let format = args.needed("format")?;
     let connection = shell.connection()?;
@@ -177,11 +178,10 @@ pub(crate) fn cmd_domdisplay_reload(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_domsetlaunchsecstate(shell: &mut Shell, args: &Args) -> Done {
+    let found = domain(shell, args)?;
     let (Some(header), Some(secret)) = (args.text("secrethdr")?, args.text("secret")?) else {
-        domain(shell, args)?;
         return fail("Both secret and the secret header are required");
     };
-    let found = domain(shell, args)?;
     let mut params = vec![
         TypedParam::new(api::DOMAIN_LAUNCH_SECURITY_SEV_SECRET_HEADER, read_document(header)?),
         TypedParam::new(api::DOMAIN_LAUNCH_SECURITY_SEV_SECRET, read_document(secret)?),

@@ -3,7 +3,7 @@
 use virt_cli::Args;
 use virt_types::{TypedParam, api};
 
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::{absolute, read_document};
 use crate::lookup::{By, domain, domain_by};
@@ -49,6 +49,7 @@ fn with_file(mut params: Vec<TypedParam>, file: &str, xml: Option<&str>) -> Vec<
 
 pub(crate) fn cmd_save(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
+    let name = args.needed("domain")?;
     let file = args.needed("file")?;
     let path = absolute(file);
     let params = save_params(args)?;
@@ -67,8 +68,8 @@ pub(crate) fn cmd_save(shell: &mut Shell, args: &Args) -> Done {
             connection.domain_save(&found, &path)
         }
     });
-    saved.during(|| format!("Failed to save domain '{}' to {file}", found.name))?;
-    extra!(shell, "\nDomain '{}' saved to {}", found.name, file);
+    saved.during(|| format!("Failed to save domain '{name}' to {file}"))?;
+    extra!(shell, "\nDomain '{}' saved to {}", name, file);
     Ok(())
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn cmd_restore(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_save_image_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let path = absolute(args.needed("file")?);
     let flags = flags_of(args, &[("security-info", api::DOMAIN_SAVE_IMAGE_XML_SECURE)]);
+    check_path(args)?;
     let text = shell.connection()?.domain_save_image_get_xml_desc(&path, flags)?;
     print_document(shell, args, &text)
 }
@@ -112,18 +114,19 @@ pub(crate) fn cmd_save_image_define(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_managedsave(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
+    let name = args.needed("domain")?;
     let flags = flags_of(args, SAVE_FLAGS);
     let connection = shell.connection()?;
     let label = args.flag("verbose").then_some("Managedsave");
     let saved = watch(&connection, &found, label, || connection.domain_managed_save(&found, flags));
-    saved.during(|| format!("Failed to save domain '{}' state", found.name))?;
-    extra!(shell, "\nDomain '{}' state saved by libvirt", found.name);
+    saved.during(|| format!("Failed to save domain '{name}' state"))?;
+    extra!(shell, "\nDomain '{}' state saved by libvirt", name);
     Ok(())
 }
 
 pub(crate) fn cmd_managedsave_remove(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
-    let name = &found.name;
+    let name = args.needed("domain")?;
     let connection = shell.connection()?;
     let kept = connection.domain_has_managed_save_image(&found, 0);
     if !kept.during(|| "Failed to check for domain managed save image")? {
@@ -140,14 +143,15 @@ pub(crate) fn cmd_managedsave_remove(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_managedsave_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let flags = flags_of(args, &[("security-info", api::DOMAIN_SAVE_IMAGE_XML_SECURE)]);
+    check_path(args)?;
     let text = shell.connection()?.domain_managed_save_get_xml_desc(&found, flags)?;
     print_document(shell, args, &text)
 }
 
 pub(crate) fn cmd_managedsave_define(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("running", "paused")?;
-    let found = domain_by(shell, args, By::ANY)?;
     let xml = read_document(args.needed("xml")?)?;
+    let found = domain_by(shell, args, By::ANY)?;
     let flags = flags_of(args, STATES);
     let changed = shell.connection()?.domain_managed_save_define_xml(&found, Some(&xml), flags);
     changed.during(|| format!("Failed to update {} XML configuration", found.name))?;
@@ -173,7 +177,8 @@ const FORMATS: &[(&str, i32)] = &[
 ];
 
 fn dump_format(args: &Args) -> Result<u32, Failure> {
-    let Some(text) = args.text("format")? else { return Ok(0) };
+    // Compat: an empty name is none.
+    let Some(text) = args.raw_text("format").filter(|text| !text.is_empty()) else { return Ok(0) };
     if !args.flag("memory-only") {
         return fail("--format only works with --memory-only");
     }
@@ -188,6 +193,7 @@ fn dump_format(args: &Args) -> Result<u32, Failure> {
 
 pub(crate) fn cmd_dump(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
+    let name = args.needed("domain")?;
     let file = args.needed("file")?;
     let path = absolute(file);
     let flags = flags_of(args, DUMP_FLAGS);
@@ -198,7 +204,7 @@ pub(crate) fn cmd_dump(shell: &mut Shell, args: &Args) -> Done {
         0 => connection.domain_core_dump(&found, &path, flags),
         _ => connection.domain_core_dump_with_format(&found, &path, format, flags),
     });
-    dumped.during(|| format!("Failed to core dump domain '{}' to {file}", found.name))?;
-    extra!(shell, "\nDomain '{}' dumped to {}", found.name, file);
+    dumped.during(|| format!("Failed to core dump domain '{name}' to {file}"))?;
+    extra!(shell, "\nDomain '{}' dumped to {}", name, file);
     Ok(())
 }

@@ -5,7 +5,7 @@ use virt_error::{Code, Error, Origin};
 use virt_types::{NwfilterBindingRef, api};
 
 use crate::credentials;
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{nwfilter, secret};
@@ -60,6 +60,7 @@ pub(crate) fn cmd_secret_list(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_secret_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let found = secret(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.secret_get_xml_desc(&found, 0)?;
     print_document(shell, args, &text)
 }
@@ -132,6 +133,7 @@ pub(crate) fn cmd_nwfilter_list(shell: &mut Shell, _args: &Args) -> Done {
 
 pub(crate) fn cmd_nwfilter_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let found = nwfilter(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.nwfilter_get_xml_desc(&found, 0)?;
     print_document(shell, args, &text)
 }
@@ -177,6 +179,7 @@ fn binding(shell: &mut Shell, args: &Args) -> Result<NwfilterBindingRef, Failure
 
 pub(crate) fn cmd_nwfilter_binding_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let found = binding(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.nwfilter_binding_get_xml_desc(&found, 0)?;
     print_document(shell, args, &text)
 }
@@ -206,6 +209,7 @@ pub(crate) fn cmd_secret_set_value(shell: &mut Shell, args: &Args) -> Done {
     args.exclusive("interactive", "file")?;
     args.exclusive("interactive", "base64")?;
     args.exclusive("interactive", "plain")?;
+    args.exclusive("plain", "base64")?;
     let found = secret(shell, args)?;
     let plain = args.flag("plain");
     let value = match (args.text("file")?, args.text("base64")?) {

@@ -7,7 +7,7 @@ use virt_types::{DomainRef, DomainSnapshotRef, api};
 use virt_xml::Element;
 
 use super::moment::{self, Facts, Moment, check_list, facts, keyed, snapshot_disk};
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::lookup::domain;
 use crate::options::flags_of;
@@ -83,11 +83,11 @@ const LIST_FLAGS: &[(&str, u32)] = &[
 
 pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
     check_list(args, &["from", "current"])?;
-    let from_text = args.text("from")?;
-    if from_text.is_some() && args.flag("current") {
+    if args.flag("from") && args.flag("current") {
         return fail("--from and --current are mutually exclusive");
     }
     let found = domain(shell, args)?;
+    let from_text = args.text("from")?;
     let connection = shell.connection()?;
     let from = match (from_text, args.flag("current")) {
         (Some(name), _) => Some(connection.domain_snapshot_lookup_by_name(&found, name, 0)?),
@@ -100,6 +100,7 @@ pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
 pub(crate) fn cmd_snapshot_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, &[("security-info", api::DOMAIN_SNAPSHOT_XML_SECURE)]);
     let (_, found) = snapshot(shell, args, "snapshotname")?;
+    check_path(args)?;
     let text = shell.connection()?.domain_snapshot_get_xml_desc(&found, flags)?;
     print_document(shell, args, &text)
 }

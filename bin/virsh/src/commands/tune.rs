@@ -74,9 +74,14 @@ fn vcpu_count(connection: &Connection, domain: &DomainRef, flags: u32) -> Result
 }
 
 pub(crate) fn cmd_vcpucount(shell: &mut Shell, args: &Args) -> Done {
-    for (one, other) in [("live", "config"), ("active", "maximum"), ("guest", "config")] {
-        args.exclusive(one, other)?;
+    args.exclusive("live", "config")?;
+    args.exclusive("active", "maximum")?;
+    // Compat: beside these two alone it is looked at.
+    if args.flag("active") || args.flag("maximum") {
+        args.exclusive("current", "config")?;
+        args.exclusive("current", "live")?;
     }
+    args.exclusive("guest", "config")?;
     let flags = flags_of(
         args,
         &[

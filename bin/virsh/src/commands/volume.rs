@@ -5,7 +5,7 @@ use virt_types::api;
 use virt_xml::{Element, to_string};
 
 use crate::commands::info::word;
-use crate::document::print_document;
+use crate::document::{check_path, print_document};
 use crate::failure::{Done, During as _, Failure, fail};
 use crate::files::read_document;
 use crate::lookup::{By, pool, pool_by, volume, volume_in};
@@ -80,6 +80,7 @@ pub(crate) fn cmd_vol_info(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_vol_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let found = volume(shell, args)?;
+    check_path(args)?;
     let text = shell.connection()?.storage_vol_get_xml_desc(&found, 0)?;
     print_document(shell, args, &text)
 }

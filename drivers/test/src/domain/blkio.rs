@@ -81,11 +81,18 @@ pub(crate) fn get(state: &State, flags: u32) -> Result<Vec<TypedParam>> {
 pub(crate) fn set(state: &mut State, given: &[TypedParam], flags: u32) -> Result<()> {
     let [a, b, c, d, e] = LIMITS.map(|limit| (limit.param, Kind::String));
     params::validate(given, &[(WEIGHT, Kind::Uint), a, b, c, d, e])?;
-    let mut changes = Vec::new();
+    let (mut changes, mut refused) = (Vec::new(), None);
     for limit in LIMITS {
         if let Some(text) = params::string(given, limit.param) {
-            changes.push((limit.set, parse(limit.param, text)?));
+            match parse(limit.param, text) {
+                Ok(devices) => changes.push((limit.set, devices)),
+                // Compat: of several mistakes the last is told.
+                Err(error) => refused = Some(error),
+            }
         }
+    }
+    if let Some(error) = refused {
+        return Err(error);
     }
     state.change_affected(flags, |definition| {
         let mut blkio = definition.blkiotune.take().unwrap_or_default();

@@ -63,13 +63,29 @@ pub(super) fn volume_groups() -> String {
     to_string(&groups.fold(Element::new("sources"), Element::with_child))
 }
 
-/// `<sources>` of shares: one on every host.
-pub(super) fn shares(spec: Option<&str>) -> Result<String> {
-    let missing = || invalid_arg("hostname must be specified for netfs sources");
-    let spec = spec.ok_or_else(missing)?;
+/// Reads where sources are to be looked for.
+pub(super) fn read(kind: Option<PoolType>, spec: Option<&str>) -> Result<Option<Element<'_>>> {
+    let Some(spec) = spec else { return Ok(None) };
     let tree = virt_xml::parse(spec)
         .map_err(|error| Error::new(Code::XmlDetail, Origin::Storage, error.framed(None)))?;
-    let host = tree.child("host").and_then(|host| host.attr("name")).ok_or_else(missing)?;
+    let refused = |detail: String| Err(Error::new(Code::XmlError, Origin::Storage, detail));
+    if tree.name != "source" {
+        return refused(format!("expecting root element of 'source', not '{}'", tree.name));
+    }
+    match kind {
+        None => Err(crate::error::internal("missing backend for pool type -1".to_owned())),
+        Some(PoolType::Rbd) if tree.child("name").is_none() => {
+            refused("element 'name' is mandatory for RBD pool".to_owned())
+        }
+        Some(_) => Ok(Some(tree)),
+    }
+}
+
+/// `<sources>` of shares: one on every host.
+pub(super) fn shares(spec: Option<&Element<'_>>) -> Result<String> {
+    let missing = || invalid_arg("hostname must be specified for netfs sources");
+    let host = spec.and_then(|tree| tree.child("host")).and_then(|host| host.attr("name"));
+    let host = host.ok_or_else(missing)?;
     let source = Element::new("source")
         .with_child(empty("host", "name", host.to_owned()))
         .with_child(empty("dir", "path", "/testshare".to_owned()))
