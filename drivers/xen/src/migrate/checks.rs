@@ -4,9 +4,9 @@ use std::path::Path;
 
 use virt_model::domain::Domain as Document;
 use virt_model::domain::disk::DiskType;
-use virt_model::domain::interface::InterfaceType;
 
 use super::cookie::Cookie;
+use super::subnets;
 use crate::seen::Physical;
 
 const INTERFACES: &str = "/sys/class/net";
@@ -44,15 +44,13 @@ pub(super) fn obstacles(document: &Document, from: &Cookie, here: &Physical) -> 
         let (need, have) = (document.vcpu.count, here.cpus);
         found.push(format!("not enough processors: {need} are needed, the host has {have}"));
     }
-    for interface in &document.devices.interfaces {
-        let source = interface.source.as_ref().filter(|_| interface.kind == InterfaceType::Bridge);
-        let bridge = source.and_then(|source| source.bridge.as_deref());
-        let missing =
-            bridge.filter(|name| name.contains('/') || !Path::new(INTERFACES).join(name).exists());
-        if let Some(bridge) = missing {
+    let subnets = subnets::own();
+    for bridge in subnets::bridges(document) {
+        if bridge.contains('/') || !Path::new(INTERFACES).join(bridge).exists() {
             found
                 .push(format!("no bridge '{bridge}' here, which an interface of the domain is on"));
         }
+        found.extend(subnets::differs(bridge, &from.subnets, &subnets));
     }
     for disk in &document.devices.disks {
         let local = matches!(disk.kind, DiskType::File | DiskType::Block);

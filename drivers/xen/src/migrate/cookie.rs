@@ -2,6 +2,8 @@
 
 use virt_types::Uuid;
 
+use super::subnets::{self, Subnet};
+
 /// Limit: a cookie is a few short lines.
 const BYTES_MAX: usize = 4096;
 
@@ -16,6 +18,8 @@ pub(super) struct Cookie {
     pub(super) vendor: String,
     pub(super) host: String,
     pub(super) domain: Option<Uuid>,
+    /// Of the bridges that the guest is on.
+    pub(super) subnets: Vec<Subnet>,
 }
 
 impl Cookie {
@@ -31,6 +35,7 @@ impl Cookie {
         if let Some(domain) = self.domain {
             line("domain", domain.to_string());
         }
+        line("subnets", subnets::print(&self.subnets));
         line("vendor", self.vendor.replace('\n', " "));
         line("host", self.host.replace('\n', " "));
         text.into_bytes()
@@ -52,6 +57,7 @@ impl Cookie {
             vendor: value("vendor").to_owned(),
             host: value("host").to_owned(),
             domain: Uuid::parse(value("domain")),
+            subnets: subnets::parse(value("subnets")),
         }
     }
 }
@@ -68,6 +74,7 @@ mod tests {
             vendor: "GenuineIntel".to_owned(),
             host: "a=b".to_owned(),
             domain: Some(Uuid([9; 16])),
+            subnets: subnets::parse("xenbr0:192.0.2.0/24"),
         };
         assert_eq!(Cookie::parse(&cookie.print()), cookie);
         assert_eq!(Cookie::parse(b"\xff\xfe"), Cookie::default());

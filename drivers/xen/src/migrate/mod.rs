@@ -10,6 +10,7 @@
 
 mod checks;
 mod cookie;
+mod subnets;
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -218,7 +219,11 @@ impl Migration for XenDriver {
         }
         let document = core.document(&subject)?;
         let (major, minor, _) = core.hypervisor().physical()?.version;
+        let bridges = subnets::bridges(&document);
+        let mut subnets = subnets::own();
+        subnets.retain(|subnet| bridges.contains(subnet.bridge()));
         let cookie = Cookie {
+            subnets,
             instance: Some(core.instance),
             xen: Some((major, minor)),
             vendor: checks::vendor(),
