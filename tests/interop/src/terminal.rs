@@ -122,7 +122,8 @@ pub fn same<T: PartialEq + std::fmt::Debug>(mut scene: impl FnMut(&Path) -> T) -
     ours
 }
 
-/// A text in which the many figures of a job on its way are one.
+/// A text in which the many figures of a job on its way are the last of them: a job that seems done may
+/// find more to do, and how often it does is chance.
 pub fn without_progress(text: &str) -> String {
     let mut made = String::new();
     let text = text.replace("^C", "");
@@ -135,11 +136,10 @@ pub fn without_progress(text: &str) -> String {
         });
         match figure {
             Some((label, number, rest)) => {
-                let line = format!("\r{label}: {number}");
-                if !made.ends_with(&line) {
-                    made.push_str(&line);
+                for before in ["all", "some"].map(|word| format!("\r{label}: {word}")) {
+                    made.truncate(made.strip_suffix(&before).unwrap_or(&made).len());
                 }
-                made.push_str(rest);
+                made.push_str(&format!("\r{label}: {number}{rest}"));
             }
             None => {
                 made.push('\r');
