@@ -59,12 +59,20 @@ fn our_shell_passes_the_recorded_sessions() {
 
 #[test]
 fn our_daemon_passes_the_recorded_sessions_of_their_shell() {
-    let virsh = or_skip!(reference_program("virsh"));
+    through_the_daemon("daemon", &or_skip!(reference_program("virsh")));
+}
+
+#[test]
+fn our_daemon_passes_the_recorded_sessions_of_our_shell() {
+    through_the_daemon("both", &our_program("virsh"));
+}
+
+fn through_the_daemon(side: &str, virsh: &Path) {
     or_skip!(shared("conformance/virsh-golden"));
     let virtd = Virtd::start();
     let uri = virtd.uri("test", "default");
     let files = format!("test+unix://{{PATH}}?socket={}", virtd.socket().display());
     // Through a daemon all clients share one world: one session at a time.
     let further = ["--uri", &uri, "--file-uri", &files, "--jobs", "1"];
-    or_skip!(check("daemon", &virsh, &further));
+    or_skip!(check(side, virsh, &further));
 }

@@ -84,6 +84,7 @@ pub(crate) fn cmd_checkpoint_dumpxml(shell: &mut Shell, args: &Args) -> Done {
             ("size", api::DOMAIN_CHECKPOINT_XML_SIZE),
         ],
     );
+    domain(shell, args)?;
     check_path(args)?;
     let (_, found) = checkpoint(shell, args)?;
     let text = shell.connection()?.domain_checkpoint_get_xml_desc(&found, flags)?;

@@ -77,6 +77,7 @@ pub(crate) fn cmd_nodeinfo(shell: &mut Shell, _args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_capabilities(shell: &mut Shell, args: &Args) -> Done {
+    check_path(args)?;
     let text =
         shell.connection()?.connect_get_capabilities().during(|| "failed to get capabilities")?;
     print_document(shell, args, &text)

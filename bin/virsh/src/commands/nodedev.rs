@@ -74,8 +74,10 @@ pub(crate) fn cmd_nodedev_list(shell: &mut Shell, args: &Args) -> Done {
         return fail("Option --all is incompatible with --inactive");
     }
     if args.flag("tree") {
-        let others = ["cap", "inactive", "persistent", "transient"];
-        if others.iter().any(|option| args.flag(option)) {
+        let others = ["inactive", "persistent", "transient"];
+        // Compat: an empty list is none.
+        let kinds = args.raw_text("cap").is_some_and(|kinds| !kinds.is_empty());
+        if kinds || others.iter().any(|option| args.flag(option)) {
             return fail(
                 "Option --tree is incompatible with --cap, --inactive, --persistent and \
                  --transient",

@@ -219,7 +219,10 @@ pub(crate) const DISK_LIMITS: &[&str] = &[
 
 fn disk_limits(args: &Args) -> Result<Vec<TypedParam>, Failure> {
     let mut params = Vec::new();
-    for name in DISK_LIMITS {
+    // Compat: three of them are read in the other order than they are shown.
+    let (before, rest) = DISK_LIMITS.split_at(9);
+    let (turned, after) = rest.split_at(3);
+    for name in before.iter().chain(turned.iter().rev()).chain(after) {
         let option = name.replace('_', "-");
         let scaled = name.contains("bytes") && !name.ends_with("length");
         let value = match scaled {

@@ -109,10 +109,10 @@ const DISK_TEXTS: &[&str] = &[
 ];
 
 fn disk(args: &Args) -> Result<Element<'static>, Failure> {
+    check_disk(args)?;
     for option in DISK_TEXTS {
         args.text(option)?;
     }
-    check_disk(args)?;
     let mode = args.text("mode")?;
     if let Some(mode) = mode.filter(|mode| !matches!(*mode, "readonly" | "shareable")) {
         return fail(format!("No support for {mode} in command 'attach-disk'"));

@@ -295,6 +295,7 @@ fn refuse_empty(args: &Args) -> Done {
 
 /// The document that the options of `pool-define-as` describe.
 fn pool_document(args: &Args) -> Result<String, Failure> {
+    args.exclusive("secret-usage", "secret-uuid")?;
     let text = |name: &str| args.text(name);
     refuse_empty(args)?;
     let element = |name: &'static str, attrs: &[(&'static str, Option<&str>)]| {

@@ -128,9 +128,9 @@ pub(crate) fn cmd_domxml_from_native(shell: &mut Shell, args: &Args) -> Done {
 }
 
 pub(crate) fn cmd_domxml_to_native(shell: &mut Shell, args: &Args) -> Done {
+    let format = args.needed("format")?;
     args.text("xml")?;
     args.exclusive("domain", "xml")?;
-    let format = args.needed("format")?;
     let connection = shell.connection()?;
     let xml = if args.flag("domain") {
         let found = domain(shell, args)?;

@@ -177,10 +177,13 @@ const FORMATS: &[(&str, i32)] = &[
 ];
 
 fn dump_format(args: &Args) -> Result<u32, Failure> {
-    // Compat: an empty name is none.
-    let Some(text) = args.raw_text("format").filter(|text| !text.is_empty()) else { return Ok(0) };
+    let Some(text) = args.raw_text("format") else { return Ok(0) };
     if !args.flag("memory-only") {
         return fail("--format only works with --memory-only");
+    }
+    // Compat: an empty name is none.
+    if text.is_empty() {
+        return Ok(0);
     }
     match FORMATS.iter().find(|(name, _)| *name == text) {
         Some((_, number)) => Ok(number.unsigned_abs()),

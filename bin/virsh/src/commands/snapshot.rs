@@ -99,6 +99,7 @@ pub(crate) fn cmd_snapshot_list(shell: &mut Shell, args: &Args) -> Done {
 
 pub(crate) fn cmd_snapshot_dumpxml(shell: &mut Shell, args: &Args) -> Done {
     let flags = flags_of(args, &[("security-info", api::DOMAIN_SNAPSHOT_XML_SECURE)]);
+    args.text("snapshotname")?;
     let (_, found) = snapshot(shell, args, "snapshotname")?;
     check_path(args)?;
     let text = shell.connection()?.domain_snapshot_get_xml_desc(&found, flags)?;
