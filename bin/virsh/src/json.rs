@@ -178,9 +178,8 @@ impl Json<'_> {
                 }
             }
         }
-        if count > 0 {
-            break_line(out, indent);
-        }
+        // Compat: what is empty is laid out in lines too.
+        break_line(out, indent);
         out.push(close);
     }
 }
@@ -204,7 +203,7 @@ mod tests {
         let inner = parsed.member("return").unwrap();
         assert_eq!(
             inner.pretty(),
-            "{\n  \"b\": 1.50,\n  \"a\": [\n    \"x\\\"y\",\n    []\n  ]\n}"
+            "{\n  \"b\": 1.50,\n  \"a\": [\n    \"x\\\"y\",\n    [\n    ]\n  ]\n}"
         );
     }
 

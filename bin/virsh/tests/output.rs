@@ -331,8 +331,6 @@ fn libvirts_shell_says_the_same_of_what_the_test_driver_has_not() {
 const UNSERVED: &[(&str, &str)] = &[
     ("backup-dumpxml", "no driver makes backups"),
     ("blockjob", "no driver has jobs on disks"),
-    ("get-user-sshkeys", "no driver has an agent in the guest"),
-    ("guest-agent-timeout", "no driver has an agent in the guest"),
     ("migrate-compcache", "no driver migrates live by a monitor"),
     ("migrate-getmaxdowntime", "no driver migrates live by a monitor"),
     ("migrate-getspeed", "no driver migrates live by a monitor"),

@@ -155,6 +155,12 @@ impl<T> Cell<T> {
         Ok(Turn { cell: self, agent: true })
     }
 
+    /// [`Cell::begin_agent`] for a call, as [`Cell::begin_for`].
+    pub fn begin_agent_for(&self, call: &Call<'_>, wait_max: Duration) -> Result<Turn<'_, T>> {
+        self.acquire(Want::Agent, call.api.name, wait_max, Some(call))?;
+        Ok(Turn { cell: self, agent: true })
+    }
+
     /// Starts a job that lasts over several turns or calls; only jobs in `beside` run meanwhile.
     pub fn begin_async(
         self: &Arc<Self>,

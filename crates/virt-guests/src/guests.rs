@@ -151,7 +151,23 @@ impl<L: Live> Guests<L> {
         job: Job,
         call: &Call<'_>,
     ) -> Result<Turn<'a, Data<L>>> {
-        let turn = call.waiting(|| guest.cell.begin_for(job, call, JOB_WAIT_MAX))?;
+        self.unless_gone(guest, call.waiting(|| guest.cell.begin_for(job, call, JOB_WAIT_MAX))?)
+    }
+
+    /// Takes the turn of the agent in a guest, which runs beside the job.
+    pub fn begin_agent<'a>(
+        &self,
+        guest: &'a Guest<L>,
+        call: &Call<'_>,
+    ) -> Result<Turn<'a, Data<L>>> {
+        self.unless_gone(guest, call.waiting(|| guest.cell.begin_agent_for(call, JOB_WAIT_MAX))?)
+    }
+
+    fn unless_gone<'a>(
+        &self,
+        guest: &'a Guest<L>,
+        turn: Turn<'a, Data<L>>,
+    ) -> Result<Turn<'a, Data<L>>> {
         match turn.read(|data| data.gone) {
             true => Err(self.unknown(&guest.name, guest.uuid)),
             false => Ok(turn),

@@ -50,6 +50,27 @@ impl QemuDriver {
         }
     }
 
+    /// By the agent where that is asked for, or where one is there and nothing is asked for; by the
+    /// power button where that is not the only way asked for. The flags of both calls are the same.
+    fn end_or_start_over(
+        &self,
+        call: &Call<'_>,
+        dom: &DomainRef,
+        flags: u32,
+        reboot: bool,
+    ) -> Result<()> {
+        let core = self.core();
+        let there = || self.seen(dom, |data| data.live.as_ref().is_some_and(|l| l.agent.is_some()));
+        let by_agent = flags & api::DOMAIN_SHUTDOWN_GUEST_AGENT != 0 || flags == 0 && there()?;
+        let asked = if by_agent { agent::shutdown(core, call, dom, reboot) } else { Ok(()) };
+        let only = flags == api::DOMAIN_SHUTDOWN_GUEST_AGENT;
+        match asked {
+            Ok(()) if by_agent => Ok(()),
+            Err(error) if only => Err(error),
+            _ => control::power_button(core, call, dom, reboot),
+        }
+    }
+
     fn seen<R>(&self, dom: &DomainRef, look: impl FnOnce(&Data) -> R) -> Result<R> {
         Ok(self.core().guests.find(dom)?.read(look))
     }
@@ -157,19 +178,13 @@ impl Domains for QemuDriver {
         let known = api::DOMAIN_SHUTDOWN_ACPI_POWER_BTN | api::DOMAIN_SHUTDOWN_GUEST_AGENT;
         check_flags(flags, known, "qemuDomainShutdownFlags")?;
         self.need_active(dom)?;
-        if flags == api::DOMAIN_SHUTDOWN_GUEST_AGENT {
-            return agent::refuse(self.core(), dom);
-        }
-        control::power_button(self.core(), call, dom, false)
+        self.end_or_start_over(call, dom, flags, false)
     }
 
     fn reboot(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {
         let known = api::DOMAIN_REBOOT_ACPI_POWER_BTN | api::DOMAIN_REBOOT_GUEST_AGENT;
         check_flags(flags, known, "qemuDomainReboot")?;
-        if flags == api::DOMAIN_REBOOT_GUEST_AGENT {
-            return agent::refuse(self.core(), dom);
-        }
-        control::power_button(self.core(), call, dom, true)
+        self.end_or_start_over(call, dom, flags, true)
     }
 
     fn reset(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<()> {

@@ -23,8 +23,8 @@ use virt_types::{Event, api};
 
 use crate::core::{Core, MONITOR_WAIT_MAX, monitor_error};
 use crate::guest::{Data, Guest, Live};
-use crate::lifecycle;
 use crate::monitor::{self, Command, Happening};
+use crate::{agent, lifecycle};
 
 /// Deals with one happening of a guest's run.
 pub(crate) fn happened(
@@ -130,6 +130,9 @@ fn one_event(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, event: 
                 core.guests.publish(&Event::DomainRtcChange { dom, offset });
             }
         }
+        "SUSPEND" => asleep(core, guest, turn, false),
+        "SUSPEND_DISK" => asleep(core, guest, turn, true),
+        "WAKEUP" => awake(core, guest, turn),
         "VSERPORT_CHANGE" => channel(core, guest, turn, &event.data),
         _ => {}
     }
@@ -201,6 +204,47 @@ fn reboot(core: &Core, guest: &Arc<Guest>) {
     core.pump(guest);
 }
 
+/// The guest sleeps, its memory kept by the emulator or by the guest itself.
+fn asleep(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, on_disk: bool) {
+    let slept = turn.change(|data| {
+        let awake = data.state == api::DOMAIN_RUNNING;
+        if awake {
+            data.set_state(api::DOMAIN_PMSUSPENDED, api::DOMAIN_PMSUSPENDED_UNKNOWN);
+        }
+        awake
+    });
+    let dom = guest.to_ref();
+    if slept {
+        lifecycle::save_status(core, guest);
+        let detail = match on_disk {
+            true => api::DOMAIN_EVENT_PMSUSPENDED_DISK,
+            false => api::DOMAIN_EVENT_PMSUSPENDED_MEMORY,
+        };
+        core.guests.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_PMSUSPENDED, detail);
+    }
+    core.guests.publish(&match on_disk {
+        true => Event::DomainPmsuspendDisk { reason: 0, dom },
+        false => Event::DomainPmsuspend { reason: 0, dom },
+    });
+}
+
+fn awake(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
+    let woke = turn.change(|data| {
+        let asleep = data.state == api::DOMAIN_PMSUSPENDED;
+        if asleep {
+            data.set_state(api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_WAKEUP);
+        }
+        asleep
+    });
+    let dom = guest.to_ref();
+    if woke {
+        lifecycle::save_status(core, guest);
+        let detail = api::DOMAIN_EVENT_STARTED_WAKEUP;
+        core.guests.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, detail);
+    }
+    core.guests.publish(&Event::DomainPmwakeup { reason: 0, dom });
+}
+
 fn panicked(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
     turn.change(|data| data.set_state(api::DOMAIN_CRASHED, api::DOMAIN_CRASHED_PANICKED));
     let (event, detail) = (api::DOMAIN_EVENT_CRASHED, api::DOMAIN_EVENT_CRASHED_PANICKED);
@@ -226,6 +270,17 @@ fn panicked(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
 fn channel(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &Value) {
     let id = data.get("id").and_then(Value::as_str).unwrap_or_default();
     let open = data.get("open").and_then(Value::as_bool).unwrap_or(false);
+    channel_is(core, guest, turn, id, open);
+}
+
+/// A channel is open in the guest or not: what follows, if that is news.
+pub(crate) fn channel_is(
+    core: &Core,
+    guest: &Arc<Guest>,
+    turn: &mut Turn<'_, Data>,
+    id: &str,
+    open: bool,
+) {
     let state = if open { ChannelState::Connected } else { ChannelState::Disconnected };
     let agent = turn.change(|data| {
         let live = data.live.as_mut()?;
@@ -236,12 +291,21 @@ fn channel(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &Va
             return None;
         }
         channel.target.state = Some(state);
-        Some(channel.target.name.as_deref() == Some("org.qemu.guest_agent.0"))
+        let agent = agent::is_agents(channel);
+        if agent {
+            // Whoever waits for an agent that is gone is told.
+            live.agent.take().iter().for_each(|link| link.end());
+            live.agent = agent::connect(&live.document);
+        }
+        Some(agent)
     });
     let Some(agent) = agent else { return };
     lifecycle::save_status(core, guest);
     if agent {
-        let state = if open { 1 } else { 2 };
+        let state = match open {
+            true => api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED,
+            false => api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
+        };
         let reason = api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL;
         core.guests.publish(&Event::DomainAgentLifecycle { dom: guest.to_ref(), state, reason });
     }

@@ -8,6 +8,7 @@ use virt_error::{Code, Error, Origin};
 use virt_host::Pidfd;
 use virt_model::domain::Domain as Document;
 
+use crate::agent::Link;
 use crate::monitor::{Happening, Monitor};
 use crate::status::Notes;
 
@@ -36,6 +37,10 @@ pub(crate) struct Live {
     pub(crate) servers: Vec<Arc<Pidfd>>,
     /// A reboot was asked for: the next shutdown becomes one.
     pub(crate) rebooting: bool,
+    /// The agent, once somebody in the guest listens and we could connect.
+    pub(crate) agent: Option<Arc<Link>>,
+    /// How long it may take to answer: seconds, or what the public API says by numbers below 0.
+    pub(crate) agent_timeout_s: i32,
     /// Why the process will end, once that is known: `virDomainShutoffReason`.
     pub(crate) ending: Option<i32>,
     /// The guest reported a shutdown.

@@ -4,7 +4,7 @@
 //! lives; guests outlive it. Start at `core.rs` (who may change what when), `lifecycle.rs` (start and
 //! end of a guest) and `monitor/` (how it is spoken to).
 
-mod agent;
+pub mod agent;
 mod argv;
 mod blocks;
 mod capabilities;

@@ -31,7 +31,7 @@ use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::security::{self, Claim, Identity, give};
 use crate::status::{self, Notes, Status};
-use crate::{argv, cpu, prepare, vcpus, vdisk};
+use crate::{agent, argv, cpu, prepare, vcpus, vdisk};
 
 /// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
 const TERM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -112,6 +112,7 @@ fn launch<'a, 'work: 'a>(
         pid: 0,
         vcpu_threads: Vec::new(),
         rebooting: false,
+        agent_timeout_s: api::DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK,
         notes: Notes::new(document, core.dirs()),
         document: document.clone(),
     };
@@ -168,6 +169,8 @@ pub(crate) fn adopt(work: &mut Work<'_>, status: &Status, process: &Arc<Pidfd>) 
         balloon_kib: document.memory.kib,
         servers: Vec::new(),
         rebooting: status.rebooting,
+        agent: agent::connect(document),
+        agent_timeout_s: status.agent_timeout_s,
         ending: None,
         shut_down: false,
     };
@@ -316,6 +319,7 @@ fn write_status(core: &Core, guest: &Guest) -> Result<()> {
             pid: live.process.pid(),
             vcpu_threads: live.vcpu_threads.clone(),
             rebooting: live.rebooting,
+            agent_timeout_s: live.agent_timeout_s,
             notes: live.notes.clone(),
             document: (*live.document).clone(),
         })

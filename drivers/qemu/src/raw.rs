@@ -32,13 +32,13 @@ impl virt_driver::Qemu for QemuDriver {
 
     fn agent_command(
         &self,
-        _: &Call<'_>,
+        call: &Call<'_>,
         dom: &DomainRef,
-        _: &str,
-        _: i32,
+        cmd: &str,
+        timeout: i32,
         flags: u32,
     ) -> Result<Option<String>> {
         check_flags(flags, 0, "qemuDomainQemuAgentCommand")?;
-        agent::refuse(self.core(), dom)
+        agent::raw(self.core(), call, dom, cmd, timeout)
     }
 }

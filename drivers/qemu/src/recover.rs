@@ -19,9 +19,9 @@ use virt_types::{Uuid, api};
 
 use crate::core::{Core, MONITOR_WAIT_MAX, Work, monitor_error};
 use crate::guest::{Data, Guest};
-use crate::lifecycle;
 use crate::monitor::Command;
 use crate::status::{self, Status};
+use crate::{events, lifecycle};
 
 /// Loads everything.
 pub(crate) fn load(core: &Arc<Core>) -> Result<()> {
@@ -146,6 +146,7 @@ fn reconnect(work: &mut Work<'_>, status: &Status) -> Result<()> {
         Command::new("query-status"),
         Command::new("query-balloon"),
         Command::new("query-cpus-fast"),
+        Command::new("query-chardev"),
     ];
     let answers = monitor.run_all(&commands, MONITOR_WAIT_MAX);
     let answers = answers.map_err(|error| monitor_error(&error))?;
@@ -168,6 +169,7 @@ fn reconnect(work: &mut Work<'_>, status: &Status) -> Result<()> {
             live.vcpu_threads = threads;
         }
     });
+    channels(work, answer(4));
     let state = match (run_state, status.state) {
         (Some("running"), api::DOMAIN_RUNNING) => return Ok(()),
         (Some("running"), _) => (api::DOMAIN_RUNNING, api::DOMAIN_RUNNING_UNKNOWN),
@@ -194,6 +196,18 @@ fn reconnect(work: &mut Work<'_>, status: &Status) -> Result<()> {
     work.change(|data| data.set_state(state.0, state.1));
     lifecycle::save_status(work.core, work.guest);
     Ok(())
+}
+
+/// Learns who in the guest listens by now.
+fn channels(work: &mut Work<'_>, chardevs: Option<&Value>) {
+    for chardev in chardevs.and_then(Value::as_array).into_iter().flatten() {
+        let label = chardev.get("label").and_then(Value::as_str);
+        let id = label.and_then(|label| label.strip_prefix("char"));
+        let open = chardev.get("frontend-open").and_then(Value::as_bool);
+        if let (Some(id), Some(open)) = (id, open) {
+            events::channel_is(work.core, work.guest, &mut work.turn, id, open);
+        }
+    }
 }
 
 /// Starts what is marked to start by itself, once after each boot of the host.

@@ -17,6 +17,7 @@ use virt_model::domain::{Address, DeviceInfo};
 use virt_model::schema::Out;
 use virt_model::{ParseFlags, PrintFlags};
 use virt_store::Durability;
+use virt_types::api;
 use virt_xml::Element;
 
 use crate::argv;
@@ -41,6 +42,8 @@ const PRINT: PrintFlags = PrintFlags {
     status: true,
 };
 
+const AGENT_TIMEOUT: &str = "agentTimeout";
+
 /// That the next shutdown is to become a reboot, and what stands before it.
 const REBOOT: &str = "fakereboot";
 const BEFORE_REBOOT: &[&str] =
@@ -55,6 +58,8 @@ pub(crate) struct Status {
     pub(crate) pid: u32,
     pub(crate) vcpu_threads: Vec<u32>,
     pub(crate) rebooting: bool,
+    /// As in the public API.
+    pub(crate) agent_timeout_s: i32,
     pub(crate) notes: Notes,
     pub(crate) document: Document,
 }
@@ -99,6 +104,10 @@ impl Notes {
         self.0.iter().find(|element| element.name == name)
     }
 
+    fn agent_timeout_s(&self) -> Option<i32> {
+        self.find(AGENT_TIMEOUT)?.text().trim().parse().ok()
+    }
+
     fn threads(&self) -> Vec<u32> {
         let vcpus = self.find("vcpus").into_iter().flat_map(Element::elements);
         vcpus.filter_map(|vcpu| vcpu.attr("pid")?.parse().ok()).collect()
@@ -124,11 +133,16 @@ fn complete(notes: &mut Vec<Element<'static>>, document: &Document, dirs: &Dirs)
             notes.insert(before, element);
         }
     }
-    if place(notes, "agentTimeout").is_none() {
+    if place(notes, AGENT_TIMEOUT).is_none() {
         // Compat: forever, until somebody says otherwise.
         let after = place(notes, "blockjobs").map_or(notes.len(), |at| at.saturating_add(1));
-        notes.insert(after, Element::new("agentTimeout").with_text("-2"));
+        notes.insert(after, agent_timeout(api::DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK));
     }
+}
+
+/// How long an agent may take.
+fn agent_timeout(timeout_s: i32) -> Element<'static> {
+    Element::new(AGENT_TIMEOUT).with_text(timeout_s.to_string())
 }
 
 /// The names of the devices that the emulator can unplug.
@@ -168,6 +182,9 @@ impl Status {
         {
             *note = Cow::Owned(vcpus(&self.vcpu_threads));
         }
+        if let Some(note) = notes.iter_mut().find(|note| note.name == AGENT_TIMEOUT) {
+            *note = Cow::Owned(agent_timeout(self.agent_timeout_s));
+        }
         if self.rebooting {
             let at = notes.iter().position(|note| !BEFORE_REBOOT.contains(&&*note.name));
             notes.insert(at.unwrap_or(notes.len()), Cow::Owned(Element::new(REBOOT)));
@@ -202,6 +219,9 @@ impl Status {
             pid: root.attr("pid").and_then(|pid| pid.parse().ok()).unwrap_or(0),
             vcpu_threads: notes.threads(),
             rebooting: notes.find(REBOOT).is_some(),
+            agent_timeout_s: notes
+                .agent_timeout_s()
+                .unwrap_or(api::DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK),
             notes,
             document,
         })

@@ -107,12 +107,12 @@ pub(crate) fn set_count(
     flags: u32,
 ) -> Result<()> {
     let guest = core.guests.find(dom)?;
+    if flags & api::DOMAIN_VCPU_GUEST != 0 {
+        guest.read(|data| core.guests.impact(data, flags))?;
+        return agent::set_count(core, call, dom, usize::try_from(count).unwrap_or(usize::MAX));
+    }
     let mut work = core.work(&guest, Job::Modify, call)?;
     let impact = work.read(|data| core.guests.impact(data, flags))?;
-    if flags & api::DOMAIN_VCPU_GUEST != 0 {
-        drop(work);
-        return agent::refuse(core, dom);
-    }
     if count == 0 {
         return Err(invalid_arg("argument unsupported: vcpu count must be greater than 0"));
     }

@@ -1,6 +1,7 @@
-//! What the tests against libvirt share: certificates, a daemon of SSH, a user with a password, sessions
-//! that are written down or made up, people at terminals.
+//! What the tests against libvirt share: certificates, a daemon of SSH, a user with a password, an agent
+//! in a guest, sessions that are written down or made up, people at terminals.
 
+mod agent;
 mod hosts;
 mod invent;
 mod kerberos;
@@ -13,6 +14,7 @@ mod sshd;
 mod terminal;
 mod xend;
 
+pub use agent::Agent;
 pub use hosts::Hosts;
 pub use invent::{Entry, invented, table};
 pub use kerberos::Realm;

@@ -4,6 +4,7 @@
 //! breaks its word. The fuzzer finds new inputs (`cargo xtask fuzz`); those worth keeping lie in
 //! `fuzz/corpus`, and the test beside this crate feeds them again in every run.
 
+mod agent;
 mod backing;
 mod calls;
 mod conf;
@@ -29,6 +30,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("admin", daemon::admin),
+    ("agent", agent::check),
     ("backing", backing::check),
     ("calls", calls::check),
     ("conf", conf::check),

@@ -2,6 +2,7 @@
  * tiny guest, main part. Own work. 32-bit freestanding C, no paging.
  * A serial (8250) or virtio-console shell with a handful of line commands, a 20 Hz timer, and small
  * polled drivers for virtio balloon (with the statistics queue), block and net, legacy and modern PCI.
+ * On a virtio serial bus, port 1 is joined to the second serial line: what talks there talks for the guest.
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -70,11 +71,11 @@ struct vdev {
 	int dev, type, modern;
 	u16 io;				/* legacy: BAR0 */
 	volatile u8 *common, *notify, *cfg; u32 notify_mult;
-	struct vq q[3];
+	struct vq q[6];
 };
 static struct vdev vdevs[16];
 static int nvdev;
-static u8 vq_mem[12][12288] __attribute__((aligned(4096)));
+static u8 vq_mem[16][12288] __attribute__((aligned(4096)));
 static int vq_used;
 
 static u8 vcfg8(struct vdev *v, u32 o) { return v->modern ? v->cfg[o] : inb(v->io + 20 + o); }
@@ -146,7 +147,7 @@ static int vq_setup(struct vdev *v, int n)
 {
 	struct vq *q = &v->q[n];
 	u8 *m;
-	if (vq_used == 12) return -1;
+	if (vq_used == 16) return -1;
 	m = vq_mem[vq_used++];
 	memset(m, 0, 12288);
 	if (v->modern) {
@@ -229,6 +230,67 @@ static void vcon_putc(char c)
 	vput(vcon, 1, 1, p, l, 0);
 	while (vused(&vcon->q[1]) == vcon->q[1].last && spin--) ;
 	vcon->q[1].last = vused(&vcon->q[1]);
+}
+
+/* ---- virtio serial bus: port 1 is joined to COM2 ---- */
+#define COM2 0x2f8
+#define PORT 1
+enum { DEVICE_READY = 0, DEVICE_ADD = 1, PORT_READY = 3, PORT_OPEN = 6 };
+static struct vdev *ser;
+static u8 ser_ctl[64], ser_in[1024], ser_out[1024];
+static void ser_post(int n, u8 *to, u32 len) { void *p[1] = { to }; u32 l[1] = { len }; vput(ser, n, 1, p, l, 1); }
+static void ser_say(u32 port, u16 event, u16 value)
+{
+	static u8 msg[8];
+	void *p[1] = { msg }; u32 l[1] = { 8 };
+	memcpy(msg, &port, 4); memcpy(msg + 4, &event, 2); memcpy(msg + 6, &value, 2);
+	vput(ser, 3, 1, p, l, 0);
+	vwait(&ser->q[3]);
+}
+static void ser_init(void)
+{
+	if (!(ser = vfind(3, 0))) return;
+	if (!(vinit(ser, 2) & 2)) { ser = 0; return; }	/* one console, and no bus */
+	for (int n = 2; n < 6; n++) if (vq_setup(ser, n)) { ser = 0; return; }
+	vset_status(ser, 15);
+	ser_post(2, ser_ctl, sizeof ser_ctl);
+	ser_post(4, ser_in, sizeof ser_in);
+	ser_say(0xffffffffu, DEVICE_READY, 1);
+}
+static int ser_poll(void)
+{
+	static u32 sending;
+	u32 n = 0;
+	if (!ser) return 0;
+	if (vused(&ser->q[2]) != ser->q[2].last) {
+		u32 port; u16 event;
+		ser->q[2].last++;
+		memcpy(&port, ser_ctl, 4); memcpy(&event, ser_ctl + 4, 2);
+		ser_post(2, ser_ctl, sizeof ser_ctl);
+		if (event == DEVICE_ADD) ser_say(port, PORT_READY, 1);
+		return 1;
+	}
+	if (vused(&ser->q[4]) != ser->q[4].last) {
+		ser->q[4].last++;
+		n = vused_len(&ser->q[4]);
+		for (u32 i = 0; i < n && i < sizeof ser_in; i++) {
+			u32 spin = 1000000;
+			while (!(inb(COM2 + 5) & 0x20) && spin--) ;
+			outb(COM2, ser_in[i]);
+		}
+		ser_post(4, ser_in, sizeof ser_in);
+		return 1;
+	}
+	if (sending && vused(&ser->q[5]) == ser->q[5].last) return 0;
+	if (sending) { ser->q[5].last++; sending = 0; }
+	if (inb(COM2 + 5) == 0xff) return 0;		/* no such line */
+	while (n < sizeof ser_out && inb(COM2 + 5) & 1) ser_out[n++] = inb(COM2);
+	if (n) {
+		void *p[1] = { ser_out }; u32 l[1] = { n };
+		vput(ser, 5, 1, p, l, 0);
+		sending = 1;
+	}
+	return n != 0;
 }
 
 /* ---- virtio balloon ---- */
@@ -425,6 +487,7 @@ static void command(const char *s)
 	else if (starts(s, "read")) { u32 d = num(&s), l = num(&s); disk_io(d, 0, l); }
 	else if (starts(s, "write")) { u32 d = num(&s), l = num(&s); memset(sector, 'W', 512); disk_io(d, 1, l); }
 	else if (starts(s, "net")) net_send(num(&s));
+	else if (starts(s, "port")) { u32 on = num(&s); if (ser) ser_say(PORT, PORT_OPEN, on); puts(on ? "opened\n" : "closed\n"); }
 	else if (starts(s, "spin")) { puts("spinning\n"); while (!(inb(COM1 + 5) & 1)) ; puts("spun\n"); }
 	else if (starts(s, "touch")) {
 		u32 mb = num(&s);
@@ -436,7 +499,7 @@ static void command(const char *s)
 	else if (starts(s, "triple")) { struct idtr z = { 0, 0 }; puts("triple\n"); load_idt(&z); asm volatile("int3"); }
 	else if (starts(s, "crash")) { puts("crashing\n"); asm volatile("jmp *%0" :: "r"(0xd0001000u)); }
 	else if (starts(s, "halt")) { puts("halted\n"); for (;;) asm volatile("cli; hlt"); }
-	else if (*s) puts("ping ticks mem cmdline initrd devs balloon read D L|write D L|net N spin touch MB reset triple crash halt\n");
+	else if (*s) puts("ping ticks mem cmdline initrd devs balloon read D L|write D L|net N port 0|1 spin touch MB reset triple crash halt\n");
 }
 static char line[80];
 static u32 line_n;
@@ -455,7 +518,8 @@ void cmain(void)
 	irq_init();
 	for (int d = 0; d < 32; d++) vprobe(d);
 	asm volatile("sti");
-	vcon_init();
+	ser_init();
+	if (!ser) vcon_init();
 	bln_init();
 	button_init();
 	puts("\nTINYGUEST READY mem "); putdec(ram_bytes >> 20); puts(" MiB devs "); putdec(nvdev); puts("\n> ");
@@ -468,6 +532,7 @@ void cmain(void)
 			vcon_post();
 			busy = 3000;		/* one byte per buffer: poll on while input keeps coming */
 		}
+		if (ser_poll()) busy = 100000;		/* sixteen bytes at a time: poll on while they come */
 		if (busy) { busy--; continue; }
 		bln_poll();
 		button_poll();

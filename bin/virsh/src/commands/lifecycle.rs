@@ -290,7 +290,8 @@ pub(crate) fn cmd_dompmsuspend(shell: &mut Shell, args: &Args) -> Done {
     let target = suspend_target(args.needed("target")?)?;
     let change = shell.connection()?.domain_pm_suspend_for_duration(&found, target, duration, 0);
     change.during(|| format!("Domain '{}' could not be suspended", found.name))?;
-    extra!(shell, "Domain '{}' successfully suspended", found.name);
+    // Compat: without an end of the line.
+    shell.print_extra(format_args!("Domain '{}' successfully suspended", found.name));
     Ok(())
 }
 
@@ -308,7 +309,7 @@ pub(crate) fn cmd_dompmwakeup(shell: &mut Shell, args: &Args) -> Done {
     let found = domain(shell, args)?;
     let change = shell.connection()?.domain_pm_wakeup(&found, 0);
     change.during(|| format!("Domain '{}' could not be woken up", found.name))?;
-    extra!(shell, "Domain '{}' successfully woken up", found.name);
+    shell.print_extra(format_args!("Domain '{}' successfully woken up", found.name));
     Ok(())
 }
 

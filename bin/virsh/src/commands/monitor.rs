@@ -462,7 +462,10 @@ pub(crate) fn cmd_domfsinfo(shell: &mut Shell, args: &Args) -> Done {
         .during(|| "Unable to get filesystem information")?
         .info;
     if info.is_empty() {
-        return fail("No filesystems are mounted in the domain");
+        // Compat: without an end of the line.
+        shell.print_extra(format_args!("No filesystems are mounted in the domain"));
+        shell.records(std::iter::empty());
+        return Ok(());
     }
     let mut list = shell.listing(&[
         ("Mountpoint", "mountpoint"),

@@ -104,7 +104,8 @@ pub(crate) fn cmd_qemu_agent_command(shell: &mut Shell, args: &Args) -> Done {
     let Some(answer) = answer else { return Ok(()) };
     answered(shell, &answer);
     match json::parse(&answer).filter(|_| args.flag("pretty")) {
-        Some(parsed) => say!(shell, "{}", parsed.pretty()),
+        // Compat: with an empty line behind it.
+        Some(parsed) => sayln!(shell, "{}\n", parsed.pretty()),
         None => sayln!(shell, "{}", answer),
     }
     Ok(())

@@ -29,14 +29,14 @@ impl DomainStats for QemuDriver {
 
     fn interface_addresses(
         &self,
-        _: &Call<'_>,
+        call: &Call<'_>,
         dom: &DomainRef,
         source: u32,
         flags: u32,
     ) -> Result<Vec<DomainInterface>> {
         check_flags(flags, 0, "qemuDomainInterfaceAddresses")?;
         if i32::try_from(source) == Ok(api::DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT) {
-            return agent::refuse(self.core(), dom);
+            return agent::addresses(self.core(), call, dom);
         }
         // The host knows leases and neighbours only of networks that it gives itself.
         self.seen(dom, |data| data.running().map(drop))??;

@@ -63,11 +63,12 @@ impl DomainTuning for QemuDriver {
         self.get_vcpus_flags(call, dom, if active { live } else { current })
     }
 
-    fn get_vcpus_flags(&self, _: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<i32> {
+    fn get_vcpus_flags(&self, call: &Call<'_>, dom: &DomainRef, flags: u32) -> Result<i32> {
         let known = AFFECT | api::DOMAIN_VCPU_MAXIMUM | api::DOMAIN_VCPU_GUEST;
         check_flags(flags, known, "qemuDomainGetVcpusFlags")?;
         if flags & api::DOMAIN_VCPU_GUEST != 0 {
-            return agent::refuse(self.core(), dom);
+            let maximum = flags & api::DOMAIN_VCPU_MAXIMUM != 0;
+            return agent::count(self.core(), call, dom, maximum);
         }
         let core = self.core();
         let guest = core.guests.find(dom)?;
