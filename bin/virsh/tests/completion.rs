@@ -1,9 +1,12 @@
 //! The completion scripts in the shells they are for, with the tab key of a real terminal.
 
+mod answering;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use answering::Answering;
 use test_support::{Scratch, Terminal, or_skip};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -32,6 +35,16 @@ fn expect(terminal: &mut Terminal, typed: &str, answer: &str) {
     }
 }
 
+/// The same of a daemon elsewhere, whose address a person has to quote, or need not.
+fn walk_far(terminal: &mut Terminal, quotes: &[&str]) {
+    let answering = Answering::start();
+    for (number, quote) in quotes.iter().enumerate() {
+        let typed = format!("virsh -q -c {quote}{}{quote} nwfilter-dumpxml \t", answering.uri());
+        expect(terminal, &typed, "<filter name='a'/>");
+        expect(terminal, &format!("echo fa\"\"r{number}"), &format!("far{number}"));
+    }
+}
+
 /// A command, an option, an object on the URI that was typed, one that belongs to another, a format.
 fn walk(terminal: &mut Terminal) {
     for (number, (typed, answer)) in [
@@ -56,6 +69,7 @@ fn bash_completes_commands_options_and_objects() {
     let mut terminal = or_skip!(login_shell("bash", &["--norc", "--noprofile", "-i"], &home));
     expect(&mut terminal, "source <(virsh completion bash); echo lo\"\"aded", "loaded");
     walk(&mut terminal);
+    walk_far(&mut terminal, &["", "'", "\""]);
 }
 
 #[test]
@@ -66,6 +80,7 @@ fn zsh_completes_commands_options_and_objects() {
         "autoload -U compinit && compinit -u -D && source <(virsh completion zsh); echo lo\"\"aded";
     expect(&mut terminal, load, "loaded");
     walk(&mut terminal);
+    walk_far(&mut terminal, &["'", "\""]);
 }
 
 #[test]
@@ -74,4 +89,5 @@ fn fish_completes_commands_options_and_objects() {
     let mut terminal = or_skip!(login_shell("fish", &["--no-config", "-i"], &home));
     expect(&mut terminal, "virsh completion fish | source; echo lo\"\"aded", "loaded");
     walk(&mut terminal);
+    walk_far(&mut terminal, &["'", "\""]);
 }

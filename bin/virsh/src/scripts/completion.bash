@@ -15,7 +15,8 @@ _virsh() {
                 [[ ${COMP_LINE:0:COMP_POINT} == *"$uri${COMP_WORDS[at + 1]}"* && -n ${COMP_WORDS[at + 1]} ]]; do
                 ((at++))
             done
-            before+=(-c "$uri")
+            # As it was typed: with the person's quotes.
+            before+=(-c "${uri//[\"\'\\]/}")
             ;;
         -d | --debug | -e | --escape | -k | -K | -l | --log | --keepalive-* | --output) ((at++)) ;;
         -r | --readonly) before+=(-r) ;;

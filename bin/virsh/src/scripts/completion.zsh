@@ -6,8 +6,9 @@ _virsh() {
     # The options before the command; those that say where to connect are handed on.
     while (( at < CURRENT )); do
         case $words[at] in
-        -c | --connect) (( at++ )); before+=(-c "$words[at]") ;;
-        --connect=*) before+=("$words[at]") ;;
+        # As it was typed: with the person's quotes.
+        -c | --connect) (( at++ )); before+=(-c "${(Q)words[at]}") ;;
+        --connect=*) before+=("${(Q)words[at]}") ;;
         -d | --debug | -e | --escape | -k | -K | -l | --log | --keepalive-* | --output) (( at++ )) ;;
         -r | --readonly) before+=(-r) ;;
         -*) ;;

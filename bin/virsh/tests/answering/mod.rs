@@ -20,6 +20,7 @@ use virtd::harness::{Daemon, Entry};
 
 /// What everything is called here but for ports and secrets, which have a UUID only.
 pub(crate) const NAME: &str = "a";
+#[allow(dead_code, reason = "not every test asks for it by that")]
 pub(crate) const UUID: &str = "01010101-0101-0101-0101-010101010101";
 
 const OBJECT: Uuid = Uuid([1; 16]);
