@@ -10,7 +10,7 @@ use test_support::{Daemon as _, Reference, or_skip, our_program, run, virsh};
 ///
 /// libvirt's shell misses Ctrl-C now and then, and the job goes on to its end: it is asked again.
 fn broken_off(world: &World, shell: &Path, args: &[&str], label: &str) -> (String, Option<i32>) {
-    const TRIES: usize = 3;
+    const TRIES: usize = 6;
     let mut said = try_to_break_off(world, shell, args, label);
     for _ in 1..TRIES {
         if said.1 != Some(0) || shell == our_program("virsh") {
