@@ -8,7 +8,7 @@ use virt_model::domain::Domain as Document;
 
 use crate::core::Core;
 use crate::dirs::Dirs;
-use crate::{argv, cpu, lifecycle, prepare};
+use crate::{argv, cpu, lifecycle, prepare, rules};
 
 /// The only native format of the driver.
 const FORMAT: &str = "qemu-argv";
@@ -21,6 +21,7 @@ pub(crate) fn from_xml(core: &Core, format: &str, xml: &str) -> Result<String> {
     }
     let mut document =
         core.guests.load(xml, ParseFlags { inactive: true, ..ParseFlags::default() })?;
+    rules::place_on_usb(&mut document)?;
     let whom = core.security.label(&mut document)?;
     let emulator = document.devices.emulator.clone().unwrap_or_default();
     cpu::prepare(&mut document, &*core.capabilities(Path::new(&emulator))?)?;

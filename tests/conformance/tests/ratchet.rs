@@ -125,7 +125,7 @@ fn qemu_status() {
 
 #[test]
 fn qemu_xmlconf() {
-    at_most("qemu-xmlconf", &[(Some("xml"), 0), (Some("argv"), 420)]);
+    at_most("qemu-xmlconf", &[(Some("xml"), 0), (Some("argv"), 419)]);
 }
 
 #[test]

@@ -91,6 +91,11 @@ const SHOWN: &str = "<domain type='qemu'><name>shown</name>
 <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
 <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
 <serial type='pty'/><graphics type='vnc' autoport='yes'/>
+<controller type='usb' index='0' model='ich9-ehci1'/>
+<controller type='usb' index='0' model='ich9-uhci1'><master startport='0'/></controller>
+<controller type='usb' index='0' model='ich9-uhci2'><master startport='2'/></controller>
+<controller type='usb' index='0' model='ich9-uhci3'><master startport='4'/></controller>
+<input type='tablet' bus='usb'/>
 <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices></domain>";
 
 #[test]

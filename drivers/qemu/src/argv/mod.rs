@@ -183,6 +183,29 @@ fn controllers(argv: &mut Argv, domain: &Domain) -> Result<()> {
     Ok(())
 }
 
+/// Models of USB controllers, and what QEMU calls them.
+const USB_CONTROLLERS: &[(&str, &str)] = &[
+    ("piix3-uhci", "piix3-usb-uhci"),
+    ("piix4-uhci", "piix4-usb-uhci"),
+    ("ehci", "usb-ehci"),
+    ("ich9-ehci1", "ich9-usb-ehci1"),
+    ("ich9-uhci1", "ich9-usb-uhci1"),
+    ("ich9-uhci2", "ich9-usb-uhci2"),
+    ("ich9-uhci3", "ich9-usb-uhci3"),
+    ("vt82c686b-uhci", "vt82c686b-usb-uhci"),
+    ("qemu-xhci", "qemu-xhci"),
+    ("nec-xhci", "nec-usb-xhci"),
+    ("pci-ohci", "pci-ohci"),
+];
+
+/// Models of SCSI controllers, and what QEMU calls them.
+const SCSI_CONTROLLERS: &[(&str, &str)] = &[
+    ("virtio-scsi", "virtio-scsi-pci"),
+    ("lsilogic", "lsi"),
+    ("lsisas1078", "megasas"),
+    ("vmpvscsi", "pvscsi"),
+];
+
 fn controller(controller: &Controller, domain: &Domain) -> Result<Option<Object>> {
     let q35 = Chipset::of_domain(domain) == Chipset::Q35;
     let model = controller.model.as_deref().unwrap_or_default();
@@ -190,7 +213,7 @@ fn controller(controller: &Controller, domain: &Domain) -> Result<Option<Object>
     let name = alias(&controller.info);
     let plain = |driver: &str| Ok(Some(Object::new("driver", driver).text("id", name)));
     let known = |table: &[(&str, &str)]| match table.iter().find(|(known, _)| *known == model) {
-        Some((_, driver)) => plain(driver),
+        Some((_, driver)) => Ok(Object::new("driver", driver)),
         None => unsupported(format!(
             "controller model '{model}' is not supported for type '{}'",
             controller.kind.as_str()
@@ -206,20 +229,17 @@ fn controller(controller: &Controller, domain: &Domain) -> Result<Option<Object>
             Ok(Some(object.text("id", name)))
         }
         ControllerType::Usb if model == "none" => Ok(None),
-        ControllerType::Usb => known(&[
-            ("piix3-uhci", "piix3-usb-uhci"),
-            ("piix4-uhci", "piix4-usb-uhci"),
-            ("ehci", "usb-ehci"),
-            ("qemu-xhci", "qemu-xhci"),
-            ("nec-xhci", "nec-usb-xhci"),
-            ("pci-ohci", "pci-ohci"),
-        ]),
-        ControllerType::Scsi => known(&[
-            ("virtio-scsi", "virtio-scsi-pci"),
-            ("lsilogic", "lsi"),
-            ("lsisas1078", "megasas"),
-            ("vmpvscsi", "pvscsi"),
-        ]),
+        ControllerType::Usb => {
+            let object = known(USB_CONTROLLERS)?;
+            Ok(Some(match &controller.info.master {
+                None => object.text("id", name),
+                // It has no bus of its own: it serves slow devices on the other's.
+                Some(master) => object
+                    .text("masterbus", &format!("{name}.0"))
+                    .number("firstport", master.startport),
+            }))
+        }
+        ControllerType::Scsi => Ok(Some(known(SCSI_CONTROLLERS)?.text("id", name))),
         ControllerType::Ide if index == 0 && !q35 => Ok(None),
         ControllerType::Sata if index == 0 && q35 => Ok(None),
         ControllerType::Sata => plain("ahci"),

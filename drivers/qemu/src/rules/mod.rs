@@ -93,6 +93,11 @@ pub(crate) trait Lookup {
 /// The rules, with what they need to know of the host.
 pub(crate) struct QemuRules<L>(pub(crate) L);
 
+/// Gives a port to what sits on USB and has none, as a guest that starts anew has it.
+pub(crate) fn place_on_usb(domain: &mut Domain) -> Result<()> {
+    usb::assign(&mut domain.devices, true)
+}
+
 /// The emulator for an architecture, where distributions put it.
 pub(crate) fn default_emulator(arch: &str) -> PathBuf {
     let arch = if arch == "i686" { "i386" } else { arch };
