@@ -179,18 +179,23 @@ const QEMU: &str = "<domain type='qemu'><name>one</name><memory unit='MiB'>32</m
     <devices><disk type='file'><source file='/nonexistent/disk'/><target dev='vda'/></disk>\
     <interface type='user'><mac address='52:54:00:11:22:33'/></interface></devices></domain>";
 
-#[test]
-fn the_qemu_driver_serves_what_the_table_says() {
-    or_skip!(debian_program("qemu-system-x86_64"));
-    let virtd = Virtd::start();
-    let names = [
+/// The names in the documents of a guest that is called so.
+fn names_of_one(format: &str) -> [(&str, &str); 6] {
+    [
         ("{DOM}", "one"),
         ("{DISK}", "vda"),
         ("{FREE}", "vdb"),
         ("{KIND}", "user"),
         ("{NIC}", "52:54:00:11:22:33"),
-        ("{FORMAT}", "qemu-argv"),
-    ];
+        ("{FORMAT}", format),
+    ]
+}
+
+#[test]
+fn the_qemu_driver_serves_what_the_table_says() {
+    or_skip!(debian_program("qemu-system-x86_64"));
+    let virtd = Virtd::start();
+    let names = names_of_one("qemu-argv");
     let uri = virtd.uri("qemu", guests_path());
     check("qemu", &Side { uri: &uri, names: &names, document: QEMU, before: BEFORE });
 }
@@ -206,14 +211,7 @@ fn the_kvmtool_driver_serves_what_the_table_says() {
     virtd.stop();
     lkvm.configure(virtd.base());
     virtd.restart();
-    let names = [
-        ("{DOM}", "one"),
-        ("{DISK}", "vda"),
-        ("{FREE}", "vdb"),
-        ("{KIND}", "user"),
-        ("{NIC}", "52:54:00:11:22:33"),
-        ("{FORMAT}", "kvmtool-argv"),
-    ];
+    let names = names_of_one("kvmtool-argv");
     let uri = virtd.uri("kvmtool", guests_path());
     check("kvmtool", &Side { uri: &uri, names: &names, document: &document, before: BEFORE });
 }

@@ -67,36 +67,30 @@ impl Opener for World {
     }
 }
 
-macro_rules! families {
-    ($($name:ident: $family:ident),* $(,)?) => {
-        impl Driver for World {
-            fn name(&self) -> &str {
-                "ANSWERING"
-            }
+impl Driver for World {
+    fn name(&self) -> &str {
+        "ANSWERING"
+    }
 
-            fn monitors(&self) -> Option<&dyn MonitorSource> {
-                Some(self)
-            }
+    fn monitors(&self) -> Option<&dyn MonitorSource> {
+        Some(self)
+    }
 
-            virt_driver::owns! { $($name: $family),* }
-        }
-    };
-}
-
-families! {
-    host: Host,
-    domains: Domains,
-    domain_devices: DomainDevices,
-    domain_jobs: DomainJobs,
-    domain_guest: DomainGuest,
-    migration: Migration,
-    networks: Networks,
-    ports: Ports,
-    pools: Pools,
-    secrets: Secrets,
-    nwfilters: Nwfilters,
-    bindings: Bindings,
-    qemu: Qemu,
+    virt_driver::owns! {
+        host: Host,
+        domains: Domains,
+        domain_devices: DomainDevices,
+        domain_jobs: DomainJobs,
+        domain_guest: DomainGuest,
+        migration: Migration,
+        networks: Networks,
+        ports: Ports,
+        pools: Pools,
+        secrets: Secrets,
+        nwfilters: Nwfilters,
+        bindings: Bindings,
+        qemu: Qemu,
+    }
 }
 
 fn domain() -> DomainRef {

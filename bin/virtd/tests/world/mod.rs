@@ -24,36 +24,26 @@ impl Opener for World {
     }
 }
 
-macro_rules! families {
-    ($($name:ident: $family:ident),* $(,)?) => {
-        impl Driver for World {
-            fn name(&self) -> &str {
-                "WORLD"
-            }
+impl Driver for World {
+    fn name(&self) -> &str {
+        "WORLD"
+    }
 
-            $(
-                fn $name(&self) -> Option<&dyn $family> {
-                    Some(self)
-                }
-            )*
-        }
-    };
-}
-
-families! {
-    host: Host,
-    domains: Domains,
-    domain_stats: DomainStats,
-    snapshots: Snapshots,
-    networks: Networks,
-    ports: Ports,
-    pools: Pools,
-    volumes: Volumes,
-    interfaces: Interfaces,
-    node_devices: NodeDevices,
-    secrets: Secrets,
-    nwfilters: Nwfilters,
-    bindings: Bindings,
+    virt_driver::owns! {
+        host: Host,
+        domains: Domains,
+        domain_stats: DomainStats,
+        snapshots: Snapshots,
+        networks: Networks,
+        ports: Ports,
+        pools: Pools,
+        volumes: Volumes,
+        interfaces: Interfaces,
+        node_devices: NodeDevices,
+        secrets: Secrets,
+        nwfilters: Nwfilters,
+        bindings: Bindings,
+    }
 }
 
 fn domain() -> DomainRef {
