@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Device};
 use crate::guest::Console;
+use crate::sxp::Sxp;
 
 /// How a guest is that the hypervisor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,35 @@ pub(crate) struct Run {
     pub(crate) held: bool,
 }
 
+/// Where a virtual processor may run: `(cpus 1-2)` is for all of them, `(cpus ((0) ()))` for each.
+fn places(config: &Config, vcpu: usize, cpus: u32) -> Vec<u32> {
+    let said = config.body.child("cpus").and_then(|said| said.items().get(1));
+    let words: Vec<&str> = match said {
+        Some(Sxp::Word(text)) => text.split(',').collect(),
+        Some(Sxp::List(each)) => each
+            .get(vcpu)
+            .map(Sxp::items)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Sxp::text)
+            .collect(),
+        None => Vec::new(),
+    };
+    let range = |word: &str| {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        let number = |text: &str| text.trim().parse::<u32>().ok();
+        Some(number(first)?..=number(last)?.min(cpus.saturating_sub(1)))
+    };
+    let named: Vec<u32> = words.into_iter().filter_map(range).flatten().collect();
+    if named.is_empty() { (0..cpus).collect() } else { named }
+}
+
 impl Run {
     pub(crate) fn new(id: u32, config: &Config, cpus: u32) -> Self {
         let vcpus = u32::try_from(config.number("vcpus")).unwrap_or(1);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let avail = config.body.number("vcpu_avail").map_or(vcpus, u64::count_ones);
-        let pins = (0..vcpus).map(|_| (0..cpus).collect()).collect();
+        let pins = (0..vcpus as usize).map(|vcpu| places(config, vcpu, cpus)).collect();
         Self {
             id,
             state: State::Paused,

@@ -17,6 +17,12 @@ const READY: &[u8] = b"(ready receive)\n";
 
 /// Makes a guest of an image: it runs.
 pub(crate) fn revive(xend: &Xend, image: &Image) -> std::result::Result<Sxp, String> {
+    let uuid = prepare(xend, image)?;
+    begin(xend, &uuid)
+}
+
+/// Gives a guest that comes its memory and a number; it is paused, and waits for the rest of it.
+fn prepare(xend: &Xend, image: &Image) -> std::result::Result<String, String> {
     let config = Config::of(&sxp::parse(&image.config)?, &xend.settings)?;
     let mut world = xend.world();
     let known = find(&world, &config.uuid);
@@ -26,6 +32,7 @@ pub(crate) fn revive(xend: &Xend, image: &Image) -> std::result::Result<Sxp, Str
         return Err(format!("Domain '{}' is already running", domain.config.name));
     }
     let (weight, cap) = (config.number("cpu_weight"), config.number("cpu_cap"));
+    let uuid = config.uuid.clone();
     let managed = known.is_some();
     let at = xend.add(&mut world, config, managed)?;
     if let Err(why) = xend.boot(&mut world, at) {
@@ -36,11 +43,31 @@ pub(crate) fn revive(xend: &Xend, image: &Image) -> std::result::Result<Sxp, Str
     }
     let domain = world.domains.get_mut(at).ok_or("gone")?;
     if let Some(run) = &mut domain.run {
-        run.state = State::Up;
         run.weight = if weight == 0 { 256 } else { weight };
         run.cap = cap;
+        run.held = true;
+    }
+    Ok(uuid)
+}
+
+/// All of it is here.
+fn begin(xend: &Xend, uuid: &str) -> std::result::Result<Sxp, String> {
+    let mut world = xend.world();
+    let at = find(&world, uuid).ok_or("gone")?;
+    let domain = world.domains.get_mut(at).ok_or("gone")?;
+    if let Some(run) = &mut domain.run {
+        run.state = State::Up;
+        run.held = false;
     }
     Ok(xend.describe(domain))
+}
+
+/// The rest of it does not come.
+fn withdraw(xend: &Xend, uuid: &str) {
+    let mut world = xend.world();
+    if let Some(at) = find(&world, uuid) {
+        xend.reap(&mut world, at);
+    }
 }
 
 fn expect(from: &mut impl Read, text: &[u8]) -> Result<()> {
@@ -85,7 +112,13 @@ fn take(xend: &Xend, socket: &mut TcpStream) -> Result<()> {
     dies("ready")?;
     let image = Image::read_head(socket)?;
     dies("half")?;
-    Image::read_memory(socket)?;
-    dies("whole")?;
-    revive(xend, &image).map(drop).map_err(Error::other)
+    let uuid = prepare(xend, &image).map_err(Error::other)?;
+    let came = Image::read_memory(socket).and_then(|()| dies("whole"));
+    match came {
+        Ok(()) => begin(xend, &uuid).map(drop).map_err(Error::other),
+        Err(why) => {
+            withdraw(xend, &uuid);
+            Err(why)
+        }
+    }
 }

@@ -267,9 +267,20 @@ impl Core {
         edit: impl FnOnce(&mut Document) -> Result<()>,
     ) -> Result<()> {
         let impact = self.impact(subject, flags)?;
-        if self.toolstack().keeps_changes() {
-            return act(subject);
+        match self.toolstack().keeps_changes() {
+            true => act(subject),
+            false => self.rewrite(subject, impact, act, edit),
         }
+    }
+
+    /// The same for what no tool stack keeps by itself.
+    pub(crate) fn rewrite(
+        &self,
+        subject: &Subject,
+        impact: Impact,
+        act: impl FnOnce(&Subject) -> Result<()>,
+        edit: impl FnOnce(&mut Document) -> Result<()>,
+    ) -> Result<()> {
         // Order: what is kept first, because that can be put back.
         let before = impact.config.then(|| self.kept_document(subject)).transpose()?;
         if let Some(before) = &before {

@@ -36,13 +36,15 @@ fn load(xml: &str) -> Result<Domain, String> {
 fn fields(domain: &Domain) -> String {
     let disk = &domain.devices.disks[0];
     format!(
-        "{} {:?} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?}",
+        "{} {:?} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?}",
         domain.name,
         domain.uuid,
         domain.memory.kib,
         domain.current_memory_kib(),
         domain.vcpu.count,
         domain.vcpu.cpuset.as_ref().map(|set| set.iter().collect::<Vec<_>>()),
+        domain.cputune.vcpupins,
+        domain.seclabels,
         domain.os.kernel,
         domain.os.initrd,
         domain.os.cmdline,
@@ -134,5 +136,44 @@ fn processors_that_are_named_again_and_again_are_named_once() {
     let text =
         SXP.replace("(cpus 1-3)", &format!("(cpus (({}) (1 x 99999999999)))", many.join(" ")));
     let domain = xend().read("xen-sxpr", &text).expect("a domain");
-    assert_eq!(domain.vcpu.cpuset.map(|set| set.len()), Some(16_384));
+    let pins = domain.cputune.vcpupins;
+    assert_eq!(pins.iter().map(|pin| pin.cpuset.len()).collect::<Vec<_>>(), [16_384, 1]);
+}
+
+/// A virtual processor may have a place of its own, and a guest a label, in every format.
+#[test]
+fn each_processor_may_have_its_own_place_and_a_guest_its_label() {
+    let host = xend();
+    let label = |text: &str| {
+        format!("<seclabel type='static' model='xsm' relabel='no'><label>{text}</label></seclabel>")
+    };
+    let pins = "<vcpu>2</vcpu><cputune><vcpupin vcpu='0' cpuset='0'/><vcpupin vcpu='1' cpuset='1-2'/></cputune>";
+    let xml = XML.replace("<vcpu cpuset='1-3'>2</vcpu>", &format!("{pins}{}", label("77")));
+    let of_xml = load(&xml).expect("a document");
+    let xm = XM.replace("cpus = '1-3'", "cpus = [ '0', '1-2' ]\nssidref = 77");
+    let sxp = SXP.replace("(cpus 1-3)", "(cpus ((0)(1 2)))(ssidref 77)");
+    for (format, text) in [("xen-xm", xm.as_str()), ("xen-sxpr", sxp.as_str())] {
+        let read = host.read(format, text).unwrap_or_else(|error| panic!("{format}: {error}"));
+        assert_eq!(fields(&read), fields(&of_xml), "{format}");
+        let written = host.write(format, &of_xml).expect("it is written");
+        let again = host.read(format, &written).unwrap_or_else(|error| panic!("{format}: {error}"));
+        assert_eq!(fields(&again), fields(&of_xml), "{format}: {written}");
+    }
+    // Today's tool stack has texts for labels.
+    let xl = "name = 'a'\nkernel = '/k'\nmemory = 64\nvcpus = 3\ncpus = [ '1', 'all' ]\n\
+              seclabel = 'system_u:system_r:domU_t'\n";
+    let today = Host::default();
+    let written = today.write("xen-xl", &today.read("xen-xl", xl).expect("a file"));
+    let written = written.expect("it is written");
+    for line in ["cpus = [ \"1\", \"all\", \"all\" ]", "seclabel = \"system_u:system_r:domU_t\""] {
+        assert!(written.contains(line), "no {line} in {written}");
+    }
+    // xend has numbers alone; no label is as none.
+    let named = load(&xml.replace("77", "system_u")).expect("a document");
+    for format in ["xen-xm", "xen-sxpr"] {
+        let error = host.write(format, &named).expect_err("no number");
+        assert!(error.message().contains("'system_u' is no number"), "{error}");
+    }
+    let none = host.read("xen-sxpr", &sxp.replace("77", "0")).expect("a list");
+    assert_eq!(none.seclabels, Vec::new());
 }

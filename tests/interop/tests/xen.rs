@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
-use interop::{Pki, Sshd, XendHost, script};
+use interop::{Own, Pki, Sshd, XendHost, script};
 use test_support::{
     Daemon as _, Normaliser, Scratch, Terminal, Virtd, free_port, or_skip, our_program,
     reference_program, run, shared, virsh, wait_until,
@@ -259,6 +260,38 @@ fn a_guest_moves_by_the_guides_command() {
         assert!(!runs(&here), "it is on both");
         let kept = run(here.virsh(shell).args(["list", "--inactive"]), LIMIT).ok();
         assert!(kept.contains("sxc18"), "its definition has not stayed");
+    }
+}
+
+#[test]
+fn a_guest_that_moves_is_seen_on_both_hosts() {
+    let mut shells = vec![our_program("virsh")];
+    shells.extend(reference_program("virsh").ok());
+    for shell in &shells {
+        let (here, there) = (XendHost::start("3.4"), XendHost::start("3.4"));
+        let file = here.home().join("sxc18.xml").display().to_string();
+        run(here.virsh(shell).args(["define", &file]), LIMIT).ok();
+        run(here.virsh(shell).args(["start", "sxc18"]), LIMIT).ok();
+        // The row of the guest in a list, as words.
+        let row = |host: &XendHost| {
+            let list = run(host.virsh(shell).arg("list"), LIMIT).ok();
+            let row = list.lines().find(|line| line.contains("sxc18")).unwrap_or_default();
+            row.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+        };
+        here.set("fault=migrate-slow\n");
+        let own = here.virtd().uri("xen", "");
+        let to = format!("xenmigr://{}", there.relocation());
+        let mut moves = here.virsh(shell);
+        moves.args(["migrate", "sxc18", "--live", &own, &to]).stdin(Stdio::null());
+        let mut moves = Own(moves.stdout(Stdio::null()).spawn().expect("the shell starts"));
+        // It waits there for the rest of it, and runs here as if nothing were.
+        assert!(wait_until(LIMIT, || row(&there) == "sxc18 paused"), "{}", row(&there));
+        assert_eq!(row(&here), "sxc18 idle");
+        here.set("");
+        assert!(wait_until(LIMIT, || row(&there) == "sxc18 idle"), "{}", row(&there));
+        let ended = || matches!(moves.0.try_wait(), Ok(Some(_)));
+        assert!(wait_until(LIMIT, ended), "the shell still waits");
+        assert_eq!(row(&here), "", "it is on both");
     }
 }
 

@@ -4,7 +4,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use interop::XendHost;
-use test_support::{Daemon as _, Outcome, Terminal, our_program, run, virsh, wait_until};
+use test_support::{
+    Daemon as _, Outcome, Terminal, our_program, reference_program, run, virsh, wait_until,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -246,6 +248,15 @@ fn configurations_in_xenstore_are_everybodys() {
     };
     assert!(there(&["list", "--all"]).ok().contains("sxc18"));
     assert!(there(&["dumpxml", "sxc18"]).ok().contains("/srv/sxc18.img"));
+    // Debian's shell sees the same, whichever daemon it asks.
+    if let Ok(theirs) = reference_program("virsh") {
+        for daemon in [host.virtd(), &other] {
+            let mut asked = virsh(&theirs, &daemon.uri("xen", ""), host.home().path());
+            let said = run(asked.args(["list", "--all", "--name"]), LIMIT).ok();
+            let names: Vec<&str> = said.split_whitespace().collect();
+            assert_eq!(names, ["Domain-0", "sxc18"]);
+        }
+    }
     there(&["setvcpus", "sxc18", "2", "--config"]).ok();
     let count =
         run(host.virsh(&shell).args(["vcpucount", "sxc18", "--config", "--current"]), LIMIT);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::nobody::NOBODY;
 use crate::programs::{our_program, reference_program};
 use crate::scratch::Scratch;
 use crate::shell::end_within;
@@ -222,9 +223,6 @@ pub struct Reference {
     socket: PathBuf,
     home: Scratch,
 }
-
-/// The user that owns nothing, on every Linux.
-const NOBODY: u32 = 65534;
 
 impl Reference {
     /// Starts it, or says why it cannot be: it is not installed, or not of the right version.

@@ -9,6 +9,7 @@ mod daemon;
 mod guest;
 mod inside;
 mod lkvm;
+mod nobody;
 mod normalise;
 mod programs;
 mod pty;
@@ -23,6 +24,7 @@ pub use rustix::process::Signal;
 pub use guest::{Initramfs, counting_boot_sector, linux_domain, tiny_domain, tiny_guest};
 pub use inside::in_linux_guest;
 pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
+pub use nobody::as_nobody;
 pub use normalise::Normaliser;
 pub use programs::{
     debian_program, gssapi_program, our_program, python_with_modules, reference_program, shared,

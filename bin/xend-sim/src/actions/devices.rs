@@ -56,6 +56,9 @@ fn configure(xend: &Xend, key: &str, form: &Form) -> Done {
     let body = sxp::parse(form.need("config")?)?;
     let dev = form.need("dev")?;
     let kind = body.head().unwrap_or_default().to_owned();
+    if xend.has_fault("locked") {
+        return Err(format!("Device {dev} is in use: the guest has locked its medium"));
+    }
     let mut world = xend.world();
     let at = find(&world, key).ok_or("gone")?;
     let domain = world.domains.get_mut(at).ok_or("gone")?;

@@ -132,6 +132,9 @@ fn send(xend: &Xend, destination: &str, port: i64, image: &Image) -> Result<(), 
         }
         // A guest is larger than what a network keeps: that nobody reads any more is noticed.
         std::thread::sleep(PAUSE);
+        while at > 0 && xend.has_fault("migrate-slow") {
+            std::thread::sleep(PAUSE);
+        }
         socket.write_all(part).map_err(broken)?;
     }
     Ok(())

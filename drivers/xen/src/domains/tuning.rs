@@ -12,6 +12,7 @@ use virt_types::{
 use super::{AFFECT, check_flags};
 use crate::channels::VCPUS_MAX;
 use crate::core::not_control;
+use crate::formats::affinity;
 use crate::seen::{Credit, Vcpu};
 use crate::{ORIGIN, XenDriver, invalid_arg, invalid_operation, unsupported};
 
@@ -231,17 +232,35 @@ impl DomainTuning for XenDriver {
         check_flags(flags, AFFECT, "libxlDomainPinVcpuFlags")?;
         let core = self.core();
         core.work(call, dom.uuid, Job::Modify, || {
-            let (_, running) = core.active(dom)?;
+            let subject = core.find(dom)?;
+            let mut impact = core.impact(&subject, flags)?;
+            // xend pins what runs and keeps nothing of it, so its definition is changed where that is asked for.
+            impact.config &= flags & api::DOMAIN_AFFECT_CONFIG != 0 || !impact.live;
             let have = usize::try_from(core.hypervisor().physical()?.cpus).unwrap_or(usize::MAX);
             let mut cpus = cpus_of(cpumap);
             cpus.retain(|cpu| *cpu < have);
             if cpus.is_empty() {
                 return Err(invalid_arg("Empty cpu list for pinning"));
             }
-            if vcpu >= running.max_vcpus {
+            let running = subject.running.as_ref().filter(|_| impact.live);
+            if running.is_some_and(|running| vcpu >= running.max_vcpus) {
                 return Err(invalid_arg(format!("vcpu '{vcpu}' is not active")));
             }
-            core.hypervisor().pin(&running, vcpu, &cpus)
+            let act = |subject: &crate::channels::Subject| {
+                let Some(running) = running else { return Ok(()) };
+                core.hypervisor().pin(running, vcpu, &cpus)?;
+                core.toolstack().annotate(subject, &|known| affinity::pin(known, vcpu, &cpus))
+            };
+            core.rewrite(&subject, impact, act, |document| {
+                let count = document.vcpu.count;
+                if vcpu >= count {
+                    return Err(invalid_arg(format!(
+                        "vcpu {vcpu} is out of range of persistent cpu count {count}"
+                    )));
+                }
+                affinity::pin(document, vcpu, &cpus);
+                Ok(())
+            })
         })
     }
 
@@ -256,24 +275,28 @@ impl DomainTuning for XenDriver {
         check_flags(flags, AFFECT, "libxlDomainGetVcpuPinInfo")?;
         let core = self.core();
         let subject = core.find(dom)?;
-        let most = usize::try_from(ncpumaps).unwrap_or(0);
-        let mut vcpus = match &subject.running {
-            Some(running) => core.hypervisor().vcpus(running)?,
-            None => {
-                let document = core.kept_document(&subject)?;
-                let have = usize::try_from(core.hypervisor().physical()?.cpus).unwrap_or(0);
-                let anywhere = || (0..have).collect::<Vec<usize>>();
-                let set = document.vcpu.cpuset.as_ref().map(|set| set.iter().collect());
-                // All have the same map, which is made as often as it is asked for.
-                let pins = set.unwrap_or_else(anywhere);
-                let count = document.vcpu.count.min(VCPUS_MAX);
-                let count = usize::try_from(count).unwrap_or(0).min(most);
-                vec![Vcpu { pins, ..Vcpu::default() }; count]
-            }
+        let most = u32::try_from(ncpumaps).unwrap_or(0);
+        let kept = flags & api::DOMAIN_AFFECT_CONFIG != 0;
+        if flags & api::DOMAIN_AFFECT_LIVE != 0 && subject.running.is_none() {
+            return Err(crate::core::not_running());
+        }
+        if let Some(running) = subject.running.as_ref().filter(|_| !kept) {
+            let mut vcpus = core.hypervisor().vcpus(running)?;
+            vcpus.truncate(most as usize);
+            let num = count(u32::try_from(vcpus.len()).unwrap_or(0));
+            return Ok(DomainGetVcpuPinInfo { cpumaps: maps(&vcpus, maplen), num });
+        }
+        let document = core.kept_document(&subject)?;
+        let have = usize::try_from(core.hypervisor().physical()?.cpus).unwrap_or(0);
+        let most = document.vcpu.count.min(VCPUS_MAX).min(most);
+        let map = |vcpu| {
+            let pins = match affinity::of(&document, vcpu) {
+                Some(set) => set.iter().filter(|cpu| *cpu < have).collect(),
+                None => (0..have).collect(),
+            };
+            maps(&[Vcpu { pins, ..Vcpu::default() }], maplen)
         };
-        vcpus.truncate(most);
-        let num = i32::try_from(vcpus.len()).unwrap_or(0);
-        Ok(DomainGetVcpuPinInfo { cpumaps: maps(&vcpus, maplen), num })
+        Ok(DomainGetVcpuPinInfo { cpumaps: (0..most).flat_map(map).collect(), num: count(most) })
     }
 
     /// Compat: all nodes of a domain give it memory in turn, and there is no other way.

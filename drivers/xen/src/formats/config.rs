@@ -126,6 +126,14 @@ impl Config {
         }
     }
 
+    /// The strings of a list; `None` where the value is none.
+    pub(crate) fn list(&self, key: &str) -> Option<Vec<&str>> {
+        match self.conf.get(key) {
+            Some(Value::List(values)) => Some(values.iter().filter_map(string).collect()),
+            _ => None,
+        }
+    }
+
     /// A list of lists of strings.
     pub(crate) fn tables(&self, key: &str) -> Result<Vec<Vec<&str>>> {
         match self.conf.get(key) {

@@ -2,6 +2,7 @@
 //!
 //! All of it works without a connection: what depends on a host is in [`Host`].
 
+pub(crate) mod affinity;
 pub(crate) mod boot;
 pub(crate) mod chardev;
 pub(crate) mod config;
@@ -9,6 +10,7 @@ pub(crate) mod cpu;
 pub(crate) mod display;
 pub mod era;
 pub(crate) mod hint;
+pub(crate) mod label;
 pub(crate) mod pci;
 mod read;
 pub(crate) mod vif;

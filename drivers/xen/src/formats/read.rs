@@ -12,7 +12,10 @@ use virt_types::Uuid;
 use super::boot::Kind;
 use super::config::{Config, malformed};
 use super::display::Display;
-use super::{Format, Toolstack, boot, chardev, hint, pci, vif, xl, xl_disk, xm_disk};
+use super::{
+    Format, Toolstack, affinity, boot, chardev, hint, label, pci, vif, xl, xl_disk, xm_disk,
+};
+use crate::channels::VCPUS_MAX;
 
 const KIB_PER_MIB: u64 = 1024;
 /// What a guest gets where a file says nothing: twice the least that Xen takes.
@@ -83,6 +86,10 @@ fn identity(config: &Config, domain: &mut Domain) -> Result<()> {
     }
     domain.title = config.text("title")?;
     domain.description = config.text("description")?;
+    match config.number32("ssidref")? {
+        None | Some(0) => {}
+        Some(number) => label::set(domain, number.to_string()),
+    }
     Ok(())
 }
 
@@ -105,9 +112,19 @@ fn vcpus(config: &Config, domain: &mut Domain) -> Result<()> {
         let online = available.count_ones();
         domain.vcpu.current = (0 < online && online < most).then_some(online);
     }
-    if let Some(cpus) = config.text("cpus")?.filter(|cpus| cpus != "all") {
-        let set = NumberSet::parse(&cpus).ok_or_else(|| malformed("cpus"))?;
-        domain.vcpu.cpuset = Some(set);
+    let set = |text: &str| match text {
+        "" | "all" => Ok(NumberSet::default()),
+        text => NumberSet::parse(text).ok_or_else(|| malformed("cpus")),
+    };
+    match config.list("cpus") {
+        Some(each) => {
+            let sets = each.into_iter().take(VCPUS_MAX as usize).map(set);
+            affinity::set(domain, sets.collect::<Result<_>>()?);
+        }
+        None => {
+            let all = config.text("cpus")?.map(|text| set(&text)).transpose()?;
+            domain.vcpu.cpuset = all.filter(|all| !all.is_empty());
+        }
     }
     domain.cputune.shares = config.number("cpu_weight")?;
     Ok(())

@@ -5,12 +5,14 @@ use virt_model::domain::clock::{Basis, Clock, Offset, TimerMode, TimerName};
 use virt_model::domain::devices::{Input, InputBus};
 use virt_model::domain::disk::DiskDevice;
 use virt_model::domain::{Domain, LifecycleAction};
-use virt_model::{Text, YesNo};
+use virt_model::{NumberSet, Text, YesNo};
 
 use super::boot::Kind;
 use super::config::Config;
 use super::vif::VifStyle;
-use super::{Format, Toolstack, boot, chardev, display, pci, vif, xl, xl_disk, xm_disk};
+use super::{
+    Format, Toolstack, affinity, boot, chardev, display, label, pci, vif, xl, xl_disk, xm_disk,
+};
 
 const KIB_PER_MIB: u64 = 1024;
 /// xend's configuration format of Xen 3.0.4: displays of paravirtual guests are devices from there on.
@@ -24,7 +26,7 @@ pub(crate) fn config(domain: &Domain, format: Format, toolstack: Toolstack) -> R
     let kind = Kind::of(domain);
     let old = format == Format::Xm
         && matches!(toolstack, Toolstack::Xend { config_format } if config_format < FORMAT_3_0_4);
-    general(domain, toolstack, &mut config);
+    general(domain, format, toolstack, &mut config)?;
     // Order: the files of Xen before 3.0.4 have what is booted here, and the disks before the cards.
     if old {
         boot::write_xm(domain, &mut config);
@@ -72,7 +74,12 @@ pub(crate) fn config(domain: &Domain, format: Format, toolstack: Toolstack) -> R
     config.finish()
 }
 
-fn general(domain: &Domain, toolstack: Toolstack, config: &mut Config) {
+fn general(
+    domain: &Domain,
+    format: Format,
+    toolstack: Toolstack,
+    config: &mut Config,
+) -> Result<()> {
     let mib = |kib: u64| i64::try_from(kib.div_ceil(KIB_PER_MIB)).unwrap_or(i64::MAX);
     config.set("name", domain.name.as_str());
     if let Some(uuid) = domain.uuid {
@@ -96,12 +103,23 @@ fn general(domain: &Domain, toolstack: Toolstack, config: &mut Config) {
             }
         }
     }
-    if let Some(cpus) = &domain.vcpu.cpuset {
-        config.set("cpus", cpus.print());
+    match (affinity::list(domain)?, &domain.vcpu.cpuset) {
+        (Some(each), _) => {
+            let text = |set: Option<&NumberSet>| set.map_or("all".into(), |set| set.print().into());
+            config.set_list("cpus", each.into_iter().map(text).collect());
+        }
+        (None, Some(cpus)) => config.set("cpus", cpus.print()),
+        (None, None) => {}
+    }
+    if format != Format::Xl
+        && let Some(number) = label::number(domain)?
+    {
+        config.set_number("ssidref", number);
     }
     if let Some(shares) = domain.cputune.shares {
         config.set_number("cpu_weight", i64::try_from(shares).unwrap_or(i64::MAX));
     }
+    Ok(())
 }
 
 /// The bits of the CPUs that are there at start; `None` where all are.

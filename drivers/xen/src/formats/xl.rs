@@ -12,7 +12,7 @@ use virt_xml::Element;
 
 use super::boot::Kind;
 use super::config::{Config, malformed, pairs, word};
-use super::{cpu, display};
+use super::{cpu, display, label};
 
 /// The namespace of arguments that are handed on to the device model.
 pub(crate) const NAMESPACE: &str = "http://libvirt.org/schemas/domain/xen/1.0";
@@ -28,6 +28,9 @@ pub(crate) fn read(config: &Config, kind: Kind, domain: &mut Domain) -> Result<(
             let kind = "slic".to_owned();
             domain.os.acpi_tables.push(AcpiTable { kind, path: Some(path) });
         }
+    }
+    if let Some(text) = config.text("seclabel")? {
+        label::set(domain, text);
     }
     let frames = config.number32("max_grant_frames")?;
     let channels = config.number32("max_event_channels")?;
@@ -58,6 +61,7 @@ pub(crate) fn write_before_disks(domain: &Domain, kind: Kind, config: &mut Confi
         cpu::write(domain, config)?;
         cpu::write_numa(domain, config);
     }
+    config.set_some("seclabel", label::text(domain));
     let controllers = &domain.devices.controllers;
     let xenbus = controllers.iter().filter(|found| found.kind == ControllerType::Xenbus);
     for controller in xenbus.take(1) {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use virt_model::domain::Domain as Document;
 use virt_model::domain::disk::DiskType;
 
@@ -54,12 +56,26 @@ pub(super) fn obstacles(document: &Document, from: &Cookie, here: &Physical) -> 
     }
     for disk in &document.devices.disks {
         let local = matches!(disk.kind, DiskType::File | DiskType::Block);
-        let missing = disk.path().filter(|path| local && !Path::new(path).exists());
-        if let Some(path) = missing {
-            let dev = &disk.target.dev;
-            found
-                .push(format!("disk {dev} is not to be reached here under the same path '{path}'"));
-        }
+        let Some(path) = disk.path().filter(|_| local) else { continue };
+        let dev = &disk.target.dev;
+        found.extend(unreachable(dev, path, disk.readonly));
     }
     found
+}
+
+/// Why a guest cannot have a disk here. A folder of another host may be seen by root and not be root's.
+fn unreachable(dev: &str, path: &str, readonly: bool) -> Option<String> {
+    if !Path::new(path).exists() {
+        return Some(format!("disk {dev} is not to be reached here under the same path '{path}'"));
+    }
+    let (rights, doing) = match readonly {
+        true => (Access::READ_OK, "read"),
+        false => (Access::READ_OK | Access::WRITE_OK, "read and write"),
+    };
+    let refused = rustix::fs::access(path, rights).err()?;
+    Some(format!(
+        "disk {dev} is at '{path}' here too, but root may not {doing} it: {}; is the folder shared with \
+         root's rights?",
+        std::io::Error::from(refused)
+    ))
 }

@@ -28,6 +28,7 @@ use virt_types::{
 use crate::channels::Subject;
 use crate::core::{Core, not_running};
 use crate::domains::check_flags;
+use crate::seen::{Life, Running};
 use crate::watch::Why;
 use cookie::Cookie;
 
@@ -39,6 +40,8 @@ pub(crate) const RELOCATION_PORT: u16 = 8002;
 const REACH_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a guest may take to be there after it was sent.
 const ARRIVE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a guest that is paused may be one whose last part is on its way.
+const PAUSED_WAIT_MAX: Duration = Duration::from_secs(10);
 const ARRIVE_STEP: Duration = Duration::from_millis(50);
 const FLAGS: u64 = (api::MIGRATE_LIVE | api::MIGRATE_PERSIST_DEST) as u64;
 
@@ -134,16 +137,20 @@ fn check_params(core: &Core, params: &[TypedParam], flags: u32) -> Result<()> {
 
 /// Waits until a domain has a number here.
 fn arrived(core: &Core, uuid: Option<Uuid>, name: &str) -> Result<Subject> {
-    let until = std::time::Instant::now() + ARRIVE_WAIT_MAX;
+    let began = std::time::Instant::now();
     loop {
         let found = match uuid {
             Some(uuid) => core.with_uuid(&uuid)?,
             None => core.with_name(name)?,
         };
-        if let Some(subject) = found.filter(|subject| subject.running.is_some()) {
+        // One that is paused may not be here wholly.
+        let waits =
+            |running: &Running| running.life == Life::Paused && began.elapsed() < PAUSED_WAIT_MAX;
+        let here = |subject: &Subject| subject.running.as_ref().is_some_and(|found| !waits(found));
+        if let Some(subject) = found.filter(here) {
             return Ok(subject);
         }
-        if std::time::Instant::now() >= until {
+        if began.elapsed() >= ARRIVE_WAIT_MAX {
             return Err(operation_failed(format!("domain '{name}' has not arrived")));
         }
         std::thread::sleep(ARRIVE_STEP);

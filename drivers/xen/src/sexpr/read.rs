@@ -15,10 +15,12 @@ use virt_model::{NumberSet, OnOff, Text};
 use virt_types::Uuid;
 
 use super::tree::Sexpr;
+use crate::channels::VCPUS_MAX;
 use crate::formats::display::Display;
 use crate::formats::vif::Vif;
 use crate::formats::{
-    Kind, boot, chardev, hint, pci, serials, set_clock, sounds, usb_inputs, xm_disk,
+    Kind, affinity, boot, chardev, hint, label, pci, serials, set_clock, sounds, usb_inputs,
+    xm_disk,
 };
 
 const KIB_PER_MIB: u64 = 1024;
@@ -128,6 +130,10 @@ fn identity(root: &Sexpr, domain: &mut Domain) -> Result<()> {
             return Err(Error::new(Code::InternalError, Origin::Sexpr, detail));
         }
     }
+    match unsigned::<u32>(root, "ssidref")? {
+        None | Some(0) => {}
+        Some(number) => label::set(domain, number.to_string()),
+    }
     domain.title = root.value("title").map(str::to_owned);
     domain.description = root.value("description").map(str::to_owned);
     Ok(())
@@ -175,15 +181,32 @@ fn amounts(root: &Sexpr, domain: &mut Domain) -> Result<()> {
         let online = mask.count_ones();
         domain.vcpu.current = (0 < online && online < domain.vcpu.count).then_some(online);
     }
-    // xend lists the CPUs of each virtual CPU; a document has room for all of them together.
-    let mut words = BTreeSet::new();
-    root.get("cpus").into_iter().for_each(|cpus| atoms(cpus, &mut words));
-    // Limit: a word of few letters is a range of thousands, so ranges are joined and never listed; and there
-    // are no more words than there are numbers.
-    let sets = words.into_iter().take(NumberSet::LEN_MAX).filter_map(NumberSet::parse);
-    let cpus = sets.fold(NumberSet::default(), |all, set| all.union(&set));
-    domain.vcpu.cpuset = (!cpus.is_empty()).then_some(cpus);
+    if let Some(cpus) = root.get("cpus") {
+        places(cpus, domain);
+    }
     Ok(())
+}
+
+/// `(cpus 1-3)` is for all virtual processors, `(cpus ((0 1) ()))` has a list for each.
+fn places(cpus: &Sexpr, domain: &mut Domain) {
+    // Limit: a word of few letters is a range of thousands, so ranges are joined and never listed; and there
+    // are no more words in all than there are numbers.
+    let mut left = NumberSet::LEN_MAX;
+    let mut join = |tree: &Sexpr| {
+        let mut words = BTreeSet::new();
+        atoms(tree, &mut words);
+        let count = words.len().min(left);
+        left = left.saturating_sub(count);
+        let sets = words.into_iter().take(count).filter_map(NumberSet::parse);
+        sets.fold(NumberSet::default(), |all, set| all.union(&set))
+    };
+    let each = cpus.items().get(1).map(Sexpr::items).unwrap_or_default();
+    if each.iter().any(|item| matches!(item, Sexpr::List(_))) {
+        let count = domain.vcpu.count.min(VCPUS_MAX) as usize;
+        affinity::set(domain, each.iter().take(count).map(join).collect());
+    } else {
+        domain.vcpu.cpuset = Some(join(cpus)).filter(|set| !set.is_empty());
+    }
 }
 
 /// The words of a list and of all lists in it, each once.

@@ -9,13 +9,13 @@ use virt_model::domain::disk::DiskDevice;
 use virt_model::domain::graphics::{Graphics, GraphicsType};
 use virt_model::domain::hostdev::Hostdev;
 use virt_model::domain::{Device, Disk, Domain, Interface, LifecycleAction};
-use virt_model::{Text, YesNo};
+use virt_model::{NumberSet, Text, YesNo};
 
 use super::tree::{Sexpr, quoted};
 use crate::formats::display::{self, Field};
 use crate::formats::vif::{self, VifStyle};
 use crate::formats::xm_disk::{Words, floppies};
-use crate::formats::{Kind, Toolstack, boot, chardev, pci, write};
+use crate::formats::{Kind, Toolstack, affinity, boot, chardev, label, pci, write};
 
 const KIB_PER_MIB: u64 = 1024;
 
@@ -27,7 +27,7 @@ pub(crate) fn domain(domain: &Domain, toolstack: Toolstack) -> Result<String> {
         return Err(Error::new(virt_error::Code::ConfigUnsupported, Origin::Sexpr, detail));
     }
     let mut out = Out::new("(vm ", toolstack);
-    general(domain, &mut out);
+    general(domain, &mut out)?;
     image(domain, kind, &mut out)?;
     out.word("localtime", u8::from(write::is_local(&domain.clock)));
     devices(domain, kind, &mut out)?;
@@ -66,7 +66,7 @@ impl Out {
     }
 }
 
-fn general(domain: &Domain, out: &mut Out) {
+fn general(domain: &Domain, out: &mut Out) -> Result<()> {
     out.quoted("name", &domain.name);
     out.word("memory", domain.current_memory_kib().div_ceil(KIB_PER_MIB));
     out.word("maxmem", domain.memory.kib.div_ceil(KIB_PER_MIB));
@@ -74,8 +74,13 @@ fn general(domain: &Domain, out: &mut Out) {
     if let Some(mask) = write::vcpu_mask(domain) {
         out.word("vcpu_avail", mask);
     }
-    if let Some(cpus) = &domain.vcpu.cpuset {
-        out.quoted("cpus", &cpus.print());
+    match (affinity::list(domain)?, &domain.vcpu.cpuset) {
+        (Some(each), _) => out.word("cpus", places(&each)),
+        (None, Some(cpus)) => out.quoted("cpus", &cpus.print()),
+        (None, None) => {}
+    }
+    if let Some(number) = label::number(domain)? {
+        out.word("ssidref", number);
     }
     if let Some(uuid) = domain.uuid {
         out.quoted("uuid", &uuid.to_string());
@@ -91,6 +96,16 @@ fn general(domain: &Domain, out: &mut Out) {
     ] {
         out.quoted(name, action.as_str());
     }
+    Ok(())
+}
+
+/// The processors of each virtual processor, as xend lists them: nothing is anywhere.
+fn places(each: &[Option<&NumberSet>]) -> Sexpr {
+    let numbers = |set: &Option<&NumberSet>| {
+        let numbers = set.iter().flat_map(|set| set.iter());
+        Sexpr::List(numbers.map(|number| Sexpr::Atom(number.to_string())).collect())
+    };
+    Sexpr::List(each.iter().map(numbers).collect())
 }
 
 fn image(domain: &Domain, kind: Kind, out: &mut Out) -> Result<()> {

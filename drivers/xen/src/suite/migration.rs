@@ -1,5 +1,7 @@
 //! Two simulated hosts, and guests between them.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use virt_driver::Connection;
 use virt_error::Result;
 use virt_types::{DomainRef, TypedParam, api};
@@ -7,11 +9,13 @@ use virt_types::{DomainRef, TypedParam, api};
 use crate::xend::{Place, Xend};
 
 use super::sim::{LONG, Sim, Way, paravirtual};
-use test_support::wait_until;
+use test_support::{as_nobody, wait_until};
 
-/// Whether a domain of this name has a number on a host.
+/// Whether a domain of this name runs on a host: one that is on its way is there, and paused.
 fn runs(connection: &Connection, name: &str) -> bool {
-    connection.domain_lookup_by_name(name).is_ok_and(|dom| dom.id > 0)
+    let found = connection.domain_lookup_by_name(name).ok().filter(|dom| dom.id > 0);
+    let state = found.and_then(|dom| connection.domain_get_state(&dom, 0).ok());
+    state.is_some_and(|state| [api::DOMAIN_RUNNING, api::DOMAIN_BLOCKED].contains(&state.state))
 }
 
 fn send(from: &Connection, to: &Sim, dom: &DomainRef) -> Result<()> {
@@ -145,4 +149,44 @@ fn what_is_in_the_way_is_told_line_by_line_before_anything_moves() {
     let moved = move_guest(&from, &to, &dom, &uri).expect("nothing is in the way");
     assert!(moved.id > 0 && moved.uuid == dom.uuid);
     assert!(!runs(&from, "b") && runs(&to, "b"));
+}
+
+#[test]
+fn disks_on_a_shared_folder_must_be_roots_to_use_on_both_hosts() {
+    let (here, there) = (Sim::start("3.4", &[]), Sim::start("3.4", &[]));
+    let (from, to) = (here.connect(Way::Unix), there.connect(Way::Unix));
+    let shared = test_support::Scratch::new("shared");
+    let disk = shared.write("a.img", "");
+    let open = |path: &std::path::Path, mode: u32| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("it is ours");
+    };
+    open(shared.path(), 0o755);
+    let document = paravirtual("a", "")
+        .replace("/srv/a.img", &disk.display().to_string())
+        .replace("xenbr0", "lo");
+    let dom = from.domain_create_xml(&document, 0).expect("it starts");
+    let uri = format!("xenmigr://{}", there.relocation);
+    // Here it is root's; there root is nobody to the server, as NFS has it unless it is told otherwise.
+    open(&disk, 0o400);
+    for path in ["", "xend"] {
+        open(&there.dir.join(path), 0o777);
+    }
+    if as_nobody(|| std::fs::metadata(&disk).is_err()) {
+        return test_support::skipped("the folder of tests is root's alone");
+    }
+    let flags = api::MIGRATE_LIVE;
+    let mut params = vec![TypedParam::new(api::MIGRATE_PARAM_URI, uri.as_str())];
+    let begun = from.domain_migrate_begin3_params(&dom, &params, flags).expect("it can go");
+    params.push(TypedParam::new(api::MIGRATE_PARAM_DEST_NAME, "a"));
+    params.push(TypedParam::new(api::MIGRATE_PARAM_DEST_XML, begun.xml));
+    let prepare = || to.domain_migrate_prepare3_params(&params, &begun.cookie_out, flags);
+    let error = as_nobody(prepare).expect_err("root may not there");
+    let line = format!("disk xvda is at '{}' here too, but root may not read", disk.display());
+    let told = error.message();
+    assert!(told.contains(&line) && told.contains("Permission denied"), "{told}");
+    assert!(runs(&from, "a") && !runs(&to, "a"));
+    open(&disk, 0o666);
+    move_guest(&from, &to, &dom, &uri).expect("nothing is in the way");
+    assert!(wait_until(LONG, || runs(&to, "a")) && !runs(&from, "a"));
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod faults;
+mod forms;
 mod hostile;
 mod life;
 mod migration;

@@ -77,6 +77,11 @@ impl XendStack {
                  a kernel of their own they have from {since}.{then} on"
             )));
         }
+        if !full && document.os.kernel.is_none() && document.bootloader.is_none() {
+            let detail = "a paravirtual guest boots a kernel (<kernel> in <os>), or one that a boot \
+                          loader finds on its disk (<bootloader>): neither is named";
+            return Err(Error::new(Code::ConfigUnsupported, Origin::Xend, detail));
+        }
         sexpr::write::domain(document, self.flavour())
     }
 
