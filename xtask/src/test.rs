@@ -94,22 +94,23 @@ fn heading(name: &str) {
 
 /// Runs the tests under cargo-nextest, and reads the report that `.config/nextest.toml` asks for.
 fn nextest(root: &Path, long: bool, counts: &mut Counts) -> Result<(), String> {
-    let report = workspace::target().join("nextest/report/junit.xml");
+    // With `ci` a failed test is run again, and named in the end. At a desk, and in long runs, it is a
+    // failure.
+    let again = !long && std::env::var_os("CI").is_some();
+    let profile = if again { "ci" } else { "report" };
+    let report = workspace::target().join("nextest").join(profile).join("junit.xml");
     if report.exists() {
         fs::remove_file(&report).map_err(|error| format!("{}: {error}", report.display()))?;
     }
-    // A machine that others use too may stop a test at any moment: there one failure is run again,
-    // and named in the end. At a desk, and in long runs, it is a failure.
-    let again = !long && std::env::var_os("CI").is_some();
     let args = [
         "nextest",
         "run",
         "--workspace",
         "--no-fail-fast",
-        "--profile=report",
+        "--profile",
+        profile,
         "--status-level=slow",
         "--final-status-level=flaky",
-        if again { "--retries=1" } else { "--retries=0" },
     ];
     let result = process::run(prepare(&mut process::cargo(root, &args), long));
     let text = fs::read_to_string(&report)

@@ -51,8 +51,8 @@ fn force_scenes(world: &World) {
         second.is_raw();
         second.asks("\rping\r", "pong");
         let (text, code) = first.leaves();
-        // What follows the guest's last word.
-        let last = text.rsplit("> ").next().unwrap_or_default().to_owned();
+        // How much of the guest's words came before is chance.
+        let last = text.rfind("error: ").map_or(text.as_str(), |at| &text[at..]).to_owned();
         second.types("\u{1d}");
         (refused, safely, (last, code), second.leaves().1)
     });
