@@ -212,6 +212,12 @@ impl Xen {
     #[track_caller]
     pub fn must(&self, line: &str) -> String {
         let said = self.virsh(line);
+        self.succeeded(line, &said);
+        said.stdout.trim().to_owned()
+    }
+
+    #[track_caller]
+    fn succeeded(&self, line: &str, said: &Outcome) {
         self.tell(&format!("virsh {line}"), &said.stdout);
         assert_eq!(
             said.code,
@@ -221,7 +227,22 @@ impl Xen {
             said.stderr,
             self.logs()
         );
-        said.stdout.trim().to_owned()
+    }
+
+    /// Starts a guest. libxl gives its scripts 40 s, which an emulated machine may need and more: then
+    /// once more.
+    #[track_caller]
+    pub fn starts(&self, guest: &str) {
+        const TRIES_MAX: usize = 3;
+        let line = format!("start {guest}");
+        let mut said = self.virsh(&line);
+        for _ in 1..TRIES_MAX {
+            if said.code == Some(0) || !said.stderr.contains("because of timeout") {
+                break;
+            }
+            said = self.virsh(&line);
+        }
+        self.succeeded(&line, &said);
     }
 
     /// The same, which must be refused, with these words among others.

