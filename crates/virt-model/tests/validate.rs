@@ -189,6 +189,27 @@ fn what_holds_depends_on_the_kind_of_device() {
     assert_eq!(faults(&with_device(pci))[0].what, "Invalid attribute uuid for element address");
 }
 
+/// What libvirt's schema has not, and our drivers print: `virsh edit` checks a document by default.
+#[test]
+fn what_our_own_drivers_print_conforms() {
+    let vdisk = "<disk type='file'><driver name='tap' type='vdisk'/><source file='/v'/>\
+                 <target dev='vda'/></disk>";
+    assert_eq!(faults(&with_device(vdisk)), []);
+    let text = |inside: &str| {
+        format!(
+            "<domain type='ldoms' xmlns:l='urn:ferrovirt:domain:ldoms:1.0'><name>x</name>\
+             <l:constraints>{inside}</l:constraints></domain>"
+        )
+    };
+    let whole = "<l:crypto units='1'/><l:variable name='auto-boot?' value=''/>\
+                 <l:item resource='disk' name='vd0'><l:property key='k' value='v'/>\
+                 <l:other><of:later xmlns:of='urn:y'/></l:other></l:item>";
+    assert_eq!(faults(&text(whole)), []);
+    for broken in ["<l:crypto/>", "<l:item name='vd0'/>", "<l:chrypto units='1'/>"] {
+        assert_eq!(faults(&text(broken)).len(), 1, "{broken}");
+    }
+}
+
 #[test]
 fn other_vocabularies_are_judged_by_their_own_tables() {
     let text = |inside: &str| {

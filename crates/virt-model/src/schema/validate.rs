@@ -345,6 +345,7 @@ const VOCABULARIES: &[(&str, &str)] = &[
     ("http://libvirt.org/schemas/storagepool/fs/1.0", "fs"),
     ("http://libvirt.org/schemas/storagepool/rbd/1.0", "rbd"),
     ("urn:ferrovirt:fault:1", "fault"),
+    ("urn:ferrovirt:domain:ldoms:1.0", "ldoms"),
 ];
 
 /// Whether a text is what is wanted. Blanks around it do not count.
