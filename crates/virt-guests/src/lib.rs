@@ -62,9 +62,12 @@ pub fn host_error(error: &virt_host::HostError, origin: Origin) -> Error {
     }
 }
 
+/// Limit: bytes of one map, which clients ask for in any length: libvirt's own highest processor.
+const CPU_MAP_BYTES_MAX: usize = 2048;
+
 /// A set of CPUs as bytes, eight to each, the lowest first.
 pub fn cpu_map(cpus: &[usize], length: i32) -> Vec<u8> {
-    let mut bytes = vec![0_u8; usize::try_from(length).unwrap_or(0)];
+    let mut bytes = vec![0_u8; usize::try_from(length).unwrap_or(0).min(CPU_MAP_BYTES_MAX)];
     for cpu in cpus {
         if let Some(byte) = bytes.get_mut(cpu / 8) {
             *byte |= 1 << (cpu % 8);
@@ -82,5 +85,8 @@ mod tests {
         assert_eq!(cpu_map(&[0, 1, 9, 99], 2), [0b11, 0b10]);
         assert_eq!(cpu_map(&[0], 0), [0_u8; 0]);
         assert_eq!(cpu_map(&[3], -1), [0_u8; 0]);
+        // A client may ask for any length; the last processor that there can be has its bit.
+        assert_eq!(cpu_map(&[16_383], i32::MAX).len(), 2048);
+        assert_eq!(cpu_map(&[16_383], i32::MAX).last(), Some(&0x80));
     }
 }

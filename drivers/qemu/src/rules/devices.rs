@@ -283,7 +283,7 @@ pub(super) fn numa_for_plugging(domain: &mut Domain) {
     if domain.max_memory.is_none() || domain.memory.kib == 0 {
         return;
     }
-    let cpus = Some(NumberSet::from_numbers(0..=last as usize));
+    let cpus = Some(NumberSet::from_numbers((0..=last as usize).take(NumberSet::LEN_MAX)));
     let modules = domain.devices.memories.iter().filter_map(|memory| memory.target.size_kib);
     let memory_kib = domain.memory.kib.saturating_sub(modules.fold(0, u64::saturating_add));
     let cell = Cell { id: Some(0), cpus, memory_kib, ..Cell::default() };
@@ -292,8 +292,10 @@ pub(super) fn numa_for_plugging(domain: &mut Domain) {
 }
 
 /// Processors that no NUMA cell has go to the first.
+///
+/// Limit: no more than a cell can hold. A document may say any number, and is refused for it later.
 pub(super) fn stray_vcpus(domain: &mut Domain) {
-    let count = domain.vcpu.count as usize;
+    let count = (domain.vcpu.count as usize).min(NumberSet::LEN_MAX);
     let numa = domain.cpu.as_mut().and_then(|cpu| cpu.numa.as_mut());
     let Some(cells) = numa.map(|numa| &mut numa.cells) else { return };
     let used = |vcpu: &usize| {
@@ -404,5 +406,31 @@ fn virtio_serial_ports(domain: &mut Domain) {
             info.address = Address::VirtioSerial(at);
             next += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A document that says so is refused; until then it must not take the daemon's memory.
+    #[test]
+    fn any_number_of_processors_takes_no_more_room_than_a_cell_has() {
+        let mut domain = Domain::default();
+        domain.vcpu.count = u32::MAX;
+        let cells = vec![Cell { cpus: Some(NumberSet::from_numbers([1])), ..Cell::default() }];
+        let numa = Some(Numa { cells, ..Numa::default() });
+        domain.cpu = Some(Cpu { numa, ..Cpu::default() });
+        stray_vcpus(&mut domain);
+        let cpus = |domain: &Domain| {
+            let numa = domain.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
+            numa.and_then(|numa| numa.cells.first()?.cpus.as_ref().map(NumberSet::len))
+        };
+        assert_eq!(cpus(&domain), Some(NumberSet::LEN_MAX));
+        domain.cpu = None;
+        domain.max_memory = Some(Default::default());
+        domain.memory.kib = 1024;
+        numa_for_plugging(&mut domain);
+        assert_eq!(cpus(&domain), Some(NumberSet::LEN_MAX));
     }
 }
