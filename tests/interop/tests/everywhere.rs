@@ -11,6 +11,9 @@ use test_support::{
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// What a person does who leaves a guest one virtual CPU of several.
+const EDITOR: &str = "sed -i 's,>[0-9]*</vcpu>,>1</vcpu>,'";
+
 /// A shell at a connection.
 struct Seat<'a> {
     shell: &'a Path,
@@ -22,7 +25,9 @@ impl Seat<'_> {
     /// What is printed of a command that succeeds.
     #[track_caller]
     fn said(&self, args: &[&str]) -> String {
-        let outcome = run(virsh(self.shell, self.uri, self.home).arg("-q").args(args), LIMIT);
+        let mut shell = virsh(self.shell, self.uri, self.home);
+        shell.env("EDITOR", EDITOR).arg("-q").args(args);
+        let outcome = run(&mut shell, LIMIT);
         assert_eq!(outcome.code, Some(0), "{args:?}: {}", outcome.stderr);
         outcome.stdout.trim().to_owned()
     }
@@ -74,6 +79,11 @@ fn lives(seat: &Seat<'_>, name: &str, document: &Path) {
     std::fs::write(&again, &printed).expect("a place for a document");
     seat.said(&["define", "--validate", &again.to_string_lossy()]);
     assert_eq!(seat.said(&["dumpxml", name]), printed);
+
+    assert!(!printed.contains(">1</vcpu>"), "{printed}");
+    seat.said(&["edit", name]);
+    let printed = seat.said(&["dumpxml", name]);
+    assert!(printed.contains(">1</vcpu>"), "{printed}");
 
     seat.said(&["start", &uuid]);
     is(ON);
@@ -132,7 +142,7 @@ fn a_guest_lives_on_qemu() {
     let kernel = home.join("kernel");
     std::fs::copy(or_skip!(tiny_guest()), &kernel).expect("a copy of the guest's kernel");
     let virtd = Virtd::start();
-    let document = tiny_domain("one", "qemu", &kernel);
+    let document = tiny_domain("one", "qemu", &kernel).replace("<vcpu>1<", "<vcpu>2<");
     lives_by_both(&virtd.uri("qemu", guests_path()), "one", &document);
 }
 
