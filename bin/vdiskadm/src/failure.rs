@@ -38,6 +38,15 @@ impl Failure {
             error => Self::new(format!("{}: {error}", path.display())),
         }
     }
+
+    /// A copy that failed at what was read, or at what was written.
+    pub(crate) fn copying(from: &Path, to: &Path, error: DiskError) -> Self {
+        let is_read = |what: &str| ["read", "find", "measure"].iter().any(|w| what.starts_with(w));
+        match &error {
+            DiskError::Io { what, .. } if !is_read(what) => Self::disk(to, error),
+            _ => Self::disk(from, error),
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -35,6 +35,18 @@ pub(crate) struct Vdisk {
     pub(crate) lock: Option<Lock>,
 }
 
+/// Why a folder is no vdisk.
+fn none_here(folder: &Path) -> Failure {
+    let folder_name = folder.display();
+    Failure::new(match folder.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            format!("'{folder_name}' does not exist")
+        }
+        Err(error) => return Failure::io("look at", folder, error),
+        Ok(_) => format!("'{folder_name}' is not a vdisk: a vdisk is a folder with {DOCUMENT}"),
+    })
+}
+
 impl Vdisk {
     /// Locks a vdisk, mends what a killed process left, and reads its document.
     pub(crate) fn open(folder: &Path, access: Access) -> Result<Self> {
@@ -44,7 +56,7 @@ impl Vdisk {
         }
         let path = folder.join(DOCUMENT);
         if !path.is_file() {
-            return Err(Failure::new(format!("'{}' is not a vdisk", folder.display())));
+            return Err(none_here(folder));
         }
         let lock = match (Lock::acquire(folder), access) {
             (Ok(lock), _) => Some(lock),
@@ -57,17 +69,27 @@ impl Vdisk {
             moved::settle(folder)?;
         }
         if !path.is_file() {
-            return Err(Failure::new(format!("'{}' is not a vdisk", folder.display())));
+            return Err(none_here(folder));
         }
         let document = Document::parse(&virt_store::read_text(&path, DOCUMENT_BYTES_MAX)?)?;
         let mut vdisk = Self { folder: folder.to_owned(), document, lock };
-        vdisk.follow_the_folder()?;
-        vdisk.forget_the_dead()?;
-        Ok(vdisk)
+        match vdisk.follow_the_folder().and_then(|()| vdisk.forget_the_dead()) {
+            // On a full disk nothing can be mended, and everything can be looked at.
+            Err(failure) if access == Access::Change => Err(failure),
+            _ => Ok(vdisk),
+        }
+    }
+
+    /// The folder has another name now, or lies elsewhere.
+    pub(crate) fn has_moved(&mut self, folder: &Path) {
+        folder.clone_into(&mut self.folder);
+        if let Some(lock) = &mut self.lock {
+            lock.moved_to(folder);
+        }
     }
 
     /// A folder is renamed at once, its document after it: the folder's name is the true one.
-    fn follow_the_folder(&mut self) -> Result<()> {
+    pub(crate) fn follow_the_folder(&mut self) -> Result<()> {
         let name = self.name();
         let said = |property| self.document.text(property).is_some_and(|said| said == name);
         if said("name") && said("filename") {

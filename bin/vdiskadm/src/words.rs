@@ -200,7 +200,10 @@ impl Kind {
             Some((name, option)) => (name, Some(option)),
             None => (text, None),
         };
-        let unknown = || Failure::new(format!("unknown type '{text}'"));
+        let unknown = || {
+            let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+            Failure::new(format!("unknown type '{text}': there are {}", known.join(", ")))
+        };
         let format: Format = name.parse().map_err(|()| unknown())?;
         let layout = match option {
             None if format == Format::Raw => Layout::Fixed,
@@ -208,7 +211,9 @@ impl Kind {
             Some("fixed") => Layout::Fixed,
             Some("stream") => Layout::Stream,
             Some(option) => {
-                return Err(Failure::new(format!("unknown option '{option}' of type '{name}'")));
+                return Err(Failure::new(format!(
+                    "unknown option '{option}' of type '{name}': there are sparse and fixed"
+                )));
             }
         };
         Ok(Self { format, layout })
@@ -237,7 +242,11 @@ impl Kind {
 
 /// A size: a number, maybe with decimals, and a unit of 1024 to some power.
 pub(crate) fn parse_size(text: &str) -> Result<u64> {
-    let bad = || Failure::new(format!("'{text}' is not a size"));
+    let bad = || {
+        Failure::new(format!(
+            "'{text}' is not a size: a number and B, K, M, G, T, P or E, as in 1.5G"
+        ))
+    };
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits_end);
     let suffix = suffix.to_ascii_uppercase();

@@ -1,5 +1,7 @@
 //! What the commands that make images have in common.
 
+use std::path::Path;
+
 use virt_disk::{Chain, Facts, Identity, Image, Layout, NewImage};
 
 use crate::failure::{Failure, Result};
@@ -82,18 +84,18 @@ pub(super) fn stage_copy(
         identity: None,
     };
     let mut image = change.create(&new)?;
-    copy(disk, &mut *image, name, progress)?;
+    copy(disk, &mut *image, (name.as_ref(), name.as_ref()), progress)?;
     flush(&mut *image, name)
 }
 
-/// Copies a disk into a new image.
+/// Copies a disk into a new image; the names are of what is read and of what is written.
 pub(super) fn copy(
     disk: &mut Chain,
     image: &mut dyn Image,
-    name: &str,
+    (from, to): (&Path, &Path),
     progress: &mut Progress,
 ) -> Result<()> {
-    virt_disk::copy(disk, image, progress).map_err(|error| Failure::disk(name.as_ref(), error))
+    virt_disk::copy(disk, image, progress).map_err(|error| Failure::copying(from, to, error))
 }
 
 /// Brings an image to the disk.

@@ -37,9 +37,7 @@ pub(crate) fn move_vdisk(words: &Words) -> Result<()> {
     let is_near = device(&folder)? == device(target)?;
     if is_near {
         staging::put(&folder, &place)?;
-        if let Some(lock) = &mut vdisk.lock {
-            lock.moved_to(&place);
-        }
+        vdisk.has_moved(&place);
         return crate::journal::sync_folder(target);
     }
     refuse_strangers(&vdisk)?;
@@ -63,7 +61,7 @@ fn copy_folder(vdisk: &Vdisk, place: &Path, progress: &mut Progress) -> Result<(
             storage(&source, false, false).map_err(|error| Failure::io("open", &source, error))?;
         let to = files.new_file(&name)?;
         virt_disk::copy_file(&*from, &*to, progress)
-            .map_err(|error| Failure::disk(&source, error))?;
+            .map_err(|error| Failure::copying(&source, place, error))?;
         to.sync()
             .map_err(|error| Failure::io("synchronise", &staging.folder.join(&name), error))?;
         like(&source, &staging.folder.join(&name))?;
@@ -110,11 +108,12 @@ fn rename_vdisk(from: &Name, to: &Name) -> Result<()> {
     // Order: the folder's name is the one that counts. The document follows it, now or, if we are
     // killed here, when the vdisk is opened next.
     staging::put(&from.folder, &to.folder)?;
-    if let Some(lock) = &mut vdisk.lock {
-        lock.moved_to(&to.folder);
-    }
-    drop(vdisk);
-    Vdisk::open(&to.folder, Access::Change).map(|_| ())
+    vdisk.has_moved(&to.folder);
+    let Err(why) = vdisk.follow_the_folder() else { return Ok(()) };
+    // The whole command or nothing of it: a document that cannot be written, as on a full disk.
+    staging::put(&to.folder, &from.folder)?;
+    vdisk.has_moved(&from.folder);
+    Err(why)
 }
 
 fn rename_snapshot(from: &Name, to: &Name, old: &str, new: &str) -> Result<()> {

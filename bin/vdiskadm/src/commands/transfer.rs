@@ -43,7 +43,7 @@ pub(crate) fn clone(words: &Words) -> Result<()> {
         let paths: Vec<PathBuf> = files.iter().map(|file| vdisk.folder.join(file)).collect();
         return make_of_files(&new, &paths, Origin::Copied, &mut progress);
     }
-    make(&new, |image| copy(&mut disk, image, &from.folder.to_string_lossy(), &mut progress))
+    make(&new, |image| copy(&mut disk, image, (&from.folder, &to), &mut progress))
 }
 
 /// `convert [-r] [-t TYPE[:OPTION]] VDNAME`
@@ -112,7 +112,7 @@ pub(crate) fn import(words: &Words) -> Result<()> {
         return make_of_files(&new, &source.paths, Origin::Taken, &mut virt_disk::Quiet);
     }
     let mut progress = Progress::new(words, "importing")?;
-    make(&new, |image| copy(&mut source.disk, image, &path.to_string_lossy(), &mut progress))
+    make(&new, |image| copy(&mut source.disk, image, (path, &folder), &mut progress))
 }
 
 /// Only an image that a vdisk could have made itself becomes one as it is.
@@ -138,7 +138,8 @@ pub(crate) fn export(words: &Words) -> Result<()> {
     let description = vdisk.document.text("description").unwrap_or_default();
     let comment = if description == "none" { "" } else { &description };
     let mut progress = Progress::new(words, "exporting")?;
-    write_out(&mut vdisk.disk()?, kind, Path::new(target), comment, &mut progress)
+    let names = (vdisk.folder.as_path(), Path::new(target));
+    write_out(&mut vdisk.disk()?, kind, names, comment, &mut progress)
 }
 
 /// `translate [-i TYPE[:OPTION]] -I INPUT -x TYPE[:OPTION] -d OUTPUT`
@@ -150,20 +151,22 @@ pub(crate) fn translate(words: &Words) -> Result<()> {
     let mut source = Source::open(Path::new(input), words.value('i'))?;
     let comment = source.disk.facts().comment.clone();
     let mut progress = Progress::new(words, "translating")?;
-    write_out(&mut source.disk, kind, Path::new(target), &comment, &mut progress)
+    let names = (Path::new(input), Path::new(target));
+    write_out(&mut source.disk, kind, names, &comment, &mut progress)
 }
 
 /// Writes a disk to a file that is not there yet, or to a device.
 fn write_out(
     disk: &mut Chain,
     kind: Kind,
-    target: &Path,
+    names: (&Path, &Path),
     comment: &str,
     progress: &mut Progress,
 ) -> Result<()> {
+    let (_, target) = names;
     let found = fs::metadata(target).ok();
     if found.is_some_and(|found| found.file_type().is_block_device()) {
-        return write_device(disk, kind, target, progress);
+        return write_device(disk, kind, names, progress);
     }
     let staging = Staging::new(target)?;
     let files = Files::new(&staging.folder);
@@ -180,7 +183,7 @@ fn write_out(
     };
     let made = virt_disk::create(&new, files.new_file(&name)?, &files);
     let mut image = made.map_err(|error| Failure::disk(target, error))?;
-    copy(disk, &mut *image, &name, progress)?;
+    copy(disk, &mut *image, names, progress)?;
     // What was copied is still in its source: the system may write it when it likes, as after `cp`.
     image.flush(false).map_err(|error| Failure::disk(target, error))?;
     drop(image);
@@ -193,9 +196,10 @@ fn write_out(
 fn write_device(
     disk: &mut Chain,
     kind: Kind,
-    target: &Path,
+    names: (&Path, &Path),
     progress: &mut Progress,
 ) -> Result<()> {
+    let (_, target) = names;
     if kind.format != Format::Raw {
         return Err(Failure::new("a device takes type raw only"));
     }
@@ -210,7 +214,6 @@ fn write_device(
     let files = Files::new(target);
     let image = virt_disk::open(Format::Raw, device, &files, true);
     let mut image = image.map_err(|error| Failure::disk(target, error))?;
-    let name = target.to_string_lossy();
-    copy(disk, &mut *image, &name, progress)?;
-    flush(&mut *image, &name)
+    copy(disk, &mut *image, names, progress)?;
+    flush(&mut *image, &target.to_string_lossy())
 }

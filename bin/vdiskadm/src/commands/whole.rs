@@ -41,15 +41,15 @@ pub(super) fn make_of_files(
             && origin == Origin::Taken
             && fs::hard_link(path, staging.folder.join(&target)).is_ok();
         if !is_linked {
-            let failed = |error| Failure::disk(path, error);
             let from = storage(path, false, origin == Origin::Taken);
             let from = from.map_err(|error| Failure::io("open", path, error))?;
             let to = files.new_file(&target)?;
-            virt_disk::copy_file(&*from, &*to, progress).map_err(failed)?;
+            virt_disk::copy_file(&*from, &*to, progress)
+                .map_err(|error| Failure::copying(path, new.folder, error))?;
             if is_changed {
                 change(new, &*to, origin, flat.as_deref(), path)?;
             }
-            to.sync().map_err(|error| Failure::io("synchronise", path, error))?;
+            to.sync().map_err(|error| Failure::io("synchronise", new.folder, error))?;
         }
         let target = staging.folder.join(&target);
         fs::set_permissions(&target, fs::Permissions::from_mode(0o600))
@@ -82,7 +82,7 @@ fn change(
         let end = patch.offset.saturating_add(patch.bytes.len() as u64);
         to.write_all_at(&patch.bytes, patch.offset)
             .and_then(|()| if patch.ends_file { to.set_size(end) } else { Ok(()) })
-            .map_err(|error| Failure::io("change", path, error))?;
+            .map_err(|error| Failure::io("change", new.folder, error))?;
     }
     Ok(())
 }

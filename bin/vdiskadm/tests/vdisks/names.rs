@@ -20,6 +20,27 @@ fn a_renamed_vdisk_has_its_new_name_everywhere() {
 }
 
 #[test]
+fn a_name_that_cannot_be_written_down_is_not_taken() {
+    let tool = Tool::new();
+    tool.ok("create -s 1m d");
+    tool.ok("snapshot d@s");
+    let refused = tool.run_within(0, "rename d e");
+    assert_eq!(refused.code, Some(255), "{refused:?}");
+    assert!(refused.stderr.contains("vdisk.xml"), "{refused:?}");
+    assert_eq!(tool.names("."), ["d"]);
+    tool.ok("verify d");
+    assert_eq!(tool.ok("prop-get -p name d"), "d\n");
+    // What a killed process left cannot be mended there, and can be looked at.
+    std::fs::rename(tool.path("d"), tool.path("e")).unwrap();
+    for (line, said) in [("list e", "e@s\ne\n"), ("prop-get -p name e", "e\n"), ("verify e", "")] {
+        assert_eq!(tool.run_within(0, line).ok(), said, "{line}");
+    }
+    assert!(tool.text("e/vdisk.xml").contains("<name>d</name>"), "it was mended");
+    tool.ok("list e");
+    assert!(tool.text("e/vdisk.xml").contains("<name>e</name>"), "it was not mended");
+}
+
+#[test]
 fn a_renamed_snapshot_still_carries_those_above_it() {
     for kind in ["vmdk", "vmdk:fixed", "vdi", "vhd", "vhd:fixed", "qcow2"] {
         let tool = Tool::new();

@@ -43,6 +43,14 @@ impl Tool {
         run(&mut self.command(line), Duration::from_secs(120))
     }
 
+    /// Runs a command that can write no file beyond so many blocks, as on a disk that is full.
+    pub(crate) fn run_within(&self, blocks: u32, line: &str) -> Outcome {
+        let mut command = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, PROGRAM]).args(line.split_whitespace());
+        run(command.current_dir(self.scratch.path()), Duration::from_secs(120))
+    }
+
     /// Runs a command that must succeed; gives what it printed.
     #[track_caller]
     pub(crate) fn ok(&self, line: &str) -> String {

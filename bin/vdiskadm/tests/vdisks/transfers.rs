@@ -286,3 +286,31 @@ fn a_block_device_is_exported_to_and_imported_from() {
     tool.ok("create -s 7m large");
     assert!(tool.fails(&format!("export -x raw -d {} large", device.0)).contains("too small"));
 }
+
+#[test]
+fn a_copy_that_fails_names_the_side_that_failed_and_leaves_nothing() {
+    let tool = Tool::new();
+    // Nothing in it can be left out.
+    let content: Vec<u8> =
+        (0..4_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(tool.path("big.raw"), &content).unwrap();
+    for kind in KINDS {
+        let refused = tool.run_within(512, &format!("import -d big.raw -t {kind} new"));
+        assert_eq!(refused.code, Some(255), "{kind}: {refused:?}");
+        assert!(refused.stderr.starts_with("ERROR: new: "), "{kind}: {refused:?}");
+        assert_eq!(tool.names("."), ["big.raw"], "{kind}");
+    }
+    tool.ok("import -d big.raw d");
+    for line in
+        ["clone d c", "export -x vdi -d out.vdi d", "translate -I big.raw -x vhd -d out.vdi"]
+    {
+        let refused = tool.run_within(512, line);
+        let target = if line.starts_with("clone") { "ERROR: c: " } else { "ERROR: out.vdi: " };
+        assert!(refused.stderr.starts_with(target), "{line}: {refused:?}");
+        assert_eq!(tool.names("."), ["big.raw", "d"], "{line}");
+    }
+    let refused = tool.run_within(512, "convert -t vhd d");
+    assert!(refused.code == Some(255) && refused.stderr.contains("cannot"), "{refused:?}");
+    assert!(tool.content("d") == content, "what was there is there");
+    assert_eq!(tool.names("d"), ["vdisk.vmdk", "vdisk.xml"]);
+}
