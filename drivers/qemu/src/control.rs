@@ -25,11 +25,20 @@ pub(crate) fn tell(work: &Work<'_>, call: &Call<'_>, command: Command) -> Result
     answer.map_err(|error| monitor_error(&error))
 }
 
+/// Whether the guest runs, and does not sleep: what sleeps is only woken.
+fn awake(data: &Data) -> Result<()> {
+    data.running()?;
+    match data.state {
+        api::DOMAIN_PMSUSPENDED => Err(invalid_operation("domain is pmsuspended")),
+        _ => Ok(()),
+    }
+}
+
 /// `virDomainSuspend`. A paused guest stays paused.
 pub(crate) fn suspend(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
     let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Suspend, call)?;
-    work.read(|data| data.running().map(drop))?;
+    work.read(awake)?;
     if work.read(Data::is_paused) {
         return Ok(());
     }
@@ -45,7 +54,7 @@ pub(crate) fn suspend(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<(
 pub(crate) fn resume(core: &Core, call: &Call<'_>, dom: &DomainRef) -> Result<()> {
     let guest = core.guests.find(dom)?;
     let mut work = core.work(&guest, Job::Modify, call)?;
-    work.read(|data| data.running().map(drop))?;
+    work.read(awake)?;
     match work.read(|data| data.state) {
         api::DOMAIN_PAUSED => {}
         api::DOMAIN_RUNNING => return Err(invalid_operation("domain is already running")),

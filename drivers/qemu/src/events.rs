@@ -214,18 +214,18 @@ fn asleep(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, on_disk: b
         awake
     });
     let dom = guest.to_ref();
+    core.guests.publish(&match on_disk {
+        true => Event::DomainPmsuspendDisk { reason: 0, dom: dom.clone() },
+        false => Event::DomainPmsuspend { reason: 0, dom: dom.clone() },
+    });
     if slept {
         lifecycle::save_status(core, guest);
         let detail = match on_disk {
             true => api::DOMAIN_EVENT_PMSUSPENDED_DISK,
             false => api::DOMAIN_EVENT_PMSUSPENDED_MEMORY,
         };
-        core.guests.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_PMSUSPENDED, detail);
+        core.guests.publish_lifecycle(dom, api::DOMAIN_EVENT_PMSUSPENDED, detail);
     }
-    core.guests.publish(&match on_disk {
-        true => Event::DomainPmsuspendDisk { reason: 0, dom },
-        false => Event::DomainPmsuspend { reason: 0, dom },
-    });
 }
 
 fn awake(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
@@ -237,12 +237,12 @@ fn awake(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
         asleep
     });
     let dom = guest.to_ref();
+    core.guests.publish(&Event::DomainPmwakeup { reason: 0, dom: dom.clone() });
     if woke {
         lifecycle::save_status(core, guest);
         let detail = api::DOMAIN_EVENT_STARTED_WAKEUP;
-        core.guests.publish_lifecycle(dom.clone(), api::DOMAIN_EVENT_STARTED, detail);
+        core.guests.publish_lifecycle(dom, api::DOMAIN_EVENT_STARTED, detail);
     }
-    core.guests.publish(&Event::DomainPmwakeup { reason: 0, dom });
 }
 
 fn panicked(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
@@ -270,17 +270,26 @@ fn panicked(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>) {
 fn channel(core: &Core, guest: &Arc<Guest>, turn: &mut Turn<'_, Data>, data: &Value) {
     let id = data.get("id").and_then(Value::as_str).unwrap_or_default();
     let open = data.get("open").and_then(Value::as_bool).unwrap_or(false);
-    channel_is(core, guest, turn, id, open);
+    // Compat: an agent that comes twice, as after a guest's reboot, is told of twice.
+    if !channel_is(core, guest, turn, id, open) && turn.read(|data| is_agents(data, id)) {
+        tell_of_agent(core, guest, open, api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL);
+    }
 }
 
-/// A channel is open in the guest or not: what follows, if that is news.
+fn is_agents(data: &Data, id: &str) -> bool {
+    let channels = data.live.iter().flat_map(|live| &live.document.devices.channels);
+    let mut agents = channels.filter(|channel| agent::is_agents(channel));
+    agents.any(|channel| channel.info.alias.as_deref() == Some(id))
+}
+
+/// A channel is open in the guest or not: what follows if that is news, and whether it is.
 pub(crate) fn channel_is(
     core: &Core,
     guest: &Arc<Guest>,
     turn: &mut Turn<'_, Data>,
     id: &str,
     open: bool,
-) {
+) -> bool {
     let state = if open { ChannelState::Connected } else { ChannelState::Disconnected };
     let agent = turn.change(|data| {
         let live = data.live.as_mut()?;
@@ -299,14 +308,19 @@ pub(crate) fn channel_is(
         }
         Some(agent)
     });
-    let Some(agent) = agent else { return };
+    let Some(agent) = agent else { return false };
     lifecycle::save_status(core, guest);
     if agent {
-        let state = match open {
-            true => api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED,
-            false => api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
-        };
-        let reason = api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL;
-        core.guests.publish(&Event::DomainAgentLifecycle { dom: guest.to_ref(), state, reason });
+        tell_of_agent(core, guest, open, api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL);
     }
+    true
+}
+
+/// Tells those who listen that an agent has come or gone.
+pub(crate) fn tell_of_agent(core: &Core, guest: &Guest, here: bool, reason: i32) {
+    let state = match here {
+        true => api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED,
+        false => api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
+    };
+    core.guests.publish(&Event::DomainAgentLifecycle { dom: guest.to_ref(), state, reason });
 }

@@ -31,7 +31,7 @@ use crate::interview::{interview, learn};
 use crate::monitor::{Command, Monitor, MonitorError};
 use crate::security::{self, Claim, Identity, give};
 use crate::status::{self, Notes, Status};
-use crate::{agent, argv, cpu, prepare, vcpus, vdisk};
+use crate::{agent, argv, cpu, events, prepare, vcpus, vdisk};
 
 /// Limit: how long a terminated guest may write back its disks before it is killed; libvirt's own.
 const TERM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -68,6 +68,10 @@ pub(crate) fn start(work: &mut Work<'_>, definition: &Document, paused: bool) ->
         return Err(error);
     }
     claim.into_iter().for_each(Claim::keep);
+    if agent::is_expected(definition) {
+        let reason = api::CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED;
+        events::tell_of_agent(core, guest, false, reason);
+    }
     let dom = guest.to_ref();
     if !paused {
         let detail = api::DOMAIN_EVENT_RESUMED_UNPAUSED;

@@ -205,7 +205,7 @@ fn channels(work: &mut Work<'_>, chardevs: Option<&Value>) {
         let id = label.and_then(|label| label.strip_prefix("char"));
         let open = chardev.get("frontend-open").and_then(Value::as_bool);
         if let (Some(id), Some(open)) = (id, open) {
-            events::channel_is(work.core, work.guest, &mut work.turn, id, open);
+            let _ = events::channel_is(work.core, work.guest, &mut work.turn, id, open);
         }
     }
 }

@@ -189,7 +189,7 @@ impl Initramfs {
         }
         made.add("bin/busybox", PROGRAM, &fs::read(busybox)?);
         for (number, module) in modules.iter().enumerate() {
-            made.add(&format!("modules/{number}.ko"), PROGRAM, &fs::read(module)?);
+            made.add(&format!("modules/{number:02}.ko"), PROGRAM, &fs::read(module)?);
         }
         made.add("init", PROGRAM, INIT.as_bytes());
         Ok(made.finish())

@@ -29,8 +29,8 @@ pub(super) fn install(packages: &[&str]) -> Result<(), String> {
     as_root(&steps)
 }
 
-/// Downloads the newest package that `meta` stands for into a folder; it is not installed.
-pub(super) fn download(meta: &str, folder: &Path) -> Result<PathBuf, String> {
+/// The newest kernel that a package stands for.
+pub(super) fn kernel_of(meta: &str) -> Result<String, String> {
     let depends = || process::output(&mut process::command("apt-cache", &["depends", meta]));
     let listed = match depends() {
         Ok(listed) if listed.contains("Depends:") => listed,
@@ -39,13 +39,20 @@ pub(super) fn download(meta: &str, folder: &Path) -> Result<PathBuf, String> {
             depends()?
         }
     };
-    let package = listed
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        .find(|name| name.starts_with("linux-image-"))
-        .ok_or_else(|| format!("{meta} names no kernel"))?;
-    let mut command = process::command("apt-get", &["download", "--quiet", package]);
-    command.current_dir(folder);
+    let mut packages = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let package = packages.find(|name| name.starts_with("linux-image-"));
+    package.map(str::to_owned).ok_or_else(|| format!("{meta} names no kernel"))
+}
+
+/// Downloads a package into a folder; it is not installed.
+pub(super) fn download(package: &str, folder: &Path) -> Result<PathBuf, String> {
+    let (suite, steps) = backports()?;
+    let mut command = process::command("apt-get", &["download", "--quiet"]);
+    // What goes with the emulator comes from where that came from, where nothing is to be configured first.
+    if let (Some(suite), []) = (&suite, steps.as_slice()) {
+        command.args(["--target-release", suite]);
+    }
+    command.arg(package).current_dir(folder);
     if process::output(&mut command).is_err() {
         // The list may be older than the archive.
         as_root(&[RootStep::update()])?;

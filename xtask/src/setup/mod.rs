@@ -8,6 +8,8 @@ mod apt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use test_support::KERNEL_MODULES;
+
 use crate::{process, switches, workspace, xen};
 
 /// Something that must be there: how to see it, and the package that brings it.
@@ -116,6 +118,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     install(needs())?;
     install_python_modules()?;
     kernel()?;
+    agent();
     virt_manager();
     xen::prepare(xen::USUAL)
 }
@@ -228,14 +231,13 @@ fn install_python_modules() -> Result<(), String> {
     std::fs::write(&note, "").map_err(|error| format!("{}: {error}", note.display()))
 }
 
-/// A Linux kernel and those of its modules that a guest needs to obey the power button.
+/// A Linux kernel and those of its modules that guests need.
 pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     pub(crate) modules: Vec<PathBuf>,
 }
 
 const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
-const KERNEL_MODULES: &[&str] = &["drivers/input/evdev.ko", "drivers/acpi/button.ko"];
 
 /// Debian's cloud kernel, unpacked below the target folder; nothing of it is installed.
 fn kernel() -> Result<Kernel, String> {
@@ -249,10 +251,29 @@ fn kernel() -> Result<Kernel, String> {
     }
     println!("fetching Debian's cloud kernel for the guest (about 30 MB, kept below target/)");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let archive = apt::download(KERNEL_PACKAGE, &folder)?;
+    let archive = apt::download(&apt::kernel_of(KERNEL_PACKAGE)?, &folder)?;
     unpack(&archive, &kernel)?;
     std::fs::remove_file(&archive).map_err(|error| format!("{}: {error}", archive.display()))?;
     Ok(kernel)
+}
+
+/// QEMU's agent for guests, unpacked beside the kernel; nothing of it is installed. Where it cannot be had,
+/// its test says so.
+fn agent() {
+    let folder = workspace::target().join("guest");
+    let agent = folder.join("qemu-ga");
+    if agent.exists() {
+        return;
+    }
+    println!("fetching QEMU's agent for the guest (about 0.5 MB, kept below target/)");
+    let unpacked = || {
+        let archive = apt::download("qemu-guest-agent", &folder)?;
+        extract(&archive.to_string_lossy(), "./usr/sbin/qemu-ga", &agent)?;
+        std::fs::remove_file(&archive).map_err(|error| format!("{}: {error}", archive.display()))
+    };
+    if let Err(message) = unpacked() {
+        println!("there is no agent: {message}");
+    }
 }
 
 fn unpack(archive: &Path, kernel: &Kernel) -> Result<(), String> {

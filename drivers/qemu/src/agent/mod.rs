@@ -56,6 +56,11 @@ fn channel(document: &Document) -> Option<&Channel> {
     document.devices.channels.iter().find(|channel| is_agents(channel))
 }
 
+/// Whether a guest of this document may have an agent.
+pub(crate) fn is_expected(document: &Document) -> bool {
+    channel(document).is_some()
+}
+
 /// Connects to the agent of a running guest, if somebody listens in the guest. It never waits.
 pub(crate) fn connect(document: &Document) -> Option<Arc<Link>> {
     let channel = channel(document)?;
