@@ -17,6 +17,8 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const DOMAINS_MAX: usize = 10_000;
 /// What says whether a domain starts with xend.
 const ON_START: &str = "on_xend_start";
+/// What xend keeps of a domain that documents have no place for: it stays when they change.
+const BESIDE: &[&str] = &[ON_START, "on_xend_stop", "cpu_cap"];
 /// What xend says of a domain beside its configuration, and does not want back.
 const STATE: &[&str] = &[
     "domid",
@@ -95,7 +97,17 @@ impl Definitions for Managed {
     }
 
     fn keep(&self, document: &Document) -> Result<()> {
-        self.put(&self.stack.config(document)?)
+        let config = self.stack.config(document)?;
+        let key = document.uuid.map(|uuid| uuid.to_string());
+        let before = key.map(|key| self.stack.view.tree(&key)).transpose()?.flatten();
+        match (before, Sexpr::parse(&config)) {
+            (Some(before), Ok(Sexpr::List(mut items))) => {
+                let beside = |item: &&Sexpr| item.name().is_some_and(|name| BESIDE.contains(&name));
+                items.extend(before.items().iter().filter(beside).cloned());
+                self.put(&Sexpr::List(items).to_string())
+            }
+            _ => self.put(&config),
+        }
     }
 
     fn forget(&self, kept: &Kept) -> Result<()> {

@@ -24,6 +24,8 @@ use crate::formats::{
 };
 
 const KIB_PER_MIB: u64 = 1024;
+/// What a domain has that nobody gave another share.
+const WEIGHT: u64 = 256;
 
 /// Reads a `(domain ...)` or `(vm ...)` that has not been completed yet.
 pub(crate) fn domain(text: &str) -> Result<Domain> {
@@ -184,6 +186,9 @@ fn amounts(root: &Sexpr, domain: &mut Domain) -> Result<()> {
     if let Some(cpus) = root.get("cpus") {
         places(cpus, domain);
     }
+    // Compat: what the schedulers before `credit` had is a fraction, and no share.
+    let weight = root.value("cpu_weight").and_then(|text| text.parse().ok());
+    domain.cputune.shares = weight.filter(|weight| *weight != WEIGHT);
     Ok(())
 }
 

@@ -79,6 +79,9 @@ fn general(domain: &Domain, out: &mut Out) -> Result<()> {
         (None, Some(cpus)) => out.quoted("cpus", &cpus.print()),
         (None, None) => {}
     }
+    if let Some(shares) = domain.cputune.shares {
+        out.word("cpu_weight", shares);
+    }
     if let Some(number) = label::number(domain)? {
         out.word("ssidref", number);
     }

@@ -2,7 +2,7 @@
 
 use virt_driver::Connection;
 use virt_error::Code;
-use virt_types::{DomainRef, api};
+use virt_types::{DomainRef, TypedParam, api};
 
 use super::sim::{Sim, Way, full, paravirtual};
 
@@ -153,4 +153,36 @@ fn a_medium_that_the_guest_has_locked_stays_and_that_is_said() {
     sim.set("");
     connection.domain_attach_device(&dom, other).expect("another medium");
     assert!(xml(&connection, &dom).contains("/srv/b.iso"));
+}
+
+#[test]
+fn what_documents_do_not_say_stays_when_they_change() {
+    for profile in ["3.0.4", "3.3", "4.4"] {
+        let sim = Sim::start(profile, &[]);
+        let connection = sim.connect(Way::Unix);
+        let dom = connection.domain_define_xml(&paravirtual("a", "")).expect("it is defined");
+        connection.domain_set_autostart(&dom, 1).expect("it is marked");
+        let share = [TypedParam::new("weight", 500_u32), TypedParam::new("cap", 50_u32)];
+        connection.domain_set_scheduler_parameters(&dom, &share).expect("another share");
+        // As `edit` does: what is shown, changed.
+        let shown = xml(&connection, &dom);
+        assert!(shown.contains("<shares>500</shares>"), "{profile}: {shown}");
+        let other = shown.replace("<on_crash>preserve<", "<on_crash>destroy<");
+        connection.domain_define_xml(&other).expect("it is defined anew");
+        connection.domain_pin_vcpu_flags(&dom, 0, &[1], api::DOMAIN_AFFECT_CONFIG).expect("a pin");
+        let all_is_there = |when: &str| {
+            assert_eq!(connection.domain_get_autostart(&dom), Ok(true), "{profile} {when}");
+            let now = connection.domain_get_scheduler_parameters(&dom);
+            assert_eq!(now.as_deref(), Ok(&share[..]), "{profile} {when}");
+            assert!(xml(&connection, &dom).contains("<on_crash>destroy<"), "{profile} {when}");
+        };
+        all_is_there("kept");
+        connection.domain_create(&dom).expect("it starts");
+        all_is_there("running");
+        let none = other.replace("<shares>500</shares>", "");
+        connection.domain_destroy(&dom).expect("it ends");
+        connection.domain_define_xml(&none).expect("it is defined without");
+        let now = connection.domain_get_scheduler_parameters(&dom).expect("a share");
+        assert_eq!(now[0], TypedParam::new("weight", 256_u32), "{profile}");
+    }
 }
