@@ -79,14 +79,19 @@ impl Side {
 
     /// Whether the guest has come up, by its console.
     fn hears_button(&self, home: &Scratch) -> bool {
+        self.answers(home, "guest", "ping", "pong")
+    }
+
+    /// Whether a guest says this when it is asked that on its console.
+    fn answers(&self, home: &Scratch, name: &str, asked: &str, answer: &str) -> bool {
         let mut command = virsh(&self.shell, &self.uri, home.path());
-        command.args(["console", "guest", "--force"]);
+        command.args(["console", name, "--force"]);
         let mut terminal = Terminal::start(&mut command).expect("a terminal");
         terminal.wait_for("^]", LIMIT).expect("the console opens");
         // What is typed before the guest has set up its port is lost: ask again.
         let answered = (0..ASKED_MAX).any(|_| {
-            terminal.send("\rping\r").expect("the shell reads");
-            terminal.wait_for("pong", ANSWER_MAX).is_ok()
+            terminal.send(&format!("\r{asked}\r")).expect("the shell reads");
+            terminal.wait_for(answer, ANSWER_MAX).is_ok()
         });
         terminal.send(LEAVE).expect("the shell reads");
         assert_eq!(terminal.end(LIMIT), Some(0));
@@ -131,6 +136,48 @@ fn a_guest_leads_the_same_life_under_both_daemons() {
         let ours = Side::new(&shell, &virtd, guests_path()).lead(&home, &document);
         assert_same(&ours, &theirs);
         assert_eq!(virtd.emulators(), [0; 0], "an emulator is left over");
+    }
+}
+
+/// The founding page's document of a guest that is installed from a kernel, but for what is Xen's own in it.
+const INSTALLED: &str = "<domain type='qemu'>
+  <name>fc8</name>
+  <os>
+    <type>hvm</type>
+    <kernel>{DIR}/kernel</kernel>
+    <initrd>{DIR}/initrd</initrd>
+    <cmdline> kickstart=http://example.com/myguest.ks </cmdline>
+  </os>
+  <memory>131072</memory>
+  <vcpu>1</vcpu>
+  <devices>
+    <disk type='file'>
+      <source file='{DIR}/disk'/>
+      <target dev='sda'/>
+    </disk>
+    <graphics type='vnc' port='-1'/>
+    <console tty='/dev/pts/5'/>
+  </devices>
+</domain>";
+
+#[test]
+fn the_founding_pages_installation_has_the_same_shape_here() {
+    let (home, _) = or_skip!(files());
+    home.write("initrd", [1; 1234]);
+    home.write("disk", vec![0; 1 << 20]);
+    home.write("fc8.xml", INSTALLED.replace("{DIR}", &home.path().to_string_lossy()));
+    let mut shells = vec![our_program("virsh")];
+    shells.extend(reference_program("virsh").ok());
+    let virtd = Virtd::start();
+    for shell in shells {
+        let side = Side::new(&shell, &virtd, guests_path());
+        side.run(&home, "define {DIR}/fc8.xml; start fc8").ok();
+        assert!(side.run(&home, "vncdisplay fc8").ok().trim().contains(':'), "it has a display");
+        // The kernel has what the document says.
+        let kickstart = "kickstart=http://example.com/myguest.ks";
+        assert!(side.answers(&home, "fc8", "cmdline", kickstart));
+        assert!(side.answers(&home, "fc8", "initrd", "initrd 1234 "));
+        side.run(&home, "destroy fc8; undefine fc8").ok();
     }
 }
 
