@@ -35,7 +35,11 @@ fn try_to_break_off(
     person.sees(&format!("{label}: ["));
     person.types(CTRL_C);
     let (text, code) = person.leaves();
-    let text = without_progress(&text).replace(&*world.home.path().to_string_lossy(), "{DIR}");
+    let mut text = without_progress(&text).replace(&*world.home.path().to_string_lossy(), "{DIR}");
+    if code != Some(0) {
+        // How far it seemed to be is chance: what is yet to be found to do is not counted.
+        text = text.replace(&format!("{label}: all"), &format!("{label}: some"));
+    }
     if code != Some(0) {
         let state = world.run("domstate guest").ok();
         assert_eq!(state.trim(), "running", "after {args:?}: {text}");
