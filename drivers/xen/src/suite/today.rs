@@ -215,6 +215,29 @@ fn a_definition_of_any_number_of_processors_takes_no_room() {
 }
 
 #[test]
+fn processors_are_given_their_places_and_are_moved() {
+    let today = Today::start();
+    let pinned = document("<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>");
+    let config = today.create(&pinned);
+    assert!(config.contains("cpus = [ \"1\" ]"), "{config}");
+    today.connection.domain_define_xml(&pinned).expect("it is kept");
+    let both = api::DOMAIN_AFFECT_LIVE | api::DOMAIN_AFFECT_CONFIG;
+    let pin =
+        |cpus: &[u8], flags| today.connection.domain_pin_vcpu_flags(&today.dom, 0, cpus, flags);
+    let shows = |flags: u32, cpuset: &str| {
+        let xml = today.connection.domain_get_xml_desc(&today.dom, flags).expect("a document");
+        let words = format!("<vcpupin vcpu='0' cpuset='{cpuset}'/>");
+        assert!(xml.contains(&words), "no {words} in {xml}");
+    };
+    pin(&[0b100], both).expect("it is moved");
+    shows(0, "2");
+    shows(api::DOMAIN_XML_INACTIVE, "2");
+    pin(&[0b1000], api::DOMAIN_AFFECT_CONFIG).expect("from the next start on");
+    shows(0, "2");
+    shows(api::DOMAIN_XML_INACTIVE, "3");
+}
+
+#[test]
 fn what_crashes_is_set_aside_and_begins_anew() {
     let today = Today::start();
     today.create(&document("<on_crash>rename-restart</on_crash>"));
