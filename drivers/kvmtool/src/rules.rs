@@ -171,7 +171,7 @@ fn filesystem(filesystem: &Filesystem) -> Result<()> {
         let what = filesystem.kind.as_str();
         return unsupported(format!("filesystem: no type '{what}', only 'mount'"));
     }
-    if filesystem.accessmode != AccessMode::Passthrough {
+    if filesystem.accessmode.is_some_and(|mode| mode != AccessMode::Passthrough) {
         return unsupported("filesystem: no access mode but 'passthrough'");
     }
     refuse_if(filesystem.readonly, "read-only filesystems", ())?;

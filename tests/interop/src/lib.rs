@@ -22,7 +22,9 @@ pub use ldoms::LdomsHost;
 pub use own::Own;
 pub use pki::Pki;
 pub use sasl::{credentials, password_line, reference_users};
-pub use side::{Compared, Difference, compare, listed, sessions_folder, text_of};
+pub use side::{
+    Compared, Difference, Document, compare, compare_with, listed, sessions_folder, text_of,
+};
 pub use sshd::{Sshd, script};
 pub use terminal::{CTRL_C, PATIENCE, Person, SlowFile, World, same, shells, without_progress};
 pub use xend::XendHost;

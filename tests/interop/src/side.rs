@@ -36,9 +36,9 @@ pub fn listed(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A file that sessions name, and its text.
-struct Document {
-    name: String,
-    text: String,
+pub struct Document {
+    pub name: String,
+    pub text: String,
 }
 
 fn documents() -> Vec<Document> {
@@ -65,19 +65,28 @@ pub struct Compared {
 
 /// Runs each session with both shells.
 pub fn compare(theirs: &Path, ours: &Path, sessions: &[String]) -> Compared {
-    let documents = documents();
+    compare_with(theirs, ours, sessions, &documents())
+}
+
+/// The same with files of the caller's own.
+pub fn compare_with(
+    theirs: &Path,
+    ours: &Path,
+    sessions: &[String],
+    documents: &[Document],
+) -> Compared {
     let (next, unheard) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let different = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(session) = sessions.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let wanted = outcome(theirs, session, &documents);
+                    let wanted = outcome(theirs, session, documents);
                     if wanted.code.is_none() {
                         unheard.fetch_add(1, Ordering::Relaxed);
                         continue;
                     }
-                    let found = outcome(ours, session, &documents);
+                    let found = outcome(ours, session, documents);
                     if wanted != found {
                         let difference = Difference { session: session.clone(), wanted, found };
                         different.lock().expect("nobody panics").push(difference);

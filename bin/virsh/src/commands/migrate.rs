@@ -158,10 +158,24 @@ enum Late {
 }
 
 /// Which options cannot stand together, and which need one another.
-fn check(args: &Args) -> std::result::Result<Option<(Duration, Late)>, Failure> {
+fn check(args: &Args) -> std::result::Result<(), Failure> {
     args.exclusive("live", "offline")?;
     args.exclusive("timeout-suspend", "timeout-postcopy")?;
     args.exclusive("copy-storage-all", "copy-storage-inc")?;
+    for (option, other) in [
+        ("postcopy-after-precopy", "postcopy"),
+        ("postcopy-resume", "postcopy"),
+        ("timeout-postcopy", "postcopy"),
+        ("persistent-xml", "persistent"),
+        ("tls-destination", "tls"),
+    ] {
+        args.requires(option, other)?;
+    }
+    Ok(())
+}
+
+/// The same of what is looked at only once the domain is found; and how long it may take.
+fn check_found(args: &Args) -> std::result::Result<Option<(Duration, Late)>, Failure> {
     let copies = args.flag("copy-storage-all") || args.flag("copy-storage-inc");
     for option in
         ["copy-storage-synchronous-writes", "migrate-disks", "migrate-disks-detect-zeroes"]
@@ -171,15 +185,6 @@ fn check(args: &Args) -> std::result::Result<Option<(Duration, Late)>, Failure> 
                 "'--{option}' requires one of '--copy-storage-all', '--copy-storage-inc'"
             ));
         }
-    }
-    for (option, other) in [
-        ("postcopy-after-precopy", "postcopy"),
-        ("postcopy-resume", "postcopy"),
-        ("timeout-postcopy", "postcopy"),
-        ("persistent-xml", "persistent"),
-        ("tls-destination", "tls"),
-    ] {
-        args.requires(option, other)?;
     }
     let seconds = args.number::<u32>("timeout")?;
     let late = if args.flag("timeout-postcopy") { Late::Postcopy } else { Late::Suspend };
@@ -196,8 +201,9 @@ fn check(args: &Args) -> std::result::Result<Option<(Duration, Late)>, Failure> 
 }
 
 pub(crate) fn cmd_migrate(shell: &mut Shell, args: &Args) -> Done {
-    let limit = check(args)?;
+    check(args)?;
     let found = domain(shell, args)?;
+    let limit = check_found(args)?;
     let target = args.needed("desturi")?;
     let flags = flags_of(args, FLAGS);
     let connection = shell.connection()?;

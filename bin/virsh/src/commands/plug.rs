@@ -192,6 +192,9 @@ pub(crate) fn cmd_attach_disk(shell: &mut Shell, args: &Args) -> Done {
 fn nic_source(args: &Args, kind: &str) -> Result<Element<'static>, Failure> {
     let source = args.needed("source")?;
     let mode = args.text("source-mode")?;
+    if !matches!(kind, "network" | "bridge" | "direct" | "hostdev" | "vhostuser") {
+        return fail(format!("No support for {kind} in command 'attach-interface'"));
+    }
     if let Some(mode) = mode.filter(|mode| !matches!(*mode, "server" | "client")) {
         return fail(format!("Invalid source mode: {mode}"));
     }
@@ -205,13 +208,12 @@ fn nic_source(args: &Args, kind: &str) -> Result<Element<'static>, Failure> {
                 return fail(format!("cannot parse pci address '{source}' for network interface"));
             }
         },
-        "vhostuser" => match mode {
+        _ => match mode {
             Some(mode) => with_attr("source", "type", "unix")
                 .with_attr("path", source.to_owned())
                 .with_attr("mode", mode.to_owned()),
             None => return fail("source-mode is mandatory"),
         },
-        other => return fail(format!("No support for {other} in command 'attach-interface'")),
     })
 }
 

@@ -1,10 +1,10 @@
 //! Where a device sits on its bus, and what every device may carry.
 
-use virt_error::Result;
+use virt_error::{Error, Origin, Result};
 use virt_xml::{Element, parse_number};
 
 use crate::schema::text::{OnOff, YesNo};
-use crate::schema::{Body, Out, ParseFlags, kinds};
+use crate::schema::{Body, Out, ParseFlags, form, kinds};
 
 element! {
     /// What every device may carry besides its own fields.
@@ -13,8 +13,8 @@ element! {
         /// The device's name: the driver's own, or the user's (`ua-...`).
         alias: Option<String> = alias("alias"),
         master: Option<Master> = child("master"),
-        rom: Option<Rom> = child("rom"),
-        acpi: Option<AcpiIndex> = child("acpi"),
+        rom: Option<Rom> = child_some("rom"),
+        acpi: Option<AcpiIndex> = child_some("acpi"),
         address: Address = address(),
         /// What the driver noted of the running device.
         private_data: Option<Element<'static>> = own_tree("privateData") when status,
@@ -37,7 +37,7 @@ element! {
 
 element! {
     pub struct AcpiIndex {
-        index: u32 = attr_req("index"),
+        index: u32 = attr_odd("index"),
     }
 }
 
@@ -120,6 +120,15 @@ pub(crate) fn any_base<T: TryFrom<i128>>(element: &Element<'_>, name: &str) -> R
     }
 }
 
+/// An attribute that is hexadecimal with `0x` or without.
+pub(crate) fn hexadecimal(element: &Element<'_>, name: &str) -> Result<Option<u64>> {
+    let Some(text) = element.attr(name) else { return Ok(None) };
+    match parse_number(text, 16).and_then(|value| u64::try_from(value).ok()) {
+        Some(value) => Ok(Some(value)),
+        None => Err(crate::schema::error::invalid_value(element, name, text, "integer value")),
+    }
+}
+
 impl Pci {
     /// Reads an `<address>`; fields that are absent are 0.
     pub fn read(element: &Element<'_>) -> Result<Self> {
@@ -130,7 +139,7 @@ impl Pci {
             slot: number("slot")?,
             function: number("function")?,
             multifunction: kinds::read_value(element, "multifunction")?,
-            zpci: element.child("zpci").map(Element::content),
+            zpci: kinds::tree_of::read(element, ParseFlags::default(), "zpci", &form::ZPCI)?,
         })
     }
 
@@ -147,10 +156,20 @@ impl Pci {
 
     /// Prints the attributes.
     pub fn write(&self, out: &mut Out) {
+        self.write_place(out);
+        self.write_rest(out);
+    }
+
+    /// Prints where the device is.
+    pub(crate) fn write_place(&self, out: &mut Out) {
         out.w.attr_hex("domain", self.domain.into(), 4);
         out.w.attr_hex("bus", self.bus.into(), 2);
         out.w.attr_hex("slot", self.slot.into(), 2);
         out.w.attr_hex("function", self.function.into(), 1);
+    }
+
+    /// Prints what goes with a place, or without one that is still to be found.
+    fn write_rest(&self, out: &mut Out) {
         if let Some(multifunction) = self.multifunction {
             out.w.attr("multifunction", multifunction.as_str());
         }
@@ -200,10 +219,14 @@ impl Address {
             "pci" => {
                 let has_any =
                     ["domain", "bus", "slot", "function"].iter().any(|n| element.attr(n).is_some());
-                if has_any || element.attr("multifunction").is_some() {
-                    Self::Pci(Pci::read(element)?)
+                let mut pci = Pci::read(element)?;
+                if (pci.domain, pci.bus, pci.slot) == (0, 0, 0) {
+                    pci.function = 0;
+                }
+                if has_any || pci.multifunction.is_some() || pci.zpci.is_some() {
+                    Self::Pci(pci)
                 } else {
-                    Self::Other(element.content())
+                    Self::Other(Element::new("address").with_attr("type", "pci"))
                 }
             }
             "drive" => Self::Drive(Drive::read(element)?),
@@ -217,12 +240,18 @@ impl Address {
                 bus: number("bus")?,
                 port: element.attr("port").map(str::to_owned),
             }),
-            "spapr-vio" => Self::SpaprVio { reg: any_base(element, "reg")? },
+            "spapr-vio" => Self::SpaprVio { reg: hexadecimal(element, "reg")? },
             "isa" => {
                 Self::Isa { iobase: any_base(element, "iobase")?, irq: any_base(element, "irq")? }
             }
-            "dimm" => Self::Dimm { slot: number("slot")?, base: any_base(element, "base")? },
-            "virtio-s390" | "ccw" | "virtio-mmio" => Self::Other(element.content()),
+            "dimm" => Self::Dimm { slot: number("slot")?, base: hexadecimal(element, "base")? },
+            "ccw" => Self::Other(ccw(element)?),
+            "virtio-s390" => {
+                return Err(crate::schema::error::xml("virtio-s390 bus doesn't have an address"));
+            }
+            "virtio-mmio" => {
+                Self::Other(Element::new("address").with_attr("type", kind.to_owned()))
+            }
             other => return Err(crate::schema::error::invalid_value(element, "type", other, "")),
         })
     }
@@ -237,6 +266,8 @@ impl Address {
         let number = |out: &mut Out, name, value: u32| out.w.attr(name, &value.to_string());
         match self {
             Self::None | Self::Unassigned | Self::Other(_) => {}
+            // Compat: bus 0 and slot 0 are the host bridge, so they stand for no place at all.
+            Self::Pci(pci) if (pci.domain, pci.bus, pci.slot) == (0, 0, 0) => pci.write_rest(out),
             Self::Pci(pci) => pci.write(out),
             Self::Drive(drive) => {
                 number(out, "controller", drive.controller);
@@ -271,6 +302,22 @@ impl Address {
         }
         out.w.close("address");
     }
+}
+
+/// A place on a mainframe's channels: all of it, or none, which prints as zeros.
+fn ccw(element: &Element<'_>) -> Result<Element<'static>> {
+    let parts = [("cssid", 1), ("ssid", 1), ("devno", 4)];
+    let said = parts.iter().filter(|(name, _)| element.attr(name).is_some()).count();
+    if said != 0 && said != parts.len() {
+        let what = "Invalid partial specification for virtio ccw address";
+        return Err(Error::internal(Origin::Device, what));
+    }
+    let mut out = Element::new("address").with_attr("type", "ccw");
+    for (name, digits) in parts {
+        let number = any_base::<u32>(element, name)?.unwrap_or_default();
+        out.set_attr(name, format!("0x{number:0digits$x}"));
+    }
+    Ok(out)
 }
 
 fn hex_attr(out: &mut Out, name: &str, value: Option<u64>, digits: u32) {

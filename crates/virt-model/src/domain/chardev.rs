@@ -218,6 +218,7 @@ impl ChardevSource {
         let is_socket = matches!(self.kind, ChardevType::Tcp | ChardevType::Unix);
         let has_place = match self.kind {
             ChardevType::Unix | ChardevType::Pty => self.path.is_some(),
+            ChardevType::Nmdm => self.master.is_some(),
             ChardevType::Udp
             | ChardevType::QemuVdagent
             | ChardevType::Null
@@ -231,6 +232,12 @@ impl ChardevSource {
             self.seclabels.clear();
         }
         self.mode = (is_socket && has_place).then(|| self.mode.unwrap_or_default());
+        if !is_socket {
+            self.reconnect = None;
+        }
+        if let Some(reconnect) = &mut self.reconnect {
+            reconnect.timeout_s.take_if(|_| !reconnect.enabled.is_yes());
+        }
         let is_tcp = self.kind == ChardevType::Tcp;
         self.protocol = is_tcp.then(|| self.protocol.unwrap_or_default());
     }
@@ -296,7 +303,13 @@ impl ChardevSource {
             }
             ChardevType::Tcp if self.host.is_none() => "host",
             ChardevType::Tcp | ChardevType::Udp if self.service.is_none() => "service",
-            ChardevType::SpicePort if self.channel.is_none() => "channel",
+            ChardevType::Nmdm if self.master.is_some() != self.slave.is_some() => {
+                let what = "Should define both master and slave path attributes for nmdm device";
+                return Err(error::internal(what));
+            }
+            ChardevType::SpicePort | ChardevType::Dbus if self.channel.is_none() => {
+                return Err(error::unsupported("Missing source channel attribute for char device"));
+            }
             _ => return Ok(()),
         };
         Err(error::internal(format!("Missing source {missing} attribute for char device")))
@@ -349,6 +362,9 @@ impl ChardevSource {
                 kinds::attr::attrs(&self.channel, out, "channel");
             }
             ChardevType::Nmdm => {
+                if self.master.is_none() {
+                    return;
+                }
                 out.w.open("source");
                 kinds::attr::attrs(&self.master, out, "master");
                 kinds::attr::attrs(&self.slave, out, "slave");

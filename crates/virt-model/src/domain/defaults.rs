@@ -7,8 +7,10 @@ use crate::domain::boot::{Boot, BootDevice, OsType, SmbiosMode};
 use crate::domain::cpu::{Fallback, Match, Mode};
 use crate::domain::devices::Vsock;
 use crate::domain::disk::{Disk, DiskBus, DiskDevice, DiskType, SnapshotMode};
-use crate::domain::interface::{Interface, InterfaceDriver, InterfaceType, MacAddress};
-use crate::domain::{Device, Domain, DomainRules, LifecycleAction, VirtType, displays, inputs};
+use crate::domain::interface::{Interface, InterfaceType, MacAddress};
+use crate::domain::{
+    Device, Domain, DomainRules, LifecycleAction, VirtType, displays, inputs, unsaid,
+};
 use crate::schema::error;
 use crate::schema::text::{Mac, YesNo};
 
@@ -83,8 +85,15 @@ pub(super) fn boot(domain: &mut Domain) {
     if !(own || full && chooses) {
         (os.boot, os.bootmenu, os.bios) = (Vec::new(), None, None);
     }
+    if let Some(menu) = os.bootmenu.as_mut().filter(|menu| menu.enable != Some(YesNo::Yes)) {
+        menu.timeout_ms = None;
+    }
     os.smbios.take_if(|smbios| smbios.mode == SmbiosMode::None);
+    if os.firmware.is_none() {
+        os.firmware_features.clear();
+    }
     os.firmware_features.sort_by(|one, other| one.name.cmp(&other.name));
+    os.firmware_features.dedup();
     if full && chooses && os.boot.is_empty() && !by_device {
         os.boot.push(Boot { dev: BootDevice::Hd });
     }
@@ -139,11 +148,14 @@ pub(super) fn device(
 ) -> Result<()> {
     match device {
         Device::Disk(disk) => complete_disk(disk, rules.features().wide_scsi)?,
-        Device::Interface(interface) => complete_interface(interface, virt_type, rules),
+        Device::Interface(interface) => {
+            virtual_port(interface, rules);
+            complete_interface(interface, virt_type, rules);
+        }
         Device::Graphics(graphics) => displays::complete_graphics(graphics)?,
         Device::Video(video) => displays::complete_video(video, virt_type, None),
         Device::Vsock(vsock) => complete_vsock(vsock),
-        _ => {}
+        other => unsaid::device(other),
     }
     Ok(())
 }
@@ -160,21 +172,36 @@ fn complete_interface(interface: &mut Interface, virt_type: VirtType, rules: &dy
         interface.mac = Some(MacAddress { address, ..interface.mac.take().unwrap_or_default() });
     }
     drop_unknown(interface);
+    unsaid::interface(interface);
+}
+
+/// The ids of a switch's port that are made up where a document gives none.
+pub(super) fn virtual_port(interface: &mut Interface, rules: &dyn DomainRules) {
+    let Some(port) = &mut interface.virtualport else { return };
+    let (instance, own) = match port.kind.as_deref() {
+        None => (true, true),
+        Some("802.1Qbg") => (true, false),
+        Some("openvswitch") => (false, true),
+        Some(_) => return,
+    };
+    let mut said = port.parameters.take().unwrap_or_default();
+    if instance {
+        said.instanceid.get_or_insert_with(|| rules.random_uuid());
+    }
+    if own {
+        said.interfaceid.get_or_insert_with(|| rules.random_uuid());
+    }
+    port.parameters = Some(said);
 }
 
 /// Compat: what an interface of its type or model does not know is left out without a word.
 fn drop_unknown(interface: &mut Interface) {
-    use InterfaceType::{Bridge, Ethernet, Hostdev, Network};
+    use InterfaceType::{Bridge, Ethernet, Network};
     if !matches!(interface.kind, Ethernet | Network | Bridge) {
         interface.filterref = None;
     }
     let virtio = interface.model_name().is_some_and(|model| model.starts_with("virtio"));
-    if interface.kind == Hostdev {
-        interface.driver = interface
-            .driver
-            .take()
-            .map(|driver| InterfaceDriver { name: driver.name, ..InterfaceDriver::default() });
-    } else if !virtio {
+    if !virtio {
         interface.driver = None;
         if let Some(backend) = &mut interface.backend {
             backend.vhost = None;

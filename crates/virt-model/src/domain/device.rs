@@ -6,7 +6,8 @@ use virt_xml::Element;
 use crate::domain::chardev::{Channel, Console, Parallel, Serial};
 use crate::domain::controller::Controller;
 use crate::domain::devices::{
-    Audio, Filesystem, Hub, Input, Iommu, Memballoon, Panic, Rng, Smartcard, Sound, Vsock, Watchdog,
+    Audio, Filesystem, Hub, Input, Iommu, Memballoon, Nvram, Panic, Rng, Smartcard, Sound, Vsock,
+    Watchdog,
 };
 use crate::domain::graphics::{Graphics, Video};
 use crate::domain::hostdev::{Hostdev, Redirdev};
@@ -162,6 +163,7 @@ device_table! {
     }
     one {
         Memballoon = "memballoon" in memballoon,
+        Nvram = "nvram" in nvram,
         Vsock = "vsock" in vsock,
         Pstore = "pstore" in pstore,
     }

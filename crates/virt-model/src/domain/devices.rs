@@ -11,15 +11,15 @@ use crate::domain::hostdev::{Hostdev, Redirdev};
 use crate::domain::interface::Interface;
 use crate::domain::misc::VirtioOptions;
 use crate::domain::small::{Crypto, MemoryDevice, Pstore, Redirfilter, Shmem, Tpm};
-use crate::schema::error;
 use crate::schema::text::OnOff;
+use crate::schema::{error, form};
 
 element! {
     pub struct Devices {
         emulator: Option<String> = text("emulator"),
         disks: Vec<Disk> = list("disk"),
         controllers: Vec<Controller> = list("controller"),
-        leases: Vec<Element<'static>> = trees("lease"),
+        leases: Vec<Element<'static>> = trees_of("lease", &form::LEASE),
         filesystems: Vec<Filesystem> = list("filesystem"),
         interfaces: Vec<Interface> = list("interface"),
         smartcards: Vec<Smartcard> = list("smartcard"),
@@ -35,12 +35,12 @@ element! {
         videos: Vec<Video> = list("video"),
         hostdevs: Vec<Hostdev> = list("hostdev"),
         redirdevs: Vec<Redirdev> = list_long("redirdev"),
-        redirfilter: Option<Redirfilter> = child("redirfilter"),
+        redirfilter: Option<Redirfilter> = child_some("redirfilter"),
         hubs: Vec<Hub> = list("hub"),
         watchdogs: Vec<Watchdog> = list("watchdog"),
         memballoon: Option<Memballoon> = child("memballoon"),
         rngs: Vec<Rng> = list("rng"),
-        nvram: Option<Element<'static>> = tree("nvram"),
+        nvram: Option<Nvram> = child_long_opt("nvram"),
         panics: Vec<Panic> = list("panic"),
         shmems: Vec<Shmem> = list("shmem"),
         memories: Vec<MemoryDevice> = list("memory"),
@@ -73,20 +73,39 @@ element! {
 element! {
     pub struct Filesystem {
         kind: FilesystemType = attr_def("type"),
-        accessmode: AccessMode = attr_def("accessmode"),
+        /// Absent where a socket leads to a daemon that decides for itself.
+        accessmode: Option<AccessMode> = attr("accessmode"),
+        model: Option<FilesystemModel> = attr("model"),
+        multidevs: Option<Multidevs> = attr_not_default("multidevs"),
         fmode: Option<u32> = octal("fmode"),
         dmode: Option<u32> = octal("dmode"),
-        multidevs: Option<String> = attr("multidevs"),
-        model: Option<String> = attr("model"),
-        driver: Option<Element<'static>> = tree("driver"),
-        binary: Option<Element<'static>> = tree("binary"),
+        driver: Option<Element<'static>> = tree_of("driver", &form::FILESYSTEM_DRIVER),
+        binary: Option<Element<'static>> = tree_of("binary", &form::FILESYSTEM_BINARY),
         idmap: Option<super::IdMap> = child_some("idmap"),
         source: Option<FilesystemSource> = child("source"),
         target: Option<FilesystemTarget> = child("target"),
         readonly: bool = flag("readonly"),
+        info: DeviceInfo = flat(),
         space_hard_limit_bytes: Option<u64> = bytes_text("space_hard_limit"),
         space_soft_limit_bytes: Option<u64> = bytes_text("space_soft_limit"),
-        info: DeviceInfo = flat(),
+    }
+}
+
+words! {
+    pub enum FilesystemModel {
+        Virtio = "virtio",
+        VirtioTransitional = "virtio-transitional",
+        VirtioNonTransitional = "virtio-non-transitional",
+    }
+}
+
+words! {
+    /// How files of several of the host's devices are told apart.
+    pub enum Multidevs {
+        Default = "default",
+        Remap = "remap",
+        Forbid = "forbid",
+        Warn = "warn",
     }
 }
 
@@ -162,7 +181,7 @@ element! {
         }),
         model: Option<String> = attr("model"),
         driver: Option<VirtioOptions> = child_some("driver"),
-        source: Option<Element<'static>> = tree("source"),
+        source: Option<Element<'static>> = tree_of("source", &form::INPUT_SOURCE),
         info: DeviceInfo = flat(),
     }
 }
@@ -186,7 +205,7 @@ element! {
         model: SoundModel = attr_req("model"),
         multichannel: Option<crate::schema::text::YesNo> = attr("multichannel"),
         streams: Option<u32> = attr("streams"),
-        codecs: Vec<Element<'static>> = trees("codec"),
+        codecs: Vec<Element<'static>> = trees_of("codec", &form::CODEC),
         audio: Option<Element<'static>> = tree("audio"),
         info: DeviceInfo = flat(),
         driver: Option<VirtioOptions> = child_some("driver"),
@@ -222,8 +241,8 @@ element! {
         server_name: Option<String> = attr("serverName"),
         runtime_dir: Option<String> = attr("runtimeDir"),
         driver: Option<String> = attr("driver"),
-        input: Option<Element<'static>> = tree("input"),
-        output: Option<Element<'static>> = tree("output"),
+        input: Option<Element<'static>> = tree_of("input", &form::AUDIO_SIDE),
+        output: Option<Element<'static>> = tree_of("output", &form::AUDIO_SIDE),
     }
 }
 
@@ -278,7 +297,7 @@ element! {
         model: BalloonModel = attr_req("model"),
         autodeflate: Option<OnOff> = attr("autodeflate"),
         free_page_reporting: Option<OnOff> = attr("freePageReporting"),
-        stats: Option<Stats> = child("stats"),
+        stats: Option<Stats> = child_some("stats"),
         info: DeviceInfo = flat(),
         driver: Option<VirtioOptions> = child_some("driver"),
     }
@@ -301,8 +320,8 @@ words! {
 element! {
     pub struct Rng {
         model: RngModel = attr_req("model"),
-        rate: Option<Rate> = child("rate"),
-        backend: Option<RngBackend> = child("backend"),
+        rate: Option<Rate> = rng_rate("rate"),
+        backend: Option<RngBackend> = rng_backend("backend"),
         driver: Option<VirtioOptions> = child_some("driver"),
         info: DeviceInfo = flat(),
     }
@@ -352,9 +371,16 @@ element! {
 }
 
 element! {
+    /// A store of settings on a bus of its own.
+    pub struct Nvram {
+        info: DeviceInfo = flat(),
+    }
+}
+
+element! {
     pub struct Iommu {
         model: String = attr_req("model"),
-        driver: Option<Element<'static>> = tree("driver"),
+        driver: Option<Element<'static>> = tree_of("driver", &form::IOMMU_DRIVER),
         info: DeviceInfo = flat(),
     }
 }

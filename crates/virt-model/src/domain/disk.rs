@@ -181,26 +181,26 @@ element! {
 element! {
     /// Limits on the disk's throughput.
     pub struct Iotune {
-        total_bytes_sec: Option<u64> = text("total_bytes_sec"),
-        read_bytes_sec: Option<u64> = text("read_bytes_sec"),
-        write_bytes_sec: Option<u64> = text("write_bytes_sec"),
-        total_iops_sec: Option<u64> = text("total_iops_sec"),
-        read_iops_sec: Option<u64> = text("read_iops_sec"),
-        write_iops_sec: Option<u64> = text("write_iops_sec"),
-        total_bytes_sec_max: Option<u64> = text("total_bytes_sec_max"),
-        read_bytes_sec_max: Option<u64> = text("read_bytes_sec_max"),
-        write_bytes_sec_max: Option<u64> = text("write_bytes_sec_max"),
-        total_iops_sec_max: Option<u64> = text("total_iops_sec_max"),
-        read_iops_sec_max: Option<u64> = text("read_iops_sec_max"),
-        write_iops_sec_max: Option<u64> = text("write_iops_sec_max"),
-        size_iops_sec: Option<u64> = text("size_iops_sec"),
+        total_bytes_sec: Option<u64> = text_odd("total_bytes_sec"),
+        read_bytes_sec: Option<u64> = text_odd("read_bytes_sec"),
+        write_bytes_sec: Option<u64> = text_odd("write_bytes_sec"),
+        total_iops_sec: Option<u64> = text_odd("total_iops_sec"),
+        read_iops_sec: Option<u64> = text_odd("read_iops_sec"),
+        write_iops_sec: Option<u64> = text_odd("write_iops_sec"),
+        total_bytes_sec_max: Option<u64> = text_odd("total_bytes_sec_max"),
+        read_bytes_sec_max: Option<u64> = text_odd("read_bytes_sec_max"),
+        write_bytes_sec_max: Option<u64> = text_odd("write_bytes_sec_max"),
+        total_iops_sec_max: Option<u64> = text_odd("total_iops_sec_max"),
+        read_iops_sec_max: Option<u64> = text_odd("read_iops_sec_max"),
+        write_iops_sec_max: Option<u64> = text_odd("write_iops_sec_max"),
+        size_iops_sec: Option<u64> = text_odd("size_iops_sec"),
         group_name: Option<String> = text("group_name"),
-        total_bytes_sec_max_length: Option<u64> = text("total_bytes_sec_max_length"),
-        read_bytes_sec_max_length: Option<u64> = text("read_bytes_sec_max_length"),
-        write_bytes_sec_max_length: Option<u64> = text("write_bytes_sec_max_length"),
-        total_iops_sec_max_length: Option<u64> = text("total_iops_sec_max_length"),
-        read_iops_sec_max_length: Option<u64> = text("read_iops_sec_max_length"),
-        write_iops_sec_max_length: Option<u64> = text("write_iops_sec_max_length"),
+        total_bytes_sec_max_length: Option<u64> = text_odd("total_bytes_sec_max_length"),
+        read_bytes_sec_max_length: Option<u64> = text_odd("read_bytes_sec_max_length"),
+        write_bytes_sec_max_length: Option<u64> = text_odd("write_bytes_sec_max_length"),
+        total_iops_sec_max_length: Option<u64> = text_odd("total_iops_sec_max_length"),
+        read_iops_sec_max_length: Option<u64> = text_odd("read_iops_sec_max_length"),
+        write_iops_sec_max_length: Option<u64> = text_odd("write_iops_sec_max_length"),
     }
 }
 
@@ -242,9 +242,9 @@ element! {
 
 element! {
     pub struct BlockIo {
-        logical_block_size: Option<u32> = attr("logical_block_size"),
-        physical_block_size: Option<u32> = attr("physical_block_size"),
-        discard_granularity: Option<u32> = attr("discard_granularity"),
+        logical_block_size: Option<u32> = attr_not_default("logical_block_size"),
+        physical_block_size: Option<u32> = attr_not_default("physical_block_size"),
+        discard_granularity: Option<u32> = attr_not_default("discard_granularity"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::graphics::{Graphics, GraphicsType, Listen, ListenType, Video,
 use crate::domain::{Domain, VirtType};
 use crate::schema::error;
 use crate::schema::text::YesNo;
+use virt_xml::Element;
 
 /// Brings the old and the new ways of saying where a display listens into one form.
 pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
@@ -29,15 +30,22 @@ pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
             let what = format!("listen type '{kind}' is not available for graphics type 'rdp'");
             return Err(error::unsupported(what));
         }
-        GraphicsType::Vnc if elsewhere => vnc_socket(graphics),
+        GraphicsType::Vnc if elsewhere => {
+            vnc_socket(graphics);
+            graphics.websocket = None;
+        }
         GraphicsType::Vnc => vnc_ports(graphics),
         // Compat: a display that listens on no port has none, whatever it says.
         GraphicsType::Spice if elsewhere => forget_ports(graphics),
         GraphicsType::Spice => {}
         _ => {
+            // Compat: 0 is a port, but is not printed.
             let ports = &mut graphics.ports;
-            if ports.port.is_none_or(|port| port <= 0) {
+            if ports.port.is_none_or(|port| port < 0) || ports.autoport == Some(YesNo::Yes) {
                 (ports.port, ports.autoport) = (Some(0), Some(YesNo::Yes));
+            } else {
+                ports.autoport = None;
+                ports.port.take_if(|port| *port == 0);
             }
         }
     }
@@ -52,6 +60,11 @@ pub(super) fn complete_graphics(graphics: &mut Graphics) -> Result<()> {
         graphics.listens.push(Listen { kind, socket, ..Listen::default() });
     }
     let first = graphics.listens.first();
+    let somewhere = first
+        .is_some_and(|listen| matches!(listen.kind, ListenType::Address | ListenType::Network));
+    if graphics.kind == GraphicsType::Spice && somewhere {
+        graphics.ports.autoport.get_or_insert(YesNo::No);
+    }
     graphics.listen = first
         .filter(|listen| listen.kind == ListenType::Address)
         .and_then(|listen| listen.address.clone());
@@ -73,7 +86,25 @@ fn drop_others(graphics: &mut Graphics) {
     graphics.keymap.take_if(|_| !keyed);
     let passwd = graphics.passwd.is_some();
     graphics.connected.take_if(|_| !passwd);
-    graphics.channels.retain(|channel| channel.attr("mode") != Some("any"));
+    if !passwd {
+        (graphics.username, graphics.passwd_valid_to) = (None, None);
+    }
+    for switch in [&mut graphics.p2p, &mut graphics.replace_user, &mut graphics.multi_user] {
+        switch.take_if(|switch| *switch == YesNo::No);
+    }
+    channels(&mut graphics.channels);
+}
+
+/// Channels of their own security, in libvirt's order; the last word counts.
+fn channels(channels: &mut Vec<Element<'static>>) {
+    const NAMES: [&str; 8] =
+        ["main", "display", "inputs", "cursor", "playback", "record", "smartcard", "usbredir"];
+    let mut kept: Vec<Element<'static>> = Vec::new();
+    for name in NAMES {
+        kept.extend(channels.iter().rfind(|channel| channel.attr("name") == Some(name)).cloned());
+    }
+    kept.retain(|channel| channel.attr("mode") != Some("any"));
+    *channels = kept;
 }
 
 /// A display of SPICE's without any port is for those alone who are handed a descriptor.

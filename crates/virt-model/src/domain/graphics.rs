@@ -6,7 +6,7 @@ use virt_xml::Element;
 use crate::domain::DeviceInfo;
 use crate::domain::misc::VirtioOptions;
 use crate::schema::text::{OnOff, YesNo};
-use crate::schema::{Body, Out, ParseFlags, Row, Text, error, kinds};
+use crate::schema::{Body, Out, ParseFlags, Row, Text, error, form, kinds};
 
 words! {
     pub enum GraphicsType {
@@ -54,24 +54,24 @@ element! {
         /// The old place of the first listen address; printed beside it.
         listen: Option<String> = attr("listen"),
         keymap: Option<String> = attr("keymap"),
+        default_mode: Option<String> = attr_not_word("defaultMode", "any"),
+        share_policy: Option<SharePolicy> = attr("sharePolicy"),
+        power_control: Option<YesNo> = attr("powerControl"),
         username: Option<String> = attr("username") when secure,
         passwd: Option<String> = attr("passwd") when secure,
         passwd_valid_to: Option<String> = attr("passwdValidTo") when secure,
         connected: Option<PasswordChange> = attr("connected"),
-        share_policy: Option<SharePolicy> = attr("sharePolicy"),
-        power_control: Option<YesNo> = attr("powerControl"),
-        default_mode: Option<String> = attr("defaultMode"),
-        listens: Vec<Listen> = list("listen"),
+                listens: Vec<Listen> = listens("listen"),
         channels: Vec<Element<'static>> = trees("channel"),
-        image: Option<Element<'static>> = tree("image"),
-        jpeg: Option<Element<'static>> = tree("jpeg"),
-        zlib: Option<Element<'static>> = tree("zlib"),
-        playback: Option<Element<'static>> = tree("playback"),
-        streaming: Option<Element<'static>> = tree("streaming"),
-        mouse: Option<Element<'static>> = tree("mouse"),
-        clipboard: Option<Element<'static>> = tree("clipboard"),
-        filetransfer: Option<Element<'static>> = tree("filetransfer"),
-        gl: Option<Gl> = child("gl"),
+        image: Option<Element<'static>> = tree_of("image", &form::IMAGE),
+        jpeg: Option<Element<'static>> = tree_of("jpeg", &form::SOMETIMES_COMPRESSED),
+        zlib: Option<Element<'static>> = tree_of("zlib", &form::SOMETIMES_COMPRESSED),
+        playback: Option<Element<'static>> = tree_of("playback", &form::PLAYBACK),
+        streaming: Option<Element<'static>> = tree_of("streaming", &form::STREAMING),
+        mouse: Option<Element<'static>> = tree_of("mouse", &form::MOUSE),
+        clipboard: Option<Element<'static>> = tree_of("clipboard", &form::CLIPBOARD),
+        filetransfer: Option<Element<'static>> = tree_of("filetransfer", &form::FILETRANSFER),
+        gl: Option<Gl> = child_some("gl"),
         audio: Option<Element<'static>> = tree("audio"),
     }
 }
@@ -218,7 +218,7 @@ element! {
         blob: Option<OnOff> = attr("blob"),
         edid: Option<OnOff> = attr("edid"),
         acceleration: Option<Acceleration> = child_some("acceleration"),
-        resolution: Option<Element<'static>> = tree("resolution"),
+        resolution: Option<Element<'static>> = tree_of("resolution", &form::RESOLUTION),
     }
 }
 

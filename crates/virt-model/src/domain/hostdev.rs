@@ -7,7 +7,7 @@ use virt_xml::Element;
 use crate::domain::DeviceInfo;
 use crate::domain::address::{Pci, any_base};
 use crate::schema::text::YesNo;
-use crate::schema::{Body, Out, ParseFlags, error, kinds};
+use crate::schema::{Body, Out, ParseFlags, error, form, kinds};
 
 words! {
     pub enum HostdevMode {
@@ -20,14 +20,18 @@ element! {
     pub struct Hostdev {
         mode: HostdevMode = attr_def("mode"),
         kind: String = hostdev_type("type"),
-        managed: bool = attr_yes_or_no("managed"),
+        /// Only of a subsystem's device, where it is always said.
+        managed: Option<YesNo> = attr("managed"),
         sgio: Option<String> = attr("sgio"),
         rawio: Option<YesNo> = attr("rawio"),
         model: Option<String> = attr("model"),
         display: Option<String> = attr("display"),
         ramfb: Option<String> = attr("ramfb"),
-        driver: Option<Element<'static>> = tree("driver"),
+        driver: Option<Element<'static>> = tree_of("driver", &form::HOST_DRIVER),
         source: Option<HostdevSource> = hostdev_source("source"),
+        /// Of a network interface that a container takes over.
+        ips: Vec<super::interface::GuestIp> = list("ip"),
+        routes: Vec<crate::network::Route> = list("route"),
         readonly: bool = flag("readonly"),
         shareable: bool = flag("shareable"),
         teaming: Option<super::interface::Teaming> = child("teaming"),
@@ -146,7 +150,7 @@ impl HostAddress {
         out.w.open("address");
         match self {
             Self::None => {}
-            Self::Pci(pci) => pci.write(out),
+            Self::Pci(pci) => pci.write_place(out),
             Self::Usb { bus, device, port } => {
                 out.w.attr("bus", &bus.to_string());
                 kinds::attr::attrs(device, out, "device");

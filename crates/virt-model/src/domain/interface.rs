@@ -6,7 +6,7 @@ use virt_xml::Element;
 use crate::domain::DeviceInfo;
 use crate::domain::misc::VirtioOptions;
 use crate::schema::text::{Mac, OnOff, YesNo};
-use crate::schema::{Body, Out, ParseFlags, kinds};
+use crate::schema::{Body, Out, ParseFlags, form, kinds};
 
 words! {
     pub enum InterfaceType {
@@ -34,6 +34,8 @@ element! {
         managed: Option<YesNo> = attr("managed"),
         trust_guest_rx_filters: Option<YesNo> = attr("trustGuestRxFilters"),
         mac: Option<MacAddress> = child("mac"),
+        /// Of a device of the host that is handed over whole; printed before it.
+        host_driver: Option<Element<'static>> = host_driver("driver"),
         source: Option<InterfaceSource> = interface_source("source"),
         /// What the network of the source came to be.
         actual: Option<Element<'static>> = own_tree("actual") when status,
@@ -44,21 +46,21 @@ element! {
         /// Guest addresses of the interface.
         ips: Vec<GuestIp> = list("ip"),
         routes: Vec<crate::network::Route> = list("route"),
-        port_forwards: Vec<Element<'static>> = trees("portForward"),
+        port_forwards: Vec<Element<'static>> = trees_of("portForward", &form::PORT_FORWARD),
         script: Option<Script> = child("script"),
         downscript: Option<Script> = child("downscript"),
         backenddomain: Option<super::chardev::Name> = child("backenddomain"),
         target: Option<InterfaceTarget> = interface_target("target"),
         guest: Option<GuestDev> = child_some("guest"),
         model: Option<InterfaceModel> = child_some("model"),
-        driver: Option<InterfaceDriver> = child_some("driver"),
+        driver: Option<InterfaceDriver> = interface_driver("driver"),
         backend: Option<InterfaceBackend> = child_some("backend"),
         filterref: Option<FilterRef> = child("filterref"),
         tune: Option<Tune> = child_some("tune"),
-        link: Option<Link> = child_some("link"),
-        mtu: Option<Mtu> = child("mtu"),
-        coalesce: Option<Coalesce> = child_some("coalesce"),
         teaming: Option<Teaming> = child("teaming"),
+        link: Option<Link> = child_some("link"),
+        mtu: Option<Mtu> = child_some("mtu"),
+        coalesce: Option<Coalesce> = child_some("coalesce"),
         info: DeviceInfo = flat(),
     }
 }
@@ -136,6 +138,9 @@ impl InterfaceSource {
                 "network" => source.network = value,
                 "portgroup" => source.portgroup = value,
                 // Compat: the port of a network is known only while the domain runs.
+                "portid" if element.attr("switchid").is_some() => {
+                    source.attrs.push(("portid".to_owned(), attr.value.clone().into_owned()));
+                }
                 "portid" => source.portid = value.filter(|_| !flags.inactive),
                 "bridge" => source.bridge = value,
                 "dev" => source.dev = value,
@@ -240,7 +245,7 @@ element! {
 
 element! {
     pub struct InterfaceBackend {
-        kind: Option<String> = attr("type"),
+        kind: Option<String> = attr_not_word("type", "default"),
         tap: Option<String> = attr("tap"),
         vhost: Option<String> = attr("vhost"),
         log_file: Option<String> = attr("logFile"),
@@ -357,7 +362,7 @@ element! {
 element! {
     pub struct GuestDev {
         dev: Option<String> = attr("dev"),
-        actual: Option<String> = attr("actual") when live,
+        actual: Option<String> = attr("actual"),
     }
 }
 

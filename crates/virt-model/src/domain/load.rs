@@ -3,8 +3,9 @@
 use virt_error::{Origin, Result};
 
 use crate::domain::boot::OsType;
+use crate::domain::devices::Panic;
 use crate::domain::{
-    Devices, Domain, DomainRules, VirtType, defaults, implicit, numa, scheduling, validate,
+    Devices, Domain, DomainRules, VirtType, defaults, implicit, numa, scheduling, unsaid, validate,
 };
 use crate::schema::{ParseFlags, error, explain};
 
@@ -16,6 +17,8 @@ impl Domain {
     pub fn load(xml: &str, flags: ParseFlags, rules: &dyn DomainRules) -> Result<Self> {
         explain::reading(xml, Origin::Domain, |tree| {
             let mut domain = Self::from_tree(tree, flags)?;
+            let interfaces = domain.devices.interfaces.iter_mut();
+            interfaces.for_each(|interface| defaults::virtual_port(interface, rules));
             if !flags.skip_post_parse {
                 domain.complete(flags, rules)?;
             }
@@ -47,12 +50,16 @@ impl Domain {
         defaults::boot(self);
         defaults::lifecycle(self);
         defaults::cpu(self);
+        unsaid::domain(self)?;
+        unsaid::devices(&mut self.devices);
         defaults::devices(self, rules)?;
         implicit::consoles(self);
         implicit::scsi_addresses(self, rules);
         implicit::smartcards(self);
         implicit::controllers(self);
         rules.defaults(self, flags)?;
+        // Compat: a device of no model of which nothing is known is not printed.
+        self.devices.panics.retain(|panic| *panic != Panic::default());
         self.namespaces.retain(|namespace| rules.owns_namespace(&namespace.uri));
         let owned = &self.namespaces;
         self.foreign.retain(|tree| owned.iter().any(|n| Some(n.prefix.as_str()) == tree.prefix()));

@@ -30,6 +30,7 @@ pub mod small;
 pub mod source;
 pub mod sysinfo;
 pub mod tune;
+pub(crate) mod unsaid;
 mod validate;
 mod validate_disks;
 mod validate_hardware;
@@ -149,7 +150,7 @@ element! {
         pm: Option<Pm> = child_some("pm"),
         perf: Vec<PerfEvent> = wrapped("perf", "event"),
         devices: Devices = child_long("devices"),
-        seclabels: Vec<Seclabel> = list("seclabel"),
+        seclabels: Vec<Seclabel> = seclabels("seclabel"),
         keywrap: Vec<Cipher> = wrapped("keywrap", "cipher"),
         launch_security: Option<LaunchSecurity> = child("launchSecurity"),
         /// Elements of the hypervisors' own namespaces, as `qemu:commandline`.
@@ -226,8 +227,8 @@ element! {
 element! {
     /// Which sleep states the guest sees.
     pub struct Pm {
-        suspend_to_mem: Option<misc::Enabled> = child("suspend-to-mem"),
-        suspend_to_disk: Option<misc::Enabled> = child("suspend-to-disk"),
+        suspend_to_mem: Option<misc::Enabled> = sleep_state("suspend-to-mem"),
+        suspend_to_disk: Option<misc::Enabled> = sleep_state("suspend-to-disk"),
     }
 }
 
@@ -247,16 +248,51 @@ element! {
     }
 }
 
+words! {
+    /// What the host's counters may count, in libvirt's order.
+    pub enum PerfEventName {
+        Cmt = "cmt",
+        Mbmt = "mbmt",
+        Mbml = "mbml",
+        CpuCycles = "cpu_cycles",
+        Instructions = "instructions",
+        CacheReferences = "cache_references",
+        CacheMisses = "cache_misses",
+        BranchInstructions = "branch_instructions",
+        BranchMisses = "branch_misses",
+        BusCycles = "bus_cycles",
+        StalledCyclesFrontend = "stalled_cycles_frontend",
+        StalledCyclesBackend = "stalled_cycles_backend",
+        RefCpuCycles = "ref_cpu_cycles",
+        CpuClock = "cpu_clock",
+        TaskClock = "task_clock",
+        PageFaults = "page_faults",
+        ContextSwitches = "context_switches",
+        CpuMigrations = "cpu_migrations",
+        PageFaultsMin = "page_faults_min",
+        PageFaultsMaj = "page_faults_maj",
+        AlignmentFaults = "alignment_faults",
+        EmulationFaults = "emulation_faults",
+    }
+}
+
 element! {
     pub struct PerfEvent {
-        name: String = attr_req("name"),
+        name: PerfEventName = attr_req("name"),
         enabled: crate::schema::text::YesNo = attr_req("enabled"),
+    }
+}
+
+words! {
+    pub enum CipherName {
+        Aes = "aes",
+        Dea = "dea",
     }
 }
 
 element! {
     pub struct Cipher {
-        name: String = attr_req("name"),
+        name: CipherName = attr_req("name"),
         state: crate::schema::text::OnOff = attr_req("state"),
     }
 }

@@ -30,6 +30,9 @@ fn placement(domain: &mut Domain) {
     if auto && tune.memory.is_none() && tune.memnodes.is_empty() {
         tune.memory = Some(NumaMemory::default());
     }
+    if !auto {
+        tune.memory.take_if(|memory| *memory == NumaMemory::default());
+    }
     let Some(memory) = &mut tune.memory else { return };
     memory.mode.get_or_insert(NumaMode::Strict);
     if memory.nodeset.is_none() && memory.placement.is_none() {

@@ -6,6 +6,7 @@ use virt_xml::Element;
 use crate::domain::DeviceInfo;
 use crate::domain::memory::Access;
 use crate::domain::misc::VirtioOptions;
+use crate::schema::form;
 use crate::schema::text::{OnOff, YesNo};
 
 element! {
@@ -30,11 +31,11 @@ element! {
         version: Option<String> = attr("version"),
         persistent_state: Option<YesNo> = attr("persistent_state"),
         debug: Option<u32> = attr("debug"),
-        device: Option<Element<'static>> = tree("device"),
-        encryption: Option<Element<'static>> = tree("encryption"),
-        active_pcr_banks: Option<Element<'static>> = tree("active_pcr_banks"),
-        source: Option<Element<'static>> = tree("source"),
-        profile: Option<Element<'static>> = tree("profile"),
+        device: Option<Element<'static>> = tree_of("device", &form::TPM_DEVICE),
+        encryption: Option<Element<'static>> = tree_of("encryption", &form::TPM_ENCRYPTION),
+        active_pcr_banks: Option<Element<'static>> = tree_of("active_pcr_banks", &form::TPM_BANKS),
+        source: Option<Element<'static>> = tree_of("source", &form::TPM_SOURCE),
+        profile: Option<Element<'static>> = tree_of("profile", &form::TPM_PROFILE),
     }
 }
 
@@ -74,7 +75,7 @@ element! {
     pub struct Crypto {
         model: String = attr_req("model"),
         kind: String = attr_req("type"),
-        backend: Option<Element<'static>> = tree("backend"),
+        backend: Option<Element<'static>> = tree_of("backend", &form::CRYPTO_BACKEND),
         driver: Option<VirtioOptions> = child_some("driver"),
         info: DeviceInfo = flat(),
     }

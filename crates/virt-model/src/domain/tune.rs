@@ -187,19 +187,19 @@ element! {
 
 element! {
     pub struct Blkiotune {
-        weight: Option<u32> = text("weight"),
-        devices: Vec<BlkioDevice> = list("device"),
+        weight: Option<u32> = text_odd("weight"),
+        devices: Vec<BlkioDevice> = blkio_devices("device"),
     }
 }
 
 element! {
     pub struct BlkioDevice {
         path: Option<String> = text("path"),
-        weight: Option<u32> = text("weight"),
-        read_iops_sec: Option<u32> = text("read_iops_sec"),
-        write_iops_sec: Option<u32> = text("write_iops_sec"),
-        read_bytes_sec: Option<u64> = text("read_bytes_sec"),
-        write_bytes_sec: Option<u64> = text("write_bytes_sec"),
+        weight: Option<u32> = text_odd("weight"),
+        read_iops_sec: Option<u32> = text_odd("read_iops_sec"),
+        write_iops_sec: Option<u32> = text_odd("write_iops_sec"),
+        read_bytes_sec: Option<u64> = text_odd("read_bytes_sec"),
+        write_bytes_sec: Option<u64> = text_odd("write_bytes_sec"),
     }
 }
 

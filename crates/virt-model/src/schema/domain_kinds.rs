@@ -134,7 +134,10 @@ kind! {
     /// Kept as it came, printed as libvirt keeps foreign trees.
     metadata [] (Option<Element<'static>>; name: &'static str)
     shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
-    read |element, flags| Ok(element.child(name).map(virt_xml::foreign_content));
+    read |element, flags| {
+        let tree = element.child(name).filter(|tree| tree.elements().next().is_some());
+        Ok(tree.map(virt_xml::foreign_content))
+    };
     children |field, out| if let Some(tree) = field {
         let depth = out.w.depth();
         let text = virt_xml::dump_foreign(tree, depth);
@@ -261,7 +264,7 @@ kind! {
     /// The same for an address in memory.
     hex_long [] (Option<u64>; name: &'static str)
     shape vec![Item::Attr { name, value: Value::Listed("$uint|$hex"), required: false }];
-    read |element, flags| crate::domain::address::any_base(element, name);
+    read |element, flags| crate::domain::address::hexadecimal(element, name);
     attrs |field, out| if let Some(value) = field { out.w.attr_hex(name, *value, 1) };
 }
 
@@ -503,7 +506,7 @@ kind! {
     /// The character device of an EGD backend: its type is an attribute of the backend.
     egd_source [] (Option<ChardevSource>;)
     shape vec![Item::Include("chardev::ChardevSource")];
-    read |element, flags| match element.attr("type") {
+    read |element, flags| match element.attr("type").filter(|_| element.attr("model") == Some("egd")) {
         None => Ok(None),
         Some(_) => ChardevSource::read(element, flags).map(Some),
     };
@@ -526,10 +529,13 @@ kind! {
 }
 
 kind! {
-    /// IPv4 where nothing is said.
+    /// The address's own where nothing is said.
     ip_family [] (Option<String>; name: &'static str)
     shape vec![Item::attr::<String>(name, false)];
-    read |element, flags| Ok(Some(element.attr(name).unwrap_or("ipv4").to_owned()));
+    read |element, flags| Ok(Some({
+        let written = crate::domain::unsaid::family_of(element.attr("address").unwrap_or_default());
+        element.attr(name).unwrap_or(written).to_owned()
+    }));
     attrs |field, out| if let Some(family) = field { out.w.attr(name, family) };
 }
 
@@ -565,7 +571,12 @@ kind! {
     /// The size of a RAM disk, its unit in `units`.
     usage_kib [] (Option<u64>; name: &'static str)
     shape vec![Item::Attr { name, value: u64::VALUE, required: false }];
-    read |element, flags| read_value::<u64>(element, name)?.map(|number| kib(number, element.attr("units"))).transpose();
+    read |element, flags| match read_value::<u64>(element, name)? {
+        // Compat: rounded down, unlike other sizes.
+        Some(number) => crate::schema::text::scale_bytes(number, element.attr("units"), 1024)
+            .map_or_else(|| kib(number, element.attr("units")).map(Some), |bytes| Ok(Some(bytes / 1024))),
+        None => Ok(None),
+    };
     attrs |field, out| if let Some(kib) = field {
         out.w.attr(name, &kib.to_string());
         out.w.attr("units", "KiB");

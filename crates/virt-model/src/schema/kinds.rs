@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use virt_error::Result;
 use virt_xml::Element;
 
+use crate::schema::form::Form;
 use crate::schema::shape::{Item, Of, Often, items_of};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
 
@@ -210,6 +211,27 @@ kind! {
     shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
     read |element, flags| Ok(element.child(name).map(Element::content));
     children |field, out| if let Some(tree) = field { out.w.element(tree) };
+}
+
+kind! {
+    /// A child that nobody acts on, in the form that libvirt gives it.
+    tree_of [] (Option<Element<'static>>; name: &'static str, form: &Form)
+    shape vec![Item::child(name, Often::Maybe, Of::Items(vec![Item::Anything]))];
+    read |element, flags| match element.child(name) {
+        Some(child) => form.of(child),
+        None => Ok(None),
+    };
+    children |field, out| tree::children(field, out, name);
+}
+
+kind! {
+    /// Any number of them.
+    trees_of [] (Vec<Element<'static>>; name: &'static str, form: &Form)
+    shape vec![Item::child(name, Often::Many, Of::Items(vec![Item::Anything]))];
+    read |element, flags| {
+        element.children_named(name).filter_map(|child| form.of(child).transpose()).collect()
+    };
+    children |field, out| trees::children(field, out, name);
 }
 
 kind! {

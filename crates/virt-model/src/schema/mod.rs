@@ -7,6 +7,7 @@ pub mod domain_kinds;
 pub mod entry_kinds;
 pub mod error;
 pub mod explain;
+pub mod form;
 pub mod kinds;
 pub mod nearest;
 pub mod other_kinds;

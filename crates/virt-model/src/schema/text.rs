@@ -190,11 +190,9 @@ impl Text for NumberSet {
             let part = part.trim();
             if let Some(excluded) = part.strip_prefix('^') {
                 let number: usize = excluded.trim().parse().ok()?;
-                // Compat: only what is in the set can be taken out of it.
-                if !set.contains(number) {
-                    return None;
+                if set.contains(number) {
+                    set.set(number, false);
                 }
-                set.set(number, false);
                 continue;
             }
             let (first, last) = match part.split_once('-') {

@@ -5,11 +5,19 @@ use std::marker::PhantomData;
 use virt_error::{Code, Error, Origin, Result};
 use virt_xml::Element;
 
-use super::kinds::{attr_req, child_def, kind, read_value};
+use super::kinds::{
+    attr_req, child, child_def, child_long_opt, child_some, kind, list, read_value, text, tree_of,
+};
 use crate::Mac;
-use crate::domain::Features;
 use crate::domain::cpu::Policy;
+use crate::domain::devices::{Rate, RngBackend};
+use crate::domain::graphics::{Listen, ListenType};
+use crate::domain::interface::InterfaceDriver;
+use crate::domain::misc::Enabled;
+use crate::domain::tune::BlkioDevice;
+use crate::domain::{Features, Seclabel};
 use crate::network::NetworkMac;
+use crate::schema::form;
 use crate::schema::shape::{Item, Of, Often, Value, items_of};
 use crate::schema::{Body, Out, ParseFlags, Text, error};
 
@@ -122,6 +130,118 @@ kind! {
         }
     };
     children |field, out| if let Some(mac) = field { out.element(name, mac) };
+}
+
+kind! {
+    /// How fast random numbers may come; no limit where it says 0.
+    rng_rate [] (Option<Rate>; name: &'static str)
+    shape child::shape(PhantomData::<Option<Rate>>, name);
+    read |element, flags| {
+        let rate = child::read(element, flags, name)?.filter(|rate: &Rate| rate.bytes > 0);
+        Ok(rate.map(|rate| Rate { period_ms: rate.period_ms.filter(|period| *period > 0), ..rate }))
+    };
+    children |field, out| child::children(field, out, name);
+}
+
+kind! {
+    /// Where random numbers come from. Compat: one that talks to a daemon is never in the short form.
+    rng_backend [] (Option<RngBackend>; name: &'static str)
+    shape child::shape(PhantomData::<Option<RngBackend>>, name);
+    read |element, flags| child::read(element, flags, name);
+    children |field, out| match field {
+        Some(backend) if backend.chardev.is_some() => child_long_opt::children(field, out, name),
+        _ => child::children(field, out, name),
+    };
+}
+
+kind! {
+    /// A number whose 0 says nothing.
+    text_odd [T: Text + Default + PartialEq] (Option<T>; name: &'static str)
+    shape text::shape(PhantomData::<Option<T>>, name);
+    read |element, flags| Ok(text::read(element, flags, name)?.filter(|value| *value != T::default()));
+    children |field, out| text::children(field, out, name);
+}
+
+kind! {
+    /// Limits of the host's devices; a device without any is not printed.
+    blkio_devices [] (Vec<BlkioDevice>; name: &'static str)
+    shape list::shape(PhantomData::<Vec<BlkioDevice>>, name);
+    read |element, flags| {
+        let limited = |device: &BlkioDevice| {
+            *device != BlkioDevice { path: device.path.clone(), ..BlkioDevice::default() }
+        };
+        let all: Vec<BlkioDevice> = list::read(element, flags, name)?;
+        Ok(all.into_iter().filter(limited).collect())
+    };
+    children |field, out| list::children(field, out, name);
+}
+
+kind! {
+    /// Labels. Compat: one that does not say of which type it is means nothing.
+    seclabels [] (Vec<Seclabel>; name: &'static str)
+    shape list::shape(PhantomData::<Vec<Seclabel>>, name);
+    read |element, flags| {
+        let mut labels: Vec<Seclabel> = list::read(element, flags, name)?;
+        // Only a label that a model is said for can be left out: another is an error of the driver's.
+        labels.retain(|label| label.kind.is_some() || label.model.is_none());
+        Ok(labels)
+    };
+    children |field, out| list::children(field, out, name);
+}
+
+kind! {
+    /// A word; the one that stands for nothing is not kept.
+    attr_not_word [] (Option<String>; name: &'static str, nothing: &'static str)
+    shape vec![Item::attr::<String>(name, false)];
+    read |element, flags| Ok(element.attr(name).filter(|word| *word != nothing).map(str::to_owned));
+    attrs |field, out| if let Some(word) = field { out.w.attr(name, word) };
+}
+
+kind! {
+    /// Where a display listens. Compat: a definition does not keep what a network made of its name.
+    listens [] (Vec<Listen>; name: &'static str)
+    shape list::shape(PhantomData::<Vec<Listen>>, name);
+    read |element, flags| {
+        let mut all: Vec<Listen> = list::read(element, flags, name)?;
+        for listen in all.iter_mut().filter(|listen| listen.kind == ListenType::Network) {
+            listen.address.take_if(|_| flags.inactive);
+        }
+        Ok(all)
+    };
+    children |field, out| list::children(field, out, name);
+}
+
+kind! {
+    /// A state of sleep; an element that does not say whether the guest sees it says nothing.
+    sleep_state [] (Option<Enabled>; name: &'static str)
+    shape child::shape(PhantomData::<Option<Enabled>>, name);
+    read |element, flags| match element.child(name) {
+        Some(child) if child.attr("enabled").is_some() => Enabled::read(child, flags).map(Some),
+        _ => Ok(None),
+    };
+    children |field, out| child::children(field, out, name);
+}
+
+kind! {
+    /// The host's driver of a device that is handed over whole, which is read where there is one.
+    host_driver [] (Option<Element<'static>>; name: &'static str)
+    shape tree_of::shape(PhantomData, name, &form::HOST_DRIVER);
+    read |element, flags| match element.attr("type") {
+        Some("hostdev") => tree_of::read(element, flags, name, &form::HOST_DRIVER),
+        _ => Ok(None),
+    };
+    children |field, out| tree_of::children(field, out, name, &form::HOST_DRIVER);
+}
+
+kind! {
+    /// The guest's driver of any other.
+    interface_driver [] (Option<InterfaceDriver>; name: &'static str)
+    shape child_some::shape(PhantomData::<Option<InterfaceDriver>>, name);
+    read |element, flags| match element.attr("type") {
+        Some("hostdev") => Ok(None),
+        _ => child_some::read(element, flags, name),
+    };
+    children |field, out| child_some::children(field, out, name);
 }
 
 kind! {

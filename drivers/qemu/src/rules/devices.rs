@@ -8,7 +8,7 @@ use virt_model::domain::controller::{Controller, ControllerType};
 use virt_model::domain::cpu::{Cell, Numa};
 use virt_model::domain::devices::{
     Audio, AudioType, BalloonModel, Devices, Input, InputBus, InputType, Iommu, Memballoon,
-    PanicModel, SoundModel, Watchdog, WatchdogModel,
+    PanicModel, Watchdog, WatchdogModel,
 };
 use virt_model::domain::disk::{Disk, DiskDriver, DiskType};
 use virt_model::domain::features::Driver;
@@ -200,9 +200,6 @@ fn small(devices: &mut Devices, tpms: &[&str]) {
     }
     for panic in &mut devices.panics {
         panic.model.get_or_insert(PanicModel::Isa);
-    }
-    for sound in devices.sounds.iter_mut().filter(|sound| sound.model == SoundModel::Virtio) {
-        sound.streams.get_or_insert(2);
     }
     if let Some(vsock) = &mut devices.vsock {
         vsock.model.get_or_insert_with(|| "virtio".into());

@@ -2,7 +2,7 @@
 
 use virt_error::{Code, Error, Origin, Result};
 use virt_model::domain::tune::{NumaMemory, NumaMode};
-use virt_model::domain::{Domain as Definition, LifecycleAction, PerfEvent};
+use virt_model::domain::{Domain as Definition, LifecycleAction, PerfEvent, PerfEventName};
 use virt_model::{NumberSet, Text, YesNo};
 use virt_types::{DomainGetSchedulerType, TypedParam, api};
 
@@ -73,48 +73,25 @@ pub(crate) fn set_numa(state: &mut State, given: &[TypedParam], flags: u32) -> R
     Ok(())
 }
 
-/// Performance events, in the order of their listing.
-const PERF_EVENTS: [&str; 22] = [
-    "cmt",
-    "mbmt",
-    "mbml",
-    "cpu_cycles",
-    "instructions",
-    "cache_references",
-    "cache_misses",
-    "branch_instructions",
-    "branch_misses",
-    "bus_cycles",
-    "stalled_cycles_frontend",
-    "stalled_cycles_backend",
-    "ref_cpu_cycles",
-    "cpu_clock",
-    "task_clock",
-    "page_faults",
-    "context_switches",
-    "cpu_migrations",
-    "page_faults_min",
-    "page_faults_maj",
-    "alignment_faults",
-    "emulation_faults",
-];
-
 /// `virDomainGetPerfEvents`.
 pub(crate) fn perf(state: &State, flags: u32) -> Result<Vec<TypedParam>> {
     let perf = &state.affected(flags)?.perf;
     let enabled = |name| perf.iter().any(|event| event.name == name && event.enabled.is_yes());
-    Ok(PERF_EVENTS.iter().map(|name| TypedParam::new(*name, enabled(*name))).collect())
+    let all = PerfEventName::ALL.iter();
+    Ok(all.map(|name| TypedParam::new(name.as_str(), enabled(*name))).collect())
 }
 
 /// `virDomainSetPerfEvents`.
 pub(crate) fn set_perf(state: &mut State, given: &[TypedParam], flags: u32) -> Result<()> {
-    params::validate(given, &PERF_EVENTS.map(|name| (name, Kind::Boolean)))?;
+    let kinds: Vec<_> = PerfEventName::ALL.iter().map(|n| (n.as_str(), Kind::Boolean)).collect();
+    params::validate(given, &kinds)?;
     state.change_affected(flags, |definition| {
         let old = std::mem::take(&mut definition.perf);
-        for name in PERF_EVENTS {
+        for name in PerfEventName::ALL.iter().copied() {
             let known = old.iter().find(|event| event.name == name).map(|event| event.enabled);
-            if let Some(enabled) = params::boolean(given, name).map(YesNo::from).or(known) {
-                definition.perf.push(PerfEvent { name: name.to_owned(), enabled });
+            if let Some(enabled) = params::boolean(given, name.as_str()).map(YesNo::from).or(known)
+            {
+                definition.perf.push(PerfEvent { name, enabled });
             }
         }
     })

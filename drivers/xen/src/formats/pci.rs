@@ -1,6 +1,7 @@
 //! The host's PCI devices that a guest gets: `0000:01:1a.1,permissive=1`.
 
 use virt_error::{Error, Origin, Result};
+use virt_model::YesNo;
 use virt_model::domain::address::Pci;
 use virt_model::domain::hostdev::{HostAddress, Hostdev, HostdevSource};
 
@@ -31,7 +32,12 @@ pub(crate) fn device(pci: Pci, permissive: bool) -> Hostdev {
     if permissive {
         source.attrs.push(("writeFiltering".to_owned(), "no".to_owned()));
     }
-    Hostdev { kind: "pci".to_owned(), managed: false, source: Some(source), ..Hostdev::default() }
+    Hostdev {
+        kind: "pci".to_owned(),
+        managed: Some(YesNo::No),
+        source: Some(source),
+        ..Hostdev::default()
+    }
 }
 
 /// The address of a PCI device, and whether the guest may write to all of its configuration.

@@ -194,7 +194,7 @@ fn read_usb_device(line: &str) -> Result<Hostdev> {
     let address = HostAddress::Usb { bus, device, port: None };
     Ok(Hostdev {
         kind: "usb".to_owned(),
-        managed: false,
+        managed: Some(YesNo::No),
         source: Some(HostdevSource { address, ..HostdevSource::default() }),
         ..Hostdev::default()
     })

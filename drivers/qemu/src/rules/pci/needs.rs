@@ -3,8 +3,8 @@
 use virt_model::domain::chardev::Serial;
 use virt_model::domain::controller::{Controller, ControllerType};
 use virt_model::domain::devices::{
-    BalloonModel, Filesystem, Input, InputBus, Iommu, Memballoon, Panic, PanicModel, Rng, Sound,
-    SoundModel, Vsock, Watchdog, WatchdogModel,
+    BalloonModel, Filesystem, FilesystemModel, Input, InputBus, Iommu, Memballoon, Panic,
+    PanicModel, Rng, Sound, SoundModel, Vsock, Watchdog, WatchdogModel,
 };
 use virt_model::domain::disk::DiskBus;
 use virt_model::domain::graphics::{Video, VideoType};
@@ -80,7 +80,7 @@ impl Needs {
     }
 
     fn filesystem(self, fs: &Filesystem) -> Option<Need> {
-        self.virtio(fs.model.as_deref())
+        self.virtio(fs.model.map(FilesystemModel::as_str))
     }
 
     fn interface(self, interface: &Interface) -> Option<Need> {
