@@ -116,7 +116,10 @@ fn check(domain: &Domain) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_+#.:;~()".contains(c);
     let name = &domain.name;
     if !name.starts_with(first) || !name.chars().all(allowed) || name.len() > NAME_CHARS_MAX {
-        return Err(xml_error(format!("the LDoms Manager takes no domain named '{name}'")));
+        let error = xml_error(format!("the LDoms Manager takes no domain named '{name}'"));
+        return Err(error.with_hint(format!(
+            "in <name>: expected up to {NAME_CHARS_MAX} letters, digits and -_+#.:;~(), a letter or a digit first"
+        )));
     }
     if domain.memory.kib == 0 {
         return Err(xml_error("Memory size must be specified via <memory>"));

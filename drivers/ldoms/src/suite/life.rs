@@ -309,3 +309,17 @@ fn what_takes_its_time_is_told_as_what_it_is_meanwhile() {
     start().expect("it starts");
     assert_eq!(state(&connection, "web1"), api::DOMAIN_RUNNING, "a guest in OpenBoot runs");
 }
+
+#[test]
+fn a_name_that_the_manager_does_not_take_is_told_with_what_it_takes() {
+    let sim = Sim::start("3.6", &[]);
+    let connection = sim.connect();
+    for name in ["a b", "ü", "-x", &"n".repeat(300)] {
+        let error = connection.domain_define_xml(&document(name, 1, 256)).expect_err(name);
+        assert!(error.message().contains(&format!("no domain named '{name}'")), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("letters, digits and")), "{error:?}");
+    }
+    for name in ["a-b_c", "0#x"] {
+        connection.domain_define_xml(&document(name, 1, 256)).expect(name);
+    }
+}
