@@ -170,7 +170,8 @@ fn set_terminals(document: &mut Document, terminals: &[(String, String)]) {
             }
             _ => {}
         }
-        if console.source.kind == ChardevType::Pty {
+        // Compat: only the console of the first port is shown in the old way too.
+        if console.source.kind == ChardevType::Pty && console.target.port == Some(0) {
             console.tty = console.source.path.clone();
         }
     }

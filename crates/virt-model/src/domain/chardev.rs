@@ -1,6 +1,6 @@
 //! Character devices: serial and parallel ports, consoles, channels.
 
-use virt_error::Result;
+use virt_error::{Error, Result};
 use virt_xml::Element;
 
 use crate::domain::DeviceInfo;
@@ -93,10 +93,14 @@ element! {
     }
 }
 
+fn no_port(text: &str) -> Error {
+    error::xml(format!("Invalid port number: {text}"))
+}
+
 element! {
     pub struct SerialTarget {
         kind: Option<String> = attr("type"),
-        port: Option<u32> = attr("port"),
+        port: Option<u32> = attr_said("port", no_port),
         model: Option<Name> = child("model"),
     }
 }
@@ -117,7 +121,7 @@ element! {
 
 element! {
     pub struct PortTarget {
-        port: Option<u32> = attr("port"),
+        port: Option<u32> = attr_said("port", no_port),
     }
 }
 
@@ -148,7 +152,7 @@ words! {
 element! {
     pub struct ConsoleTarget {
         kind: Option<ConsoleType> = attr("type"),
-        port: Option<u32> = attr("port"),
+        port: Option<u32> = attr_said("port", no_port),
     }
 }
 

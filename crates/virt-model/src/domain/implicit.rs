@@ -1,21 +1,31 @@
 //! Devices that others imply: consoles and serial ports, controllers for what hangs on them.
 
+use virt_error::Result;
+
 use crate::domain::address::{Address, Drive};
 use crate::domain::boot::OsType;
 use crate::domain::chardev::{
-    ChannelType, Console, ConsoleTarget, ConsoleType, PortTarget, Serial, SerialTarget,
+    ChannelType, Console, ConsoleTarget, ConsoleType, Parallel, Serial, SerialTarget,
 };
 use crate::domain::controller::{Controller, ControllerType};
 use crate::domain::disk::DiskBus;
 use crate::domain::{Domain, DomainRules};
+use crate::schema::error;
 
 /// The first console and the first serial port of a full guest are one device.
-pub(super) fn consoles(domain: &mut Domain) {
+pub(super) fn consoles(domain: &mut Domain) -> Result<()> {
     let devices = &mut domain.devices;
+    let mut said = false;
     if domain.os.kind.kind == Some(OsType::Hvm) {
         let first_is_serial = devices.consoles.first().is_some_and(|c| {
             matches!(c.target.kind, None | Some(ConsoleType::Serial | ConsoleType::None))
         });
+        let serial =
+            |console: &Console| matches!(console.target.kind, None | Some(ConsoleType::Serial));
+        if devices.consoles.iter().skip(1).any(serial) {
+            return Err(error::unsupported("Only the first console can be a serial port"));
+        }
+        said = first_is_serial;
         if first_is_serial && devices.serials.is_empty() {
             let console = devices.consoles.remove(0);
             let target = SerialTarget { port: Some(0), ..SerialTarget::default() };
@@ -25,15 +35,10 @@ pub(super) fn consoles(domain: &mut Domain) {
         }
     }
     number_ports(devices.serials.iter_mut().map(|serial| &mut serial.target.port));
-    number_ports(devices.parallels.iter_mut().map(
-        |parallel: &mut crate::domain::chardev::Parallel| {
-            let PortTarget { port } = &mut parallel.target;
-            port
-        },
-    ));
+    number_parallels(&mut devices.parallels);
     if domain.os.kind.kind == Some(OsType::Hvm)
         && let Some(serial) = devices.serials.first()
-        && serial.target.kind.as_deref() != Some("isa-debug")
+        && (said || !NO_CONSOLE.contains(&serial.target.kind.as_deref().unwrap_or_default()))
     {
         let target = ConsoleTarget { kind: Some(ConsoleType::Serial), port: serial.target.port };
         let console =
@@ -45,6 +50,19 @@ pub(super) fn consoles(domain: &mut Domain) {
         if kind != ConsoleType::Serial || console.target.port.is_none() {
             console.target.port = u32::try_from(at).ok();
         }
+    }
+    Ok(())
+}
+
+/// Serial ports on which nobody expects a console who does not ask for one.
+const NO_CONSOLE: &[&str] = &["isa-debug", "pci-serial", "usb-serial"];
+
+/// Gives parallel ports without a number the next one after those before.
+fn number_parallels(all: &mut [Parallel]) {
+    let mut next = 0;
+    for parallel in all {
+        let port = *parallel.target.port.get_or_insert(next);
+        next = next.max(port.saturating_add(1));
     }
 }
 

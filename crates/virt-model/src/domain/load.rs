@@ -53,7 +53,7 @@ impl Domain {
         unsaid::domain(self)?;
         unsaid::devices(&mut self.devices);
         defaults::devices(self, rules)?;
-        implicit::consoles(self);
+        implicit::consoles(self)?;
         implicit::scsi_addresses(self, rules);
         implicit::smartcards(self);
         implicit::controllers(self);

@@ -7,19 +7,29 @@ use virt_model::domain::chardev::{
     ChannelType, ChardevSource, ChardevType, ConsoleType, Protocol, SocketMode,
 };
 
+use super::other::at_usb;
 use super::{Argv, Object, alias, at_pci, escaped, set, unsupported};
+use crate::rules::check_serials;
+
+const ISA: &str = "isa-serial";
 
 pub(super) fn chardevs(argv: &mut Argv, domain: &Domain) -> Result<()> {
+    check_serials(&domain.devices.serials)?;
     for serial in &domain.devices.serials {
         let name = alias(&serial.info);
         backend(argv, &serial.source, name)?;
-        let kind = serial.target.kind.as_deref().unwrap_or("isa-serial");
+        let kind = serial.target.kind.as_deref().unwrap_or(ISA);
         let model = serial.target.model.as_ref().map_or(kind, |model| model.name.as_str());
         let device = Object::new("driver", model).text("chardev", &format!("char{name}"));
         let device = device.text("id", name);
         argv.device(match kind {
-            "isa-serial" => device.number("index", serial.target.port.unwrap_or(0)),
+            ISA => device.number("index", serial.target.port.unwrap_or(0)),
             "pci-serial" => at_pci(device, &serial.info, domain),
+            "usb-serial" => at_usb(device, &serial.info, domain),
+            "isa-debug" => match serial.info.address {
+                Address::Isa { iobase, .. } => device.maybe_number("iobase", iobase),
+                _ => device,
+            },
             kind => return unsupported(format!("serial port type '{kind}' is not supported yet")),
         });
     }

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 
 use virt_error::Result;
-use virt_model::domain::Domain;
 use virt_model::domain::address::Address;
 use virt_model::domain::devices::{
     BalloonModel, InputBus, InputType, PanicModel, RngBackendModel, SoundModel, WatchdogAction,
     WatchdogModel,
 };
+use virt_model::domain::{DeviceInfo, Domain};
 
 use virt_xml::Element;
 
@@ -106,14 +106,19 @@ pub(super) fn inputs(argv: &mut Argv, domain: &Domain) -> Result<()> {
             }
         };
         let device = Object::new("driver", driver).text("id", alias(&input.info));
-        argv.device(match &input.info.address {
-            Address::Usb(usb) => {
-                device.text("bus", &usb_bus(usb.bus)).maybe("port", usb.port.as_deref())
-            }
-            _ => at_pci(device, &input.info, domain),
-        });
+        argv.device(at_usb(device, &input.info, domain));
     }
     Ok(())
+}
+
+/// On its bus of USB, or where it is on PCI.
+pub(super) fn at_usb(device: Object, info: &DeviceInfo, domain: &Domain) -> Object {
+    match &info.address {
+        Address::Usb(usb) => {
+            device.text("bus", &usb_bus(usb.bus)).maybe("port", usb.port.as_deref())
+        }
+        _ => at_pci(device, info, domain),
+    }
 }
 
 fn usb_bus(bus: u32) -> String {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use virt_error::{Error, Origin, Result};
 use virt_model::domain::address::{Address, Master, VirtioSerial};
-use virt_model::domain::chardev::{ChannelType, ChardevType, Name};
+use virt_model::domain::chardev::{ChannelType, ChardevType, ConsoleType, Name, Serial};
 use virt_model::domain::controller::{Controller, ControllerType};
 use virt_model::domain::cpu::{Cell, Numa};
 use virt_model::domain::devices::{
@@ -328,6 +329,37 @@ pub(super) fn channels(domain: &mut Domain, dirs: &[PathBuf], inactive: bool) {
         if numbered || target.is_some_and(by_domain) {
             source.path = None;
         }
+    }
+}
+
+/// Limit: what a PC has places for.
+const ISA_PORTS: u32 = 4;
+
+/// Compat: ports that are not said to be on ISA, but come to be, are not looked at before the start.
+pub(crate) fn check_serials(serials: &[Serial]) -> Result<()> {
+    let isa = |serial: &&Serial| serial.target.kind.as_deref() == Some("isa-serial");
+    let refused = |detail: String| Err(Error::internal(Origin::Qemu, detail));
+    let mut taken = Vec::new();
+    for port in serials.iter().filter(isa).map(|serial| serial.target.port.unwrap_or(0)) {
+        if port >= ISA_PORTS {
+            return refused(format!(
+                "Maximum supported number of ISA serial ports is '{ISA_PORTS}'"
+            ));
+        }
+        if taken.contains(&port) {
+            return refused(format!("target port '{port}' already allocated"));
+        }
+        taken.push(port);
+    }
+    Ok(())
+}
+
+/// The first console is where its serial port is.
+pub(super) fn first_console(devices: &mut Devices) {
+    if let (Some(serial), Some(console)) = (devices.serials.first(), devices.consoles.first_mut())
+        && console.target.kind == Some(ConsoleType::Serial)
+    {
+        console.info.address = serial.info.address.clone();
     }
 }
 

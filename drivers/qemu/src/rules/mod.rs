@@ -18,6 +18,8 @@ use virt_model::domain::devices::AudioType;
 use virt_model::domain::rules::DriverFeatures;
 use virt_model::domain::{Domain, DomainRules, SeclabelType, VirtType};
 
+pub(crate) use devices::check_serials;
+
 use crate::argv;
 use crate::capabilities::Capabilities;
 use crate::firmware::{self as descriptors, Firmware};
@@ -185,13 +187,18 @@ impl<L: Deref<Target: Lookup>> DomainRules for QemuRules<L> {
         }
         devices::stray_vcpus(domain);
         devices::remapping(domain, flags.abi_update);
+        if flags.abi_update {
+            check_serials(&domain.devices.serials)?;
+        }
         devices::complete(domain, &capabilities, &*self.0);
         let dirs = self.0.channel_dirs();
         devices::channels(domain, &dirs, flags.inactive);
         domain.check_places()?;
         seclabels(domain)?;
         pci::assign(domain)?;
-        usb::assign(&mut domain.devices, flags.abi_update)
+        usb::assign(&mut domain.devices, flags.abi_update)?;
+        devices::first_console(&mut domain.devices);
+        Ok(())
     }
 
     fn validate(&self, domain: &Domain) -> Result<()> {

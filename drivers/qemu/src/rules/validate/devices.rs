@@ -78,6 +78,14 @@ fn shares_memory(domain: &Domain) -> bool {
         })
 }
 
+/// The kind of port that each model of serial ports is for.
+const SERIALS: &[(&str, &str)] = &[
+    ("isa-serial", "isa-serial"),
+    ("pci-serial", "pci-serial"),
+    ("usb-serial", "usb-serial"),
+    ("isa-debug", "isa-debugcon"),
+];
+
 fn chardevs(devices: &Devices) -> Result<()> {
     let sources = (devices.serials.iter().map(|d| &d.source))
         .chain(devices.parallels.iter().map(|d| &d.source))
@@ -94,6 +102,10 @@ fn chardevs(devices: &Devices) -> Result<()> {
     for serial in &devices.serials {
         let kind = serial.target.kind.as_deref().unwrap_or_default();
         let model = serial.target.model.as_ref().map_or("", |model| model.name.as_str());
+        let of_model = SERIALS.iter().find(|(_, name)| *name == model);
+        if let Some((wanted, _)) = of_model.filter(|(wanted, _)| *wanted != kind) {
+            return unsupported(format!("Target model '{model}' requires target type '{wanted}'"));
+        }
         if matches!(kind, "system-serial" | "spapr-vio-serial" | "sclp-serial") {
             return unsupported(format!(
                 "Serial device with target type '{kind}' and target model '{model}' not compatible with guest architecture or machine type"
