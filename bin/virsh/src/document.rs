@@ -41,6 +41,9 @@ pub(crate) fn print_document(shell: &mut Shell, args: &Args, text: &str) -> Done
         Err(Refused::NoNodes) => return fail(format!("internal error: Incorrect xpath '{path}'")),
         Err(Refused::Unreadable { at }) => {
             unreadable(path, at);
+            if args.flag("wrap") {
+                sayln!(shell, "<nodes/>");
+            }
             return Ok(());
         }
     };
