@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use test_support::{
-    Outcome, Scratch, Terminal, debian_program, our_program, reference_program, run, tiny_guest,
+    Outcome, Scratch, Terminal, debian_program, our_program, reference_program, run, tiny_guest_in,
     virsh, wait_until,
 };
 
@@ -177,8 +177,7 @@ impl World {
         debian_program("qemu-system-x86_64")?;
         let home = Scratch::new("terminal");
         home.set_mode(0o777);
-        let kernel = home.join("kernel");
-        std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+        let kernel = tiny_guest_in(&home)?;
         let disk = home.write("disk", vec![0x55; DISK_BYTES]);
         use std::os::unix::fs::PermissionsExt as _;
         let open = std::fs::Permissions::from_mode(0o666);

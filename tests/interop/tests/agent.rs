@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use interop::{Agent, Own};
 use test_support::{
     Daemon, Normaliser, Outcome, Reference, Scratch, Virtd, debian_program, guests_path, or_skip,
-    our_program, reference_program, run, tiny_domain, tiny_guest, virsh, wait_until,
+    our_program, reference_program, run, tiny_domain, tiny_guest_in, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -30,8 +30,7 @@ impl Side {
         let home = Scratch::new("agent");
         // Emulators make a socket there, whoever they run as.
         home.set_mode(0o777);
-        let kernel = home.join("kernel");
-        std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+        let kernel = tiny_guest_in(&home)?;
         let mut disks = String::new();
         for (name, bus) in [("vda", "virtio"), ("hda", "ide")] {
             let image = home.write(name, [0_u8; 4096]);

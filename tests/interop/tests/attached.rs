@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use test_support::{
     Daemon, Outcome, Reference, Scratch, Signal, Terminal, Virtd, debian_program, guests_path,
-    or_skip, our_program, reference_program, run, signal, tiny_domain, tiny_guest, virsh,
+    or_skip, our_program, reference_program, run, signal, tiny_domain, tiny_guest_in, virsh,
     wait_until,
 };
 
@@ -61,8 +61,7 @@ fn files() -> Result<Scratch, String> {
     debian_program("qemu-system-x86_64")?;
     let home = Scratch::new("attached");
     home.set_mode(0o755);
-    let kernel = home.join("kernel");
-    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let kernel = tiny_guest_in(&home)?;
     home.write("guest.xml", tiny_domain("guest", "qemu", &kernel));
     Ok(home)
 }

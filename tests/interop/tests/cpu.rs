@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use test_support::{
     Daemon, Normaliser, Outcome, Reference, Scratch, Virtd, debian_program, or_skip, our_program,
-    reference_program, run, tiny_domain, tiny_guest, virsh,
+    reference_program, run, tiny_domain, tiny_guest_in, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -112,8 +112,7 @@ fn folder() -> Result<(Scratch, String), String> {
     debian_program("qemu-system-x86_64")?;
     let home = Scratch::new("cpu");
     home.set_mode(0o755);
-    let kernel = home.join("kernel");
-    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let kernel = tiny_guest_in(&home)?;
     let one_of_four = "<vcpu current='1'>4</vcpu>";
     let document = tiny_domain("guest", "qemu", &kernel).replace("<vcpu>1</vcpu>", one_of_four);
     assert!(document.contains(one_of_four));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use interop::{LdomsHost, Person, XendHost, shells};
 use test_support::{
     Daemon as _, Lkvm, Scratch, Virtd, debian_program, fake_kernel, guests_path, lkvm_domain,
-    or_skip, our_program, run, tiny_domain, tiny_guest, virsh, wait_until,
+    or_skip, our_program, run, tiny_domain, tiny_guest_in, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -139,8 +139,7 @@ fn a_guest_lives_on_qemu() {
     or_skip!(debian_program("qemu-system-x86_64"));
     let home = Scratch::new("everywhere");
     home.set_mode(0o755);
-    let kernel = home.join("kernel");
-    std::fs::copy(or_skip!(tiny_guest()), &kernel).expect("a copy of the guest's kernel");
+    let kernel = or_skip!(tiny_guest_in(&home));
     let virtd = Virtd::start();
     let document = tiny_domain("one", "qemu", &kernel).replace("<vcpu>1<", "<vcpu>2<");
     lives_by_both(&virtd.uri("qemu", guests_path()), "one", &document);

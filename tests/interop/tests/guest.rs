@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use test_support::{
     Daemon, Normaliser, Outcome, Reference, Scratch, Terminal, Virtd, debian_program, guests_path,
-    or_skip, our_program, reference_program, run, tiny_domain, tiny_guest, virsh, wait_until,
+    or_skip, our_program, reference_program, run, tiny_domain, tiny_guest_in, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -104,8 +104,7 @@ fn files() -> Result<(Scratch, String), String> {
     debian_program("qemu-system-x86_64")?;
     let home = Scratch::new("guest");
     home.set_mode(0o755);
-    let kernel = home.join("kernel");
-    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let kernel = tiny_guest_in(&home)?;
     let document = tiny_domain("guest", "qemu", &kernel);
     home.write("guest.xml", &document);
     Ok((home, document))

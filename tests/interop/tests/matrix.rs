@@ -16,8 +16,8 @@ use std::time::Duration;
 use interop::{Pki, Sshd, credentials, password_line, reference_users, script};
 use test_support::{
     Daemon, Outcome, Reference, Scratch, Terminal, Virtd, debian_program, free_port, guests_path,
-    long_run, or_skip, our_program, reference_program, run, system_python, tiny_domain, tiny_guest,
-    virsh, wait_until,
+    long_run, or_skip, our_program, reference_program, run, system_python, tiny_domain,
+    tiny_guest_in, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -342,11 +342,7 @@ fn every_client_reaches_every_daemon_by_every_transport() {
     let theirs = or_skip!(reference_program("virsh"));
     or_skip!(debian_program("qemu-system-x86_64"));
     let world = or_skip!(World::new());
-    let kernel = world.home.join("kernel");
-    or_skip!(
-        tiny_guest()
-            .and_then(|image| { std::fs::copy(image, &kernel).map_err(|error| error.to_string()) })
-    );
+    let kernel = or_skip!(tiny_guest_in(&world.home));
     let users = or_skip!(reference_users());
     let (tcp, tls) = (free_port(), free_port());
     let text = conf(&world.pki, tcp, tls);

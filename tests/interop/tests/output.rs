@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use test_support::{
     Daemon, Outcome, Reference, Scratch, Virtd, debian_program, guests_path, or_skip, our_program,
-    run, run_with_input, tiny_guest, virsh, wait_until,
+    run, run_with_input, tiny_guest_in, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -116,8 +116,7 @@ fn world(daemon: &dyn Daemon, path: &str) -> Result<World, String> {
     debian_program("qemu-system-x86_64")?;
     let home = Scratch::new("output");
     home.set_mode(0o755);
-    let kernel = home.join("kernel");
-    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let kernel = tiny_guest_in(&home)?;
     let disk = home.write("disk", vec![0; 1 << 20]);
     // Emulators run as somebody else.
     let open = std::fs::Permissions::from_mode(0o666);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use test_support::{
-    Daemon as _, Scratch, Virtd, our_program, run, skipped, tiny_domain, tiny_guest, virsh,
+    Daemon as _, Scratch, Virtd, our_program, run, skipped, tiny_domain, tiny_guest_in, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ impl World {
         fs::write(path, config).map_err(|error| error.to_string())?;
         virtd.restart();
         let files = Scratch::new("owner");
-        fs::copy(tiny_guest()?, files.join("kernel")).map_err(|error| error.to_string())?;
+        tiny_guest_in(&files)?;
         fs::write(files.join("disk"), [0; 4096]).map_err(|error| error.to_string())?;
         chown(files.join("disk"), Some(BEFORE.0), Some(BEFORE.1))
             .map_err(|error| error.to_string())?;

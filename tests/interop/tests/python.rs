@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use test_support::{
     Daemon, Reference, Scratch, Virtd, debian_program, guests_path, or_skip, run, system_python,
-    tiny_domain, tiny_guest,
+    tiny_domain, tiny_guest_in,
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -26,8 +26,7 @@ fn guest(daemon: &dyn Daemon, path: &str) -> Result<(), String> {
     debian_program("qemu-system-x86_64")?;
     let files = Scratch::new("python");
     // Copied: an unprivileged daemon may not reach the folder it was built in.
-    let kernel = files.join("kernel");
-    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let kernel = tiny_guest_in(&files)?;
     let document = files.write("guest.xml", tiny_domain("guest", "qemu", &kernel));
     script("guest.py", &daemon.uri("qemu", path), &[&document])
 }
@@ -48,8 +47,7 @@ fn a_real_guest_through_python() {
 fn displays(daemon: &dyn Daemon, path: &str) -> Result<String, String> {
     debian_program("qemu-system-x86_64")?;
     let files = Scratch::new("displays");
-    let kernel = files.join("kernel");
-    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let kernel = tiny_guest_in(&files)?;
     let display = "<graphics type='vnc'><listen type='none'/></graphics></devices>";
     let document = tiny_domain("shown", "qemu", &kernel).replace("</devices>", display);
     let document = files.write("shown.xml", document);

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use test_support::{
     Daemon as _, Scratch, Signal, Virtd, debian_program, guests_path, long_run, or_skip,
-    our_program, run, signal, tiny_domain, tiny_guest, virsh, wait_until,
+    our_program, run, signal, tiny_domain, tiny_guest_in, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -50,8 +50,7 @@ impl World {
     }
 
     fn prepare(&self) -> Result<(), String> {
-        let kernel = self.files.join("kernel");
-        fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+        let kernel = tiny_guest_in(&self.files)?;
         for guest in names() {
             self.files.write(&format!("{guest}.xml"), tiny_domain(&guest, "qemu", &kernel));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use test_support::{
     Daemon, Normaliser, Outcome, Reference, Scratch, Virtd, debian_program, guests_path, or_skip,
-    reference_program, run, tiny_domain, tiny_guest, virsh,
+    reference_program, run, tiny_domain, tiny_guest_in, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -106,8 +106,7 @@ impl Side {
         debian_program("qemu-system-x86_64")?;
         let home = Scratch::new("serial");
         home.set_mode(0o777);
-        let kernel = home.join("kernel");
-        std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+        let kernel = tiny_guest_in(&home)?;
         for (name, devices) in GUESTS {
             let document = tiny_domain(name, "qemu", &kernel);
             let plain = "<serial type='pty'/>\n    <console type='pty'/>";

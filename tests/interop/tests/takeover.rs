@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use test_support::{
     Daemon, Outcome, Reference, Scratch, debian_program, or_skip, our_program, reference_program,
-    run, tiny_domain, tiny_guest, virsh, wait_until,
+    run, tiny_domain, tiny_guest_in, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -15,8 +15,7 @@ fn files() -> Result<Scratch, String> {
     debian_program("qemu-system-x86_64")?;
     let home = Scratch::new("takeover");
     home.set_mode(0o755);
-    let kernel = home.join("kernel");
-    std::fs::copy(tiny_guest()?, &kernel).map_err(|error| error.to_string())?;
+    let kernel = tiny_guest_in(&home)?;
     let disk = home.join("disk.raw");
     std::fs::write(&disk, [0_u8; 65536]).map_err(|error| error.to_string())?;
     let disk = format!(

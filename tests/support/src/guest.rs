@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::programs::{debian_program, target};
+use crate::scratch::Scratch;
 
 const CFLAGS: &[&str] = &[
     "-m32",
@@ -114,6 +115,13 @@ pub fn counting_boot_sector() -> Vec<u8> {
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);
     sector
+}
+
+/// A copy of the tiny guest in a folder that whoever runs emulators may read.
+pub fn tiny_guest_in(folder: &Scratch) -> Result<PathBuf, String> {
+    let kernel = folder.join("kernel");
+    fs::copy(tiny_guest()?, &kernel).map_err(|error| format!("{}: {error}", kernel.display()))?;
+    Ok(kernel)
 }
 
 /// A domain that boots the tiny guest, with a serial console. `accel` is `qemu` or `kvm`.
