@@ -67,6 +67,11 @@ impl Person {
         self.terminal.wait_for(text, PATIENCE).unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Whether the text comes within this time.
+    pub fn has_seen(&mut self, text: &str, limit: Duration) -> bool {
+        self.terminal.wait_for(text, limit).is_ok()
+    }
+
     #[track_caller]
     pub fn types(&mut self, keys: &str) {
         self.terminal.send(keys).expect("the shell reads");
@@ -78,7 +83,7 @@ impl Person {
         const ASKED_MAX: u32 = 60;
         let answered = (0..ASKED_MAX).any(|_| {
             self.types(keys);
-            self.terminal.wait_for(answer, Duration::from_secs(1)).is_ok()
+            self.has_seen(answer, Duration::from_secs(1))
         });
         assert!(answered, "the guest does not answer {answer}: {}", self.screen());
     }

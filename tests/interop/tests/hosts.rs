@@ -1,10 +1,9 @@
 //! Two hosts on one cable: who reaches whom, and who notices that the cable was pulled.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use interop::{Hosts, Pki, Sshd};
+use interop::{Hosts, Person, Pki, Sshd};
 use test_support::{
     Daemon, Outcome, Reference, Scratch, Virtd, debian_program, free_port, or_skip, our_program,
     reference_program, run, virsh, wait_until,
@@ -89,23 +88,22 @@ fn both_sides_notice_that_the_cable_was_pulled() {
         let uri = format!("test+tcp://{}:{tcp}/default", Hosts::FAR_ADDRESS);
         // What was pulled takes a moment to be a cable again.
         assert!(wait_until(LIMIT, || seen(&hosts, shell, &uri).code == Some(0)));
-        let mut waits = hosts.on(Hosts::NEAR, || {
-            virsh(shell, &uri, home.path())
-                .args(["-k", "1", "-K", "2", "event", "test", "lifecycle", "--loop"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("virsh")
+        let (said, code) = hosts.on(Hosts::NEAR, || {
+            let args = ["-k", "1", "-K", "2", "event", "test", "lifecycle", "--loop"];
+            let mut waits = Person::new(shell, &uri, home.path(), &args);
+            // One that is still about to connect has nothing to notice it by: that it listens is seen first.
+            let here = virtd.uri("test", "default");
+            let listens = wait_until(LIMIT, || {
+                let mut stir = virsh(&our_program("virsh"), &here, home.path());
+                run(stir.arg("suspend test; resume test"), LIMIT).ok();
+                waits.has_seen("event 'lifecycle'", Duration::from_secs(1))
+            });
+            assert!(listens && is_there(), "{}", virtd.log());
+            hosts.connect(false);
+            assert!(wait_until(LIMIT, || !is_there()), "the daemon does not notice");
+            waits.leaves()
         });
-        assert!(wait_until(LIMIT, is_there), "{}", virtd.log());
-        hosts.connect(false);
-        assert!(wait_until(LIMIT, || !is_there()), "the daemon does not notice");
-        let ended = wait_until(LIMIT, || waits.try_wait().is_ok_and(|status| status.is_some()));
-        drop(waits.kill());
-        let status = waits.wait().expect("it ended");
-        assert!(ended, "{} does not notice", shell.display());
-        assert_eq!(status.code(), Some(1), "{}", shell.display());
+        assert_eq!(code, Some(1), "{} does not notice: {said}", shell.display());
         hosts.connect(true);
     }
 }

@@ -210,16 +210,19 @@ impl World {
         let (driver, path, more, _) = &host.volumes;
         let volumes = self.uri(host, good, driver, path, more);
         // libvirt's own clients sometimes stay mute or deaf at libvirt's own daemon. Nothing of
-        // ours is in it, so that they may try again; where one side is ours nobody may.
-        let is_theirs = client.name != OUR_SHELL && host.name == LIBVIRTS_DAEMON;
-        let attempt = |what: &dyn Fn() -> Result<(), String>| {
-            what().or_else(|why| if is_theirs { what() } else { Err(why) })
+        // ours is in it, so that they may try again; where one side is ours nobody may. But events:
+        // its daemon now and then tells a listener of none, whoever listens; ours was never seen to.
+        let is_theirs = host.name == LIBVIRTS_DAEMON;
+        let is_all_theirs = client.name != OUR_SHELL && is_theirs;
+        let retried = |may: bool, what: &dyn Fn() -> Result<(), String>| {
+            what().or_else(|why| if may { what() } else { Err(why) })
         };
+        let attempt = |what: &dyn Fn() -> Result<(), String>| retried(is_all_theirs, what);
 
         let mut row = vec![
             ("list", attempt(&|| self.lists(client, &uri))),
             ("define", attempt(&|| self.defines(client, &uri))),
-            ("event", attempt(&|| self.hears(host, client, &uri))),
+            ("event", retried(is_theirs, &|| self.hears(host, client, &uri))),
             ("console", attempt(&|| self.talks(client, &guests, &host.guest))),
             ("streams", attempt(&|| self.carries(host, client, &volumes))),
             ("read-only", attempt(&|| self.forbidden(client, &uri))),
