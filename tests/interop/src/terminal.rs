@@ -16,8 +16,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use test_support::{
-    Outcome, Scratch, Terminal, debian_program, our_program, reference_program, run, tiny_guest_in,
-    virsh, wait_until,
+    Outcome, Scratch, Terminal, guest_folder, our_program, reference_program, run, virsh,
+    wait_until,
 };
 
 /// How long a person would wait.
@@ -179,10 +179,7 @@ const DISK_BYTES: usize = 32 << 20;
 
 impl World {
     pub fn new(uri: String) -> Result<Self, String> {
-        debian_program("qemu-system-x86_64")?;
-        let home = Scratch::new("terminal");
-        home.set_mode(0o777);
-        let kernel = tiny_guest_in(&home)?;
+        let (home, kernel) = guest_folder("terminal")?;
         let disk = home.write("disk", vec![0x55; DISK_BYTES]);
         use std::os::unix::fs::PermissionsExt as _;
         let open = std::fs::Permissions::from_mode(0o666);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use interop::{Agent, Own};
 use test_support::{
-    Daemon, Normaliser, Outcome, Reference, Scratch, Virtd, debian_program, guests_path, or_skip,
-    our_program, reference_program, run, tiny_domain, tiny_guest_in, virsh, wait_until,
+    Daemon, Normaliser, Outcome, Reference, Scratch, Virtd, guest_folder, guests_path, or_skip,
+    our_program, reference_program, run, tiny_domain, virsh, wait_until,
 };
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -26,11 +26,7 @@ struct Side {
 
 impl Side {
     fn new(shell: &Path, daemon: &dyn Daemon, path: &str) -> Result<Self, String> {
-        debian_program("qemu-system-x86_64")?;
-        let home = Scratch::new("agent");
-        // Emulators make a socket there, whoever they run as.
-        home.set_mode(0o777);
-        let kernel = tiny_guest_in(&home)?;
+        let (home, kernel) = guest_folder("agent")?;
         let mut disks = String::new();
         for (name, bus) in [("vda", "virtio"), ("hda", "ide")] {
             let image = home.write(name, [0_u8; 4096]);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use interop::shells;
 use test_support::{
     Daemon, Normaliser, Outcome, Reference, Scratch, Terminal, Virtd, debian_program, guests_path,
     or_skip, our_program, reference_program, run, tiny_domain, tiny_guest_in, virsh, wait_until,
@@ -165,10 +166,8 @@ fn the_founding_pages_installation_has_the_same_shape_here() {
     home.write("initrd", [1; 1234]);
     home.write("disk", vec![0; 1 << 20]);
     home.write("fc8.xml", INSTALLED.replace("{DIR}", &home.path().to_string_lossy()));
-    let mut shells = vec![our_program("virsh")];
-    shells.extend(reference_program("virsh").ok());
     let virtd = Virtd::start();
-    for shell in shells {
+    for shell in shells() {
         let side = Side::new(&shell, &virtd, guests_path());
         side.run(&home, "define {DIR}/fc8.xml; start fc8").ok();
         assert!(side.run(&home, "vncdisplay fc8").ok().trim().contains(':'), "it has a display");

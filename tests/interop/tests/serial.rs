@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use test_support::{
-    Daemon, Normaliser, Outcome, Reference, Scratch, Virtd, debian_program, guests_path, or_skip,
-    reference_program, run, tiny_domain, tiny_guest_in, virsh,
+    Daemon, Normaliser, Outcome, Reference, Scratch, Virtd, guest_folder, guests_path, or_skip,
+    reference_program, run, tiny_domain, virsh,
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -103,10 +103,7 @@ struct Side {
 
 impl Side {
     fn new(shell: &Path, daemon: &dyn Daemon, path: &str) -> Result<Self, String> {
-        debian_program("qemu-system-x86_64")?;
-        let home = Scratch::new("serial");
-        home.set_mode(0o777);
-        let kernel = tiny_guest_in(&home)?;
+        let (home, kernel) = guest_folder("serial")?;
         for (name, devices) in GUESTS {
             let document = tiny_domain(name, "qemu", &kernel);
             let plain = "<serial type='pty'/>\n    <console type='pty'/>";

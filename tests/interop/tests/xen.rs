@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use interop::{Own, Pki, Sshd, XendHost, script};
+use interop::{Own, Pki, Sshd, XendHost, script, shells};
 use test_support::{
     Daemon as _, Normaliser, Scratch, Terminal, Virtd, free_port, or_skip, our_program,
     reference_program, run, shared, virsh, wait_until,
@@ -204,11 +204,9 @@ fn the_guides_commands_say_what_they_said() {
 
 #[test]
 fn both_shells_work_on_old_releases_and_new() {
-    let mut shells = vec![our_program("virsh")];
-    shells.extend(reference_program("virsh").ok());
     for profile in ["3.0.1", "3.0.4", "3.3", "4.4"] {
         let host = XendHost::start(profile);
-        for shell in &shells {
+        for shell in &shells() {
             let ok = |words: &[&str]| run(host.virsh(shell).args(words), LIMIT).ok();
             let file = host.home().join("sxc18.xml").display().to_string();
             ok(&["define", &file]);
@@ -241,15 +239,18 @@ fn a_console_opens_for_debians_shell_and_can_be_left() {
     assert_eq!(terminal.end(LIMIT), Some(0));
 }
 
+/// A guest that is kept and runs.
+fn starts_one(host: &XendHost, shell: &Path) {
+    let file = host.home().join("sxc18.xml").display().to_string();
+    run(host.virsh(shell).args(["define", &file]), LIMIT).ok();
+    run(host.virsh(shell).args(["start", "sxc18"]), LIMIT).ok();
+}
+
 #[test]
 fn a_guest_moves_by_the_guides_command() {
-    let mut shells = vec![our_program("virsh")];
-    shells.extend(reference_program("virsh").ok());
-    for shell in &shells {
+    for shell in &shells() {
         let (here, there) = (XendHost::start("3.1"), XendHost::start("3.1"));
-        let file = here.home().join("sxc18.xml").display().to_string();
-        run(here.virsh(shell).args(["define", &file]), LIMIT).ok();
-        run(here.virsh(shell).args(["start", "sxc18"]), LIMIT).ok();
+        starts_one(&here, shell);
         let to = format!("xenmigr://{}", there.relocation());
         // The guide's `xen://` is this same host.
         let own = here.virtd().uri("xen", "");
@@ -265,13 +266,9 @@ fn a_guest_moves_by_the_guides_command() {
 
 #[test]
 fn a_guest_that_moves_is_seen_on_both_hosts() {
-    let mut shells = vec![our_program("virsh")];
-    shells.extend(reference_program("virsh").ok());
-    for shell in &shells {
+    for shell in &shells() {
         let (here, there) = (XendHost::start("3.4"), XendHost::start("3.4"));
-        let file = here.home().join("sxc18.xml").display().to_string();
-        run(here.virsh(shell).args(["define", &file]), LIMIT).ok();
-        run(here.virsh(shell).args(["start", "sxc18"]), LIMIT).ok();
+        starts_one(&here, shell);
         // The row of the guest in a list, as words.
         let row = |host: &XendHost| {
             let list = run(host.virsh(shell).arg("list"), LIMIT).ok();

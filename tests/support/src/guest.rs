@@ -124,6 +124,16 @@ pub fn tiny_guest_in(folder: &Scratch) -> Result<PathBuf, String> {
     Ok(kernel)
 }
 
+/// A folder that emulators of whatever user may write to, with the tiny guest in it; or why there is no
+/// emulator, or no guest.
+pub fn guest_folder(name: &str) -> Result<(Scratch, PathBuf), String> {
+    debian_program("qemu-system-x86_64")?;
+    let folder = Scratch::new(name);
+    folder.set_mode(0o777);
+    let kernel = tiny_guest_in(&folder)?;
+    Ok((folder, kernel))
+}
+
 /// A domain that boots the tiny guest, with a serial console. `accel` is `qemu` or `kvm`.
 pub fn tiny_domain(name: &str, accel: &str, kernel: &Path) -> String {
     domain(name, accel, 64, &format!("<kernel>{}</kernel>", kernel.display()))

@@ -22,7 +22,8 @@ pub use daemon::{Daemon, Reference, Virtd, free_port, guests_path, signal};
 pub use rustix::process::Signal;
 
 pub use guest::{
-    Initramfs, counting_boot_sector, linux_domain, tiny_domain, tiny_guest, tiny_guest_in,
+    Initramfs, counting_boot_sector, guest_folder, linux_domain, tiny_domain, tiny_guest,
+    tiny_guest_in,
 };
 pub use inside::{KERNEL_MODULES, LinuxSystem, in_linux_guest, linux_with_agent};
 pub use lkvm::{Lkvm, fake_kernel, lkvm_domain};
